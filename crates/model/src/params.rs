@@ -1,0 +1,128 @@
+//! A model's integer tensors: little-endian bytes, row-major, read through a typed view.
+
+use credence_exact::{Dtype, Shape};
+
+use crate::program::Program;
+
+/// Tensors that do not belong to their program.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParamsError {
+    /// Another number of tensors.
+    #[error("the program has {expected} parameters, but {got} tensors are given")]
+    Count {
+        /// Number in the program.
+        expected: usize,
+        /// Number given.
+        got: usize,
+    },
+    /// A tensor of another size.
+    #[error("parameter `{name}` takes {expected} bytes, but has {got}")]
+    Bytes {
+        /// The parameter.
+        name: String,
+        /// Bytes that its shape and type take.
+        expected: usize,
+        /// Bytes given.
+        got: usize,
+    },
+}
+
+/// One tensor of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct ParamView<'a> {
+    dtype: Dtype,
+    shape: &'a Shape,
+    bytes: &'a [u8],
+}
+
+impl<'a> ParamView<'a> {
+    pub(crate) const fn new(dtype: Dtype, shape: &'a Shape, bytes: &'a [u8]) -> Self {
+        Self {
+            dtype,
+            shape,
+            bytes,
+        }
+    }
+
+    /// Element type.
+    #[must_use]
+    pub const fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Shape.
+    #[must_use]
+    pub const fn shape(&self) -> &'a Shape {
+        self.shape
+    }
+
+    /// Little-endian bytes, row-major.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Entry number `index`, row-major; `None` past the end.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<i64> {
+        let width = self.dtype.width();
+        let start = index.checked_mul(width)?;
+        decode(
+            self.dtype,
+            self.bytes.get(start..start.checked_add(width)?)?,
+        )
+    }
+
+    /// All entries, row-major.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = i64> + 'a {
+        let dtype = self.dtype;
+        self.bytes
+            .chunks_exact(dtype.width())
+            .map(move |bytes| decode(dtype, bytes).unwrap_or(0))
+    }
+
+    /// All entries as 32-bit integers, row-major.
+    #[must_use]
+    pub fn to_i32_vec(&self) -> Vec<i32> {
+        self.values()
+            .map(|value| i32::try_from(value).unwrap_or(0))
+            .collect()
+    }
+}
+
+/// The value in exactly `dtype.width()` bytes.
+fn decode(dtype: Dtype, bytes: &[u8]) -> Option<i64> {
+    Some(match dtype {
+        Dtype::I8 => i8::from_le_bytes(bytes.try_into().ok()?).into(),
+        Dtype::I16 => i16::from_le_bytes(bytes.try_into().ok()?).into(),
+        Dtype::I32 => i32::from_le_bytes(bytes.try_into().ok()?).into(),
+    })
+}
+
+/// Checks that there is one tensor for each parameter, of its size.
+///
+/// # Errors
+/// [`ParamsError`].
+pub(crate) fn check(program: &Program, params: &[Vec<u8>]) -> Result<(), ParamsError> {
+    let specs = &program.spec().params;
+    if specs.len() != params.len() {
+        return Err(ParamsError::Count {
+            expected: specs.len(),
+            got: params.len(),
+        });
+    }
+    for ((spec, id), bytes) in specs.iter().zip(0_u32..).zip(params) {
+        let cells = program
+            .param_shape(credence_exact::ParamId(id))
+            .map_or(0, Shape::cells);
+        let expected = cells.saturating_mul(spec.dtype.width());
+        if bytes.len() != expected {
+            return Err(ParamsError::Bytes {
+                name: spec.name.clone(),
+                expected,
+                got: bytes.len(),
+            });
+        }
+    }
+    Ok(())
+}
