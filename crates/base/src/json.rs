@@ -76,6 +76,27 @@ pub fn from_canonical<T: DeserializeOwned + Serialize>(
     Ok(value)
 }
 
+/// Reads a value from JSON in any spelling, of at most `len_max` bytes.
+///
+/// Only for looking at bytes that [`from_canonical`] reads afterwards, or that no digest or signature covers.
+///
+/// # Errors
+/// [`JsonError`] when the bytes are too many or not of the type's form.
+pub fn from_any<T: DeserializeOwned>(bytes: &[u8], len_max: usize) -> Result<T, JsonError> {
+    check_len(bytes, len_max)?;
+    serde_json::from_slice(bytes).map_err(JsonError::Form)
+}
+
+const fn check_len(bytes: &[u8], len_max: usize) -> Result<(), JsonError> {
+    if bytes.len() > len_max {
+        return Err(JsonError::TooLong {
+            max: len_max,
+            got: bytes.len(),
+        });
+    }
+    Ok(())
+}
+
 /// A 64-bit integer, in JSON a string of decimal digits with no sign and no leading zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct U64String(pub u64);
