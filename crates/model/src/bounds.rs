@@ -9,6 +9,7 @@ use credence_exact::{
 };
 
 use crate::Interval;
+use crate::forest;
 use crate::params::ParamView;
 use crate::program::Program;
 use crate::spec::{Encode, NodeSpec, OutputSpec};
@@ -390,47 +391,14 @@ impl Bounder<'_> {
             .program
             .shape(op.x)
             .map_or(0, credence_exact::Shape::cells);
-        let nodes = self.values(op.nodes);
-        let count = nodes.len() / 4;
-        // Children stand behind their parents, so heights are known from the back.
-        let mut heights = vec![0_u32; count];
-        let mut last_leaf = 0_i64;
-        let mut height = |heights: &[u32], child: i64, after: usize| match usize::try_from(child) {
-            Ok(node) if node >= after => heights.get(node).copied().ok_or(child),
-            Ok(_) => Err(child),
-            Err(_) => {
-                last_leaf = last_leaf.max(-1 - child);
-                Ok(0)
-            }
-        };
-        for (index, node) in nodes.chunks_exact(4).enumerate().rev() {
-            let &[feature, _, left, right] = node else {
-                continue;
-            };
-            if !usize::try_from(feature).is_ok_and(|f| f < features) {
-                return Err(self.parameter("a tree's feature", feature));
-            }
-            let child =
-                |child: i64, height: &mut dyn FnMut(&[u32], i64, usize) -> Result<u32, i64>| {
-                    height(&heights, child, index + 1)
-                        .map_err(|got| self.parameter("a tree's child", got))
-                };
-            let tall = child(left, &mut height)?.max(child(right, &mut height)?) + 1;
-            if let Some(slot) = heights.get_mut(index) {
-                *slot = tall;
-            }
-        }
-        for root in self.values(op.roots) {
-            let tall =
-                height(&heights, root, 0).map_err(|got| self.parameter("a tree's root", got))?;
-            if tall > op.depth {
-                return Err(self.parameter("the depth of a tree", tall.into()));
-            }
-        }
-        Ok(Interval {
-            min: 0,
-            max: last_leaf,
-        })
+        let last = forest::check(
+            &self.values(op.nodes),
+            &self.values(op.roots),
+            features,
+            op.depth,
+        );
+        let max = last.map_err(|bad| self.parameter(bad.what, bad.got))?;
+        Ok(Interval { min: 0, max })
     }
 
     /// Every term between the smallest and the largest entry of its column.

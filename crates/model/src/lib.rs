@@ -17,6 +17,7 @@
 mod bounds;
 mod encode;
 mod file;
+mod forest;
 mod identity;
 mod layout;
 mod model;
