@@ -1,0 +1,23 @@
+//! Keeps bytes on disk, behind small functions and traits that say what is durable when they return.
+//!
+//! ```text
+//! Home ──▶ keys/operator.pem      KeyFile      0600, made on first need
+//!     ├──▶ receipts/<digest>.json Receipts     one file each, never written twice
+//!     └──▶ models/                credence-hub
+//! file::{read, write, create}                  bounded, atomic: a reader sees the old file or the new one, whole
+//! ```
+//!
+//! It deliberately knows nothing about what the bytes mean: whoever reads them checks them. An environment variable
+//! may say where the home folder is, and nothing else.
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod file;
+mod home;
+mod key;
+mod receipts;
+
+pub use error::{Action, StoreError};
+pub use home::{Home, HomeError};
+pub use key::{KeyFile, KeyFileError, Made};
+pub use receipts::{FolderReceipts, MemoryReceipts, Receipts};
