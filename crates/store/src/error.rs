@@ -93,7 +93,9 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn new(action: Action, path: &Path, source: Error) -> Self {
+    /// Sorts what the system said about `path` by its reason.
+    #[must_use]
+    pub fn from_io(action: Action, path: &Path, source: Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             ErrorKind::NotFound => Self::Absent { path },

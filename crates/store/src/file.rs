@@ -37,7 +37,7 @@ pub enum Access {
 /// # Errors
 /// [`StoreError`].
 pub fn read(path: &Path, len_max: u64) -> Result<Vec<u8>, StoreError> {
-    let fail = |source| StoreError::new(Action::Read, path, source);
+    let fail = |source| StoreError::from_io(Action::Read, path, source);
     let too_long = || StoreError::TooLong {
         path: path.to_owned(),
         max: len_max,
@@ -70,7 +70,7 @@ pub fn read(path: &Path, len_max: u64) -> Result<Vec<u8>, StoreError> {
 /// # Errors
 /// [`StoreError`]; the file is then as it was before.
 pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), StoreError> {
-    let fail = |source| StoreError::new(Action::Write, path, source);
+    let fail = |source| StoreError::from_io(Action::Write, path, source);
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             return Err(StoreError::Folder {
@@ -93,7 +93,7 @@ pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), StoreError
 /// # Errors
 /// [`StoreError::Exists`] when something stands at the path, which is left as it is; else as [`write`].
 pub fn create(path: &Path, bytes: &[u8], access: Access) -> Result<(), StoreError> {
-    let fail = |source| StoreError::new(Action::Write, path, source);
+    let fail = |source| StoreError::from_io(Action::Write, path, source);
     let temporary = prepare(path, bytes, access).map_err(fail)?;
     temporary
         .persist_noclobber(path)
@@ -106,7 +106,7 @@ pub fn create(path: &Path, bytes: &[u8], access: Access) -> Result<(), StoreErro
 /// # Errors
 /// [`StoreError`], [`StoreError::Absent`] when it was not there.
 pub fn remove(path: &Path) -> Result<(), StoreError> {
-    let fail = |source| StoreError::new(Action::Remove, path, source);
+    let fail = |source| StoreError::from_io(Action::Remove, path, source);
     std::fs::remove_file(path).map_err(fail)?;
     sync_folder(path).map_err(fail)
 }
@@ -124,7 +124,7 @@ pub fn make_folder(path: &Path, access: Access) -> Result<(), StoreError> {
             Access::Owner => set_mode(path, 0o700),
             Access::Public => Ok(()),
         })
-        .map_err(|source| StoreError::new(Action::Write, path, source))
+        .map_err(|source| StoreError::from_io(Action::Write, path, source))
 }
 
 /// Holds a lock on a file until dropped.
@@ -140,13 +140,13 @@ pub struct Lock {
 /// # Errors
 /// [`StoreError`]; an I/O error of kind `TimedOut` when another process keeps the lock.
 pub fn lock(path: &Path) -> Result<Lock, StoreError> {
-    let fail = |source| StoreError::new(Action::Lock, path, source);
+    let fail = |source| StoreError::from_io(Action::Lock, path, source);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(path)
-        .map_err(|source| StoreError::new(Action::Write, path, source))?;
+        .map_err(|source| StoreError::from_io(Action::Write, path, source))?;
     let start = Instant::now();
     loop {
         match file.try_lock() {

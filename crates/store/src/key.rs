@@ -130,7 +130,7 @@ impl KeyFile {
         let metadata = self
             .0
             .metadata()
-            .map_err(|source| StoreError::new(crate::error::Action::Read, &self.0, source))?;
+            .map_err(|source| StoreError::from_io(crate::error::Action::Read, &self.0, source))?;
         let mode = metadata.permissions().mode() & 0o7777;
         if mode & 0o077 == 0 {
             return Ok(());
