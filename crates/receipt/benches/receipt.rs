@@ -1,0 +1,54 @@
+//! What a receipt costs: making, signing, encoding and opening one.
+#![expect(clippy::unwrap_used, reason = "a benchmark that fails stops")]
+
+use std::hint::black_box;
+
+use credence_claim::{Claim, Commitments};
+use credence_receipt::{Bundle, Envelope, Inference, Statement, sign};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+#[path = "../tests/support/mod.rs"]
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+mod support;
+
+fn benches(c: &mut Criterion) {
+    let key = support::key();
+    let operator = key.public_key();
+    c.bench_function("receipt::make_and_sign", |b| {
+        b.iter(|| {
+            let commitments =
+                Commitments::new(&operator, &support::salts(), black_box(&support::roots()));
+            let mut fields = support::plain_claim_fields();
+            fields.output = commitments.output;
+            let claim = Claim::new(fields).unwrap();
+            let time_unix_s = support::TIME_UNIX_S;
+            let statement = Statement::Inference(Inference {
+                claim,
+                operator,
+                time_unix_s,
+            });
+            sign(&statement, &key).unwrap().digest()
+        });
+    });
+    let envelope = support::bundle().receipt().clone();
+    c.bench_function("receipt::open", |b| {
+        b.iter(|| black_box(&envelope).open().unwrap())
+    });
+    let bytes = envelope.encode();
+    c.bench_function("receipt::decode", |b| {
+        b.iter(|| Envelope::decode(black_box(&bytes), bytes.len()).unwrap());
+    });
+    let mut openings = support::openings();
+    openings.input.as_mut().unwrap().content = vec![7; 1 << 20];
+    let bundle = Bundle::new(envelope, openings, Vec::new()).unwrap();
+    let bytes = bundle.encode().unwrap();
+    c.bench_function("bundle::encode/input=1MiB", |b| {
+        b.iter(|| black_box(&bundle).encode().unwrap())
+    });
+    c.bench_function("bundle::decode/input=1MiB", |b| {
+        b.iter(|| Bundle::decode(black_box(&bytes), bytes.len()).unwrap());
+    });
+}
+
+criterion_group!(group, benches);
+criterion_main!(group);

@@ -1,0 +1,141 @@
+//! One honest claim, statement and bundle with every optional field present, and the vectors made from such values.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a value that cannot be made is a failed test"
+)]
+
+pub(crate) mod vectors;
+
+use credence_base::{ModelId, Name, Nonce, Profile, SigningKey, TraceRoot};
+use credence_claim::commitment::{input_root, output_root, params_root};
+use credence_claim::{
+    Claim, ClaimFields, Commitments, ConstrainedDecoding, Counts, Evidence, FinishReason, MethodId,
+    Opened, Openings, Roots, Salts, SeedSource,
+};
+use credence_receipt::{Bundle, Inference, KeyAction, KeyStatement, Statement, sign};
+
+/// 2026-11-21T00:00:00Z.
+pub(crate) const TIME_UNIX_S: u64 = 1_795_219_200;
+pub(crate) const INPUT: &[u8] = b"an input";
+pub(crate) const PARAMS: &[u8] = b"the parameters";
+pub(crate) const OUTPUT: &[u8] = b"an output";
+
+pub(crate) fn key() -> SigningKey {
+    SigningKey::from_seed(&[1; 32])
+}
+
+pub(crate) fn salts() -> Salts {
+    Salts::derive(&[2; 32])
+}
+
+pub(crate) fn roots() -> Roots {
+    Roots {
+        input: input_root(INPUT),
+        params: params_root(PARAMS),
+        output: output_root(OUTPUT),
+        trace: TraceRoot::from_bytes([3; 32]),
+    }
+}
+
+pub(crate) fn claim_fields() -> ClaimFields {
+    let Commitments {
+        input,
+        params,
+        output,
+        trace,
+    } = Commitments::new(&key().public_key(), &salts(), &roots());
+    ClaimFields {
+        profile: Profile::Exact1,
+        model: ModelId::from_bytes([4; 32]),
+        input,
+        params,
+        output,
+        trace,
+        counts: Counts {
+            input: 12,
+            output: 34,
+        },
+        finish: FinishReason::Stop,
+        nonce: Some(Nonce::from_bytes([5; 32])),
+        seed: SeedSource::Derived,
+        constrained: Some(ConstrainedDecoding {
+            engine: Name::new("llguidance").unwrap(),
+            version: Name::new("1.2.0").unwrap(),
+        }),
+    }
+}
+
+/// The claim of a tensor model: nothing optional.
+pub(crate) fn plain_claim_fields() -> ClaimFields {
+    ClaimFields {
+        finish: FinishReason::Complete,
+        nonce: None,
+        seed: SeedSource::Nothing,
+        constrained: None,
+        ..claim_fields()
+    }
+}
+
+pub(crate) fn inference(fields: ClaimFields) -> Statement {
+    Statement::Inference(Inference {
+        claim: Claim::new(fields).unwrap(),
+        operator: key().public_key(),
+        time_unix_s: TIME_UNIX_S,
+    })
+}
+
+pub(crate) fn key_statement(action: KeyAction) -> Statement {
+    let operator = key().public_key();
+    Statement::Key(KeyStatement {
+        operator,
+        action,
+        time_unix_s: TIME_UNIX_S,
+    })
+}
+
+pub(crate) fn key_actions() -> [KeyAction; 3] {
+    [
+        KeyAction::Rotate {
+            successor: SigningKey::from_seed(&[6; 32]).public_key(),
+        },
+        KeyAction::Expire {
+            not_after_unix_s: TIME_UNIX_S + 86_400,
+        },
+        KeyAction::Revoke {
+            since_unix_s: TIME_UNIX_S - 86_400,
+        },
+    ]
+}
+
+pub(crate) fn openings() -> Openings {
+    let salts = salts();
+    let opened = |salt, content: &[u8]| {
+        Some(Opened {
+            salt,
+            content: content.to_vec(),
+        })
+    };
+    Openings {
+        input: opened(salts.input, INPUT),
+        params: opened(salts.params, PARAMS),
+        output: opened(salts.output, OUTPUT),
+        trace: Some(salts.trace),
+    }
+}
+
+pub(crate) fn evidence() -> Vec<Evidence> {
+    let evidence = |method, version, bytes: &[u8]| Evidence {
+        method: MethodId::new(method).unwrap(),
+        version,
+        bytes: bytes.to_vec(),
+    };
+    vec![
+        evidence("spot", 1, b"cells"),
+        evidence("snark", 2, b"proof"),
+    ]
+}
+
+pub(crate) fn bundle() -> Bundle {
+    let receipt = sign(&inference(claim_fields()), &key()).unwrap();
+    Bundle::new(receipt, openings(), evidence()).unwrap()
+}
