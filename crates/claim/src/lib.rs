@@ -41,5 +41,5 @@ pub use case::Case;
 pub use claim::{Claim, ClaimError, ClaimFields};
 pub use commitment::{Commitments, Roots, Salts};
 pub use fields::{ConstrainedDecoding, Counts, FinishReason, SeedSource};
-pub use method::{Evidence, Fact, Method, MethodError, MethodId, Part, Refutation};
+pub use method::{Evidence, Fact, Method, MethodError, MethodId, Part, Refutation, Scalar};
 pub use openings::{CheckedOpenings, Field, Opened, Openings, OpeningsError};

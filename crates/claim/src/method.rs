@@ -138,18 +138,40 @@ impl fmt::Display for Part {
     }
 }
 
+/// One value of an output, as people read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scalar {
+    /// An integer.
+    Integer(i64),
+    /// An IEEE 754 binary32, by its bits.
+    Fp32(u32),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(value) => write!(f, "{value}"),
+            // `Debug` of a float tells −0 from 0; only the bits tell one NaN from another.
+            Self::Fp32(bits) if f32::from_bits(*bits).is_nan() => write!(f, "NaN ({bits:#010x})"),
+            Self::Fp32(bits) => write!(f, "{:?}", f32::from_bits(*bits)),
+        }
+    }
+}
+
 /// In what a claim was found to be false: what it says, and what the check got.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refutation {
     /// A value of the output is another.
-    #[error("output value {index}: the claim says {claimed}, the check got {got}")]
+    #[error("output `{part}`, value {index}: the claim says {claimed}, the check got {got}")]
     OutputValue {
-        /// Its index in the output's canonical order.
+        /// Which part of the output: a tensor's name, say.
+        part: String,
+        /// The value's index in that part.
         index: u64,
         /// As claimed.
-        claimed: i64,
+        claimed: Scalar,
         /// As found.
-        got: i64,
+        got: Scalar,
     },
     /// The output is another, in its form if not in a value.
     #[error("output root: the claim says {claimed}, the check got {got}")]
@@ -229,4 +251,24 @@ pub enum MethodError {
     /// The check could not be carried through on this machine. The claim may be true.
     #[error("the check could not be carried through")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scalars_that_differ_print_differently() {
+        let cases = [
+            (Scalar::Integer(-7), "-7"),
+            (Scalar::Fp32(1.5_f32.to_bits()), "1.5"),
+            (Scalar::Fp32(0), "0.0"),
+            (Scalar::Fp32(0x8000_0000), "-0.0"),
+            (Scalar::Fp32(0x7fc0_0001), "NaN (0x7fc00001)"),
+            (Scalar::Fp32(0x3f80_0001), "1.0000001"),
+        ];
+        for (scalar, text) in cases {
+            assert_eq!(scalar.to_string(), text);
+        }
+    }
 }
