@@ -5,6 +5,7 @@
 
 use core::error::Error;
 use core::fmt;
+use std::borrow::Cow;
 
 use credence_base::{Digest, ModelId, Name, NameError, TraceCommitment};
 
@@ -12,41 +13,36 @@ use crate::assurance::Finding;
 use crate::case::Case;
 use crate::fields::FinishReason;
 
-/// The name of a method, such as `replay`.
+/// The name of a method, such as `replay`: a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MethodId(Name);
+pub struct MethodId(Cow<'static, str>);
 
 impl MethodId {
     /// The method that shows no more than who signed. Every receipt is checked by it first.
-    pub const SIGNED: &str = "signed";
+    pub const SIGNED: Self = Self(Cow::Borrowed("signed"));
 
     /// The method that runs the model again.
-    pub const REPLAY: &str = "replay";
+    pub const REPLAY: Self = Self(Cow::Borrowed("replay"));
 
     /// Checks `name`.
     ///
     /// # Errors
     /// [`NameError`] when it is no [`Name`].
     pub fn new(name: &str) -> Result<Self, NameError> {
-        Name::new(name).map(Self)
+        let name = Name::new(name)?;
+        Ok(Self(Cow::Owned(name.as_str().to_owned())))
     }
 
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// The name, for writing.
-    #[must_use]
-    pub const fn name(&self) -> &Name {
         &self.0
     }
 }
 
 impl fmt::Display for MethodId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.0)
     }
 }
 
@@ -270,5 +266,13 @@ mod tests {
         for (scalar, text) in cases {
             assert_eq!(scalar.to_string(), text);
         }
+    }
+
+    #[test]
+    fn known_ids_are_the_ones_their_names_give() {
+        for id in [MethodId::SIGNED, MethodId::REPLAY] {
+            assert_eq!(MethodId::new(id.as_str()), Ok(id));
+        }
+        assert!(MethodId::new("Replay").is_err());
     }
 }
