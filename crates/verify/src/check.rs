@@ -1,0 +1,229 @@
+//! The one function that accepts, step by step in the order of `docs/spec/receipt.md`, "Order of checks".
+
+use credence_base::ReceiptDigest;
+use credence_claim::{Assurance, Case, Evidence, Fact, Finding, Method, MethodId, Openings};
+use credence_receipt::{Bundle, Inference, Statement};
+
+use crate::policy::{Facts, Policy};
+use crate::refusal::Refusal;
+
+/// A value that met a policy, and what was shown on the way. Nothing but [`check`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified<T> {
+    value: T,
+    assurance: Assurance,
+}
+
+impl<T> Verified<T> {
+    /// The value.
+    #[must_use]
+    pub const fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// What was shown, trusted and not checked.
+    #[must_use]
+    pub const fn assurance(&self) -> &Assurance {
+        &self.assurance
+    }
+}
+
+/// A receipt with what was opened of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    digest: ReceiptDigest,
+    inference: Inference,
+    openings: Openings,
+}
+
+impl Receipt {
+    /// The digest that names it.
+    #[must_use]
+    pub const fn digest(&self) -> &ReceiptDigest {
+        &self.digest
+    }
+
+    /// Claim, operator and time.
+    #[must_use]
+    pub const fn inference(&self) -> &Inference {
+        &self.inference
+    }
+
+    /// The opened input, if any.
+    #[must_use]
+    pub fn input(&self) -> Option<&[u8]> {
+        self.openings
+            .input
+            .as_ref()
+            .map(|opened| opened.content.as_slice())
+    }
+
+    /// The opened parameters, if any.
+    #[must_use]
+    pub fn params(&self) -> Option<&[u8]> {
+        self.openings
+            .params
+            .as_ref()
+            .map(|opened| opened.content.as_slice())
+    }
+
+    /// The opened output, if any.
+    #[must_use]
+    pub fn output(&self) -> Option<&[u8]> {
+        self.openings
+            .output
+            .as_ref()
+            .map(|opened| opened.content.as_slice())
+    }
+}
+
+/// Decodes a bundle of at most `len_max` bytes and [`check`]s it.
+///
+/// # Errors
+/// [`Refusal::Bundle`] when the bytes are not a bundle, else as [`check`].
+pub fn check_bytes(
+    bytes: &[u8],
+    len_max: usize,
+    policy: &Policy,
+    methods: &[&dyn Method],
+    facts: &Facts,
+) -> Result<Verified<Receipt>, Refusal> {
+    let bundle = Bundle::decode(bytes, len_max).map_err(Refusal::Bundle)?;
+    check(&bundle, policy, methods, facts)
+}
+
+/// Accepts `bundle` if it meets `policy`, or says why not.
+///
+/// `methods` are those this build links. One runs only if the policy requires it.
+///
+/// # Errors
+/// [`Refusal`], the first reason met.
+pub fn check(
+    bundle: &Bundle,
+    policy: &Policy,
+    methods: &[&dyn Method],
+    facts: &Facts,
+) -> Result<Verified<Receipt>, Refusal> {
+    let signed = bundle.receipt().open().map_err(Refusal::from_open)?;
+    let inference = match signed.into_statement() {
+        Statement::Inference(inference) => inference,
+        other @ Statement::Key(_) => return Err(Refusal::Kind { got: other.kind() }),
+    };
+    check_policy(&inference, policy, facts)?;
+    let case = Case::check(&inference.claim, &inference.operator, bundle.openings())
+        .map_err(Refusal::Openings)?;
+
+    let mut findings = vec![signed_finding(bundle, &inference, policy)];
+    for method in &policy.required {
+        if *method != MethodId::SIGNED {
+            findings.push(run(method, methods, bundle.evidence(), &case)?);
+        }
+    }
+    let openings = bundle.openings().clone();
+    let value = Receipt {
+        digest: bundle.receipt().digest(),
+        inference,
+        openings,
+    };
+    Ok(Verified {
+        value,
+        assurance: Assurance::new(findings),
+    })
+}
+
+fn check_policy(inference: &Inference, policy: &Policy, facts: &Facts) -> Result<(), Refusal> {
+    let Policy {
+        required: _,
+        operators,
+        models,
+        age_max_s,
+        skew_max_s,
+        nonce,
+    } = policy;
+    let claim = inference.claim.fields();
+    if operators
+        .as_ref()
+        .is_some_and(|accepted| !accepted.contains(&inference.operator))
+    {
+        return Err(Refusal::Operator {
+            got: inference.operator,
+        });
+    }
+    if models
+        .as_ref()
+        .is_some_and(|accepted| !accepted.contains(&claim.model))
+    {
+        return Err(Refusal::Model { got: claim.model });
+    }
+    let ahead_s = inference.time_unix_s.saturating_sub(facts.now_unix_s);
+    if ahead_s > *skew_max_s {
+        return Err(Refusal::Future {
+            ahead_s,
+            max_s: *skew_max_s,
+        });
+    }
+    let age_s = facts.now_unix_s.saturating_sub(inference.time_unix_s);
+    if let Some(max_s) = age_max_s.filter(|max_s| age_s > *max_s) {
+        return Err(Refusal::Age { age_s, max_s });
+    }
+    match nonce {
+        Some(expected) if claim.nonce != Some(*expected) => Err(Refusal::Nonce {
+            expected: *expected,
+            got: claim.nonce,
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn run(
+    method: &MethodId,
+    methods: &[&dyn Method],
+    evidence: &[Evidence],
+    case: &Case<'_>,
+) -> Result<Finding, Refusal> {
+    let linked = methods.iter().find(|linked| linked.id() == *method);
+    let linked = linked.ok_or_else(|| Refusal::NoMethod {
+        method: method.clone(),
+    })?;
+    let evidence = evidence
+        .iter()
+        .find(|evidence| evidence.method == *method && evidence.version == linked.version())
+        .map(|evidence| evidence.bytes.as_slice());
+    if linked.needs_evidence() && evidence.is_none() {
+        return Err(Refusal::Missing {
+            method: method.clone(),
+            fact: Fact::Evidence,
+        });
+    }
+    linked
+        .check(case, evidence)
+        .map_err(|error| Refusal::from_method(method.clone(), error))
+}
+
+/// What the signature shows, and all that this check leaves open however many methods ran.
+fn signed_finding(bundle: &Bundle, inference: &Inference, policy: &Policy) -> Finding {
+    let mut finding = Finding::signed(&inference.operator, policy.operators.is_some());
+    let mut open = |text: String| finding.not_checked.push(text);
+    open("whether the key has been rotated, has expired or was revoked".to_owned());
+    open("whether the operator also signed another answer: the receipt is in no log".to_owned());
+    if policy.models.is_none() {
+        open("which model it should be: the policy accepts any".to_owned());
+    }
+    if policy.nonce.is_none() {
+        open("whether the answer is to a request of yours: the policy names no nonce".to_owned());
+    }
+    if policy.age_max_s.is_none() {
+        open("how old the receipt is: the policy accepts any age".to_owned());
+    }
+    for Evidence {
+        method, version, ..
+    } in bundle.evidence()
+    {
+        if !policy.required.contains(method) {
+            open(format!(
+                "evidence for method `{method}` version {version}: not asked for"
+            ));
+        }
+    }
+    finding
+}
