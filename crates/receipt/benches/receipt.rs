@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use credence_claim::{Claim, Commitments};
+use credence_claim::{Claim, ClaimFields, Commitments};
 use credence_receipt::{Bundle, Envelope, Inference, Statement, sign};
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -14,12 +14,26 @@ mod support;
 fn benches(c: &mut Criterion) {
     let key = support::key();
     let operator = key.public_key();
+    let (salts, roots, plain) = (
+        support::salts(),
+        support::roots(),
+        support::plain_claim_fields(),
+    );
     c.bench_function("receipt::make_and_sign", |b| {
         b.iter(|| {
-            let commitments =
-                Commitments::new(&operator, &support::salts(), black_box(&support::roots()));
-            let mut fields = support::plain_claim_fields();
-            fields.output = commitments.output;
+            let Commitments {
+                input,
+                params,
+                output,
+                trace,
+            } = Commitments::new(&operator, black_box(&salts), black_box(&roots));
+            let fields = ClaimFields {
+                input,
+                params,
+                output,
+                trace,
+                ..plain.clone()
+            };
             let claim = Claim::new(fields).unwrap();
             let time_unix_s = support::TIME_UNIX_S;
             let statement = Statement::Inference(Inference {
