@@ -1,0 +1,13 @@
+//! Generators, decoders under attack, and honest samples; used by tests alone.
+//!
+//! Nothing that ships depends on this crate. A helper here fails the test that called it instead of returning an error.
+
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what goes wrong here fails a test, which is the purpose"
+)]
+
+pub mod decoders;
+pub mod mutation;
+pub mod samples;
