@@ -7,7 +7,12 @@ use credence_receipt::{Bundle, Inference, Statement};
 use crate::policy::{Facts, Policy};
 use crate::refusal::Refusal;
 
-/// A value that met a policy, and what was shown on the way. Nothing but [`check`] makes one.
+/// A value that met a policy, and what was shown on the way. Nothing but [`check`] makes one:
+///
+/// ```compile_fail,E0451
+/// let assurance = credence_claim::Assurance::new(Vec::new());
+/// let forged = credence_verify::Verified { value: 1, assurance };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T> {
     value: T,
