@@ -2,11 +2,10 @@
 
 use credence_exact::NodeId;
 
-/// A cut node's cells begin at a multiple of this many bytes from the start of their position's block.
+/// A cut node's cells begin at a multiple of this many bytes from the start of their position's block, and the block is a
+/// multiple of it: one cache line, one vector register. A block is not whole chunks of the tree: small models would then hash
+/// mostly padding.
 pub(crate) const NODE_ALIGN: usize = 64;
-
-/// A position's block is a multiple of this many bytes: whole chunks of the tree.
-pub(crate) const BLOCK_ALIGN: usize = 1024;
 
 /// The layout of one position's block. All positions have the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +31,11 @@ impl TraceLayout {
         }
         Some(Self {
             offsets,
-            block_bytes: at.max(1).checked_next_multiple_of(BLOCK_ALIGN)?,
+            block_bytes: at.max(1).checked_next_multiple_of(NODE_ALIGN)?,
         })
     }
 
-    /// Bytes of one position's block, a multiple of 1,024. Bytes that belong to no cell are zero.
+    /// Bytes of one position's block, a multiple of 64. Bytes that belong to no cell are zero.
     #[must_use]
     pub const fn block_bytes(&self) -> usize {
         self.block_bytes

@@ -130,7 +130,7 @@ fn the_good_program_is_accepted_and_its_id_pinned() {
     assert_eq!(model.parameter_count(), 18);
     let bounds = model.bounds(NodeId(1)).unwrap();
     assert_eq!((bounds.min, bounds.max), (-127 * 4 * 127, 127 * 4 * 127));
-    assert_eq!(model.program().trace_layout().block_bytes(), 1024);
+    assert_eq!(model.program().trace_layout().block_bytes(), 128);
     assert_eq!(model.program().trace_layout().offset(NodeId(2)), Some(64));
     assert_eq!(model.program().trace_layout().offset(NodeId(1)), None);
 }
