@@ -174,7 +174,7 @@ BAD = {
     "no inputs": ({}, "inputs"),
     "an absent input": ({"inputs": []}, "image"),
     "another name": (request(1, name="picture"), "picture"),
-    "another type": (request(1, datatype="INT64"), "FP32"),
+    "another type": (request(1, datatype="INT64"), "image"),
     "a type that is none": (request(1, datatype="FP33"), "FP33"),
     "another shape": (request(1, shape=[1, 8, 8]), "shape"),
     "a huge shape": (request(1, shape=[2**62, 1, 8, 8]), ""),

@@ -20,7 +20,7 @@ def root(program: dict, values: list[np.ndarray]) -> bytes:
             placed.append((offset, flat.view(np.uint8).reshape(positions, -1)))
             offset += placed[-1][1].shape[1]
     block = max(offset, 1)
-    block += -block % 1024
+    block += -block % 64
     section = np.zeros((positions, block), np.uint8)
     for start, cells in placed:
         section[:, start : start + cells.shape[1]] = cells
