@@ -151,7 +151,9 @@ def train(images: np.ndarray, labels: np.ndarray) -> Weights:
 def to_onnx(weights: Weights, opset: int, ir_version: int):
     """The trained network as an ONNX model with a symbolic batch axis."""
     nodes = [
-        helper.make_node("Conv", ["image", "conv1.weight", "conv1.bias"], ["conv1"], pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        helper.make_node(
+            "Conv", ["image", "conv1.weight", "conv1.bias"], ["conv1"], pads=[1, 1, 1, 1], kernel_shape=[3, 3]
+        ),
         helper.make_node("Relu", ["conv1"], ["relu1"]),
         helper.make_node("Conv", ["relu1", "conv2.weight", "conv2.bias"], ["conv2"], kernel_shape=[3, 3]),
         helper.make_node("Relu", ["conv2"], ["relu2"]),

@@ -146,9 +146,7 @@ def main() -> int:
     mlp.fit(data.train, data.train_labels)
     good &= publish("digits-mlp", from_sklearn(mlp, "digits-mlp"), flat, floor=0.96)
 
-    forest = RandomForestClassifier(
-        100, max_depth=8, max_leaf_nodes=34, max_features=5, n_jobs=1, random_state=SEED
-    )
+    forest = RandomForestClassifier(100, max_depth=8, max_leaf_nodes=34, max_features=5, n_jobs=1, random_state=SEED)
     forest.fit(data.train, data.train_labels)
     good &= publish("forest", from_sklearn(forest, "forest"), flat, floor=0.94)
     write_digests()

@@ -7,10 +7,10 @@ process's CPU time, in seconds per call. Nothing is subtracted. The cases named 
 of one Identity node on the same input: what a call from Python costs when there is nothing to compute.
 
 How: CPUExecutionProvider, all graph optimisations, `intra_op` threads as given, one `inter_op` thread.
-Warm-up first, then calls until both `--seconds` of wall time and `CALLS_MIN` calls have passed. Calls rotate over distinct real
-inputs, so that a forest's branches are not learnt by the predictor. CPU time is read in batches of calls, since its
-clock may be coarse: a batch's mean is one sample. Worker threads spin between calls by default, which costs CPU time and
-saves wall time; `--no-spin` turns that off. What it does not do: compare. The caller does.
+Warm-up first, then calls until both `--seconds` of wall time and `CALLS_MIN` calls have passed. Calls rotate over
+distinct real inputs, so that a forest's branches are not learnt by the predictor. CPU time is read in batches of
+calls, since its clock may be coarse: a batch's mean is one sample. Worker threads spin between calls by default, which
+costs CPU time and saves wall time; `--no-spin` turns that off. What it does not do: compare. The caller does.
 """
 
 import argparse
@@ -114,12 +114,17 @@ def run_case(name: str, batch: int, arguments: argparse.Namespace) -> list[dict]
     """The model's case and the overhead of a call on the same input."""
     input_name, inputs = batches(name, batch)
     chosen = options(arguments.threads, not arguments.no_spin)
-    sources = [(name, str(MODELS / f"{name}.onnx")), (f"call-overhead/{name}", identity(input_name, inputs[0].shape[1:]))]
+    sources = [
+        (name, str(MODELS / f"{name}.onnx")),
+        (f"call-overhead/{name}", identity(input_name, inputs[0].shape[1:])),
+    ]
     results = []
     for label, source in sources:
         session = onnxruntime.InferenceSession(source, chosen, providers=["CPUExecutionProvider"])
         figures = measure(callers(session, input_name, inputs, arguments.bind), arguments.seconds)
-        results.append({"case": f"onnxruntime::run/model={label}/batch={batch}", "model": label, "batch": batch, **figures})
+        results.append(
+            {"case": f"onnxruntime::run/model={label}/batch={batch}", "model": label, "batch": batch, **figures}
+        )
     return results
 
 
@@ -148,7 +153,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=positive(int), required=True, help="intra-op threads")
     parser.add_argument("--seconds", type=positive(float), default=2.0, help="least wall time per case (default 2)")
-    parser.add_argument("--bind", action="store_true", help="bind inputs beforehand instead of passing them to each call")
+    parser.add_argument(
+        "--bind", action="store_true", help="bind inputs beforehand instead of passing them to each call"
+    )
     parser.add_argument("--no-spin", action="store_true", help="let worker threads sleep between calls")
     arguments = parser.parse_args()
     cases = [result for name, batch in CASES for result in run_case(name, batch, arguments)]

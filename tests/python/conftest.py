@@ -33,7 +33,12 @@ class Credence:
     def run(self, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Runs to the end, whatever the exit code."""
         return subprocess.run(
-            self.command(*arguments), env=self.environment(), cwd=cwd, text=True, capture_output=True, timeout=RUN_LIMIT_S
+            self.command(*arguments),
+            env=self.environment(),
+            cwd=cwd,
+            text=True,
+            capture_output=True,
+            timeout=RUN_LIMIT_S,
         )
 
     def succeed(self, *arguments: object) -> str:

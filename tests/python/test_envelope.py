@@ -1,4 +1,4 @@
-"""Supply-chain tools from PyPI take our envelopes: securesystemslib the signature, in-toto-attestation the statement."""
+"""Supply-chain tools take our envelopes: securesystemslib the signature, in-toto-attestation the statement."""
 
 import copy
 import hashlib
@@ -48,7 +48,12 @@ def test_the_signature_verifies(envelope: dict) -> None:
 def test_the_signed_bytes_are_ours(envelope: dict) -> None:
     read = Envelope.from_dict(copy.deepcopy(envelope))
     assert read.payload_type == PAYLOAD_TYPE
-    assert read.pae() == b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(read.payload), read.payload)
+    assert read.pae() == b"DSSEv1 %d %b %d %b" % (
+        len(PAYLOAD_TYPE),
+        PAYLOAD_TYPE.encode(),
+        len(read.payload),
+        read.payload,
+    )
 
 
 def test_any_flipped_byte_of_the_payload_fails(envelope: dict) -> None:

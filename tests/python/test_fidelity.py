@@ -23,7 +23,7 @@ class Bar:
     max_error: float
 
 
-# Measured values stand in docs/performance.md; these are floors. A forest's splits are integer comparisons, so its decisions are equal.
+# Floors, not what is measured. A forest's splits are integer comparisons, so its decisions are equal.
 BARS = {
     "digits-cnn": Bar(top1=0.99, cosine=0.999, max_error=1.0),
     "digits-mlp": Bar(top1=0.99, cosine=0.999, max_error=0.25),

@@ -37,9 +37,13 @@ SOURCES = {
     "forest-regression": Source(ensemble.RandomForestRegressor(20, max_depth=6, random_state=SEED), "diabetes", False),
     "extra-trees": Source(ensemble.ExtraTreesClassifier(20, max_depth=6, random_state=SEED), "wine", True),
     "decision-tree": Source(tree.DecisionTreeClassifier(max_depth=5, random_state=SEED), "wine", True),
-    "boosted-binary": Source(ensemble.GradientBoostingClassifier(n_estimators=30, random_state=SEED), "breast_cancer", True),
+    "boosted-binary": Source(
+        ensemble.GradientBoostingClassifier(n_estimators=30, random_state=SEED), "breast_cancer", True
+    ),
     "boosted-wine": Source(ensemble.GradientBoostingClassifier(n_estimators=20, random_state=SEED), "wine", True),
-    "boosted-regression": Source(ensemble.GradientBoostingRegressor(n_estimators=30, random_state=SEED), "diabetes", False),
+    "boosted-regression": Source(
+        ensemble.GradientBoostingRegressor(n_estimators=30, random_state=SEED), "diabetes", False
+    ),
 }
 
 
@@ -50,7 +54,9 @@ def test_trees_decide_as_the_float_model(credence: Credence, tmp_path: Path, nam
     train, test, train_y, _ = train_test_split(x.astype(np.float32), y, test_size=0.3, random_state=SEED)
     source.model.fit(train, train_y)
     converted = convert_sklearn(
-        source.model, initial_types=[("features", FloatTensorType([None, x.shape[1]]))], target_opset={"": 17, "ai.onnx.ml": 3}
+        source.model,
+        initial_types=[("features", FloatTensorType([None, x.shape[1]]))],
+        target_opset={"": 17, "ai.onnx.ml": 3},
     )
     path, inputs, bundle = tmp_path / "model.onnx", tmp_path / "inputs.npz", tmp_path / "run.bundle.json"
     path.write_bytes(converted.SerializeToString())
@@ -147,11 +153,11 @@ def unknown_input() -> onnx.ModelProto:
 REFUSED = {
     "unsupported operator": (chain("Softsign").SerializeToString(), "Softsign"),
     "cyclic": (cyclic().SerializeToString(), ""),
-    "NaN weight": (with_weight(float("nan")).SerializeToString(), "w"),
-    "infinite weight": (with_weight(float("inf")).SerializeToString(), "w"),
-    "external data": (external().SerializeToString(), "w"),
-    "short weight": (short_weight().SerializeToString(), "w"),
-    "huge weight": (huge_weight().SerializeToString(), "w"),
+    "NaN weight": (with_weight(float("nan")).SerializeToString(), "`w`"),
+    "infinite weight": (with_weight(float("inf")).SerializeToString(), "`w`"),
+    "external data": (external().SerializeToString(), "`w`"),
+    "short weight": (short_weight().SerializeToString(), "`w`"),
+    "huge weight": (huge_weight().SerializeToString(), "`w`"),
     "doubled output": (doubled_output().SerializeToString(), "t2"),
     "unknown input": (unknown_input().SerializeToString(), "nowhere"),
     "empty": (b"", ""),

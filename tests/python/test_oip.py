@@ -119,7 +119,9 @@ def test_an_answer_and_its_receipt(server: Server, credence: Credence, cnn: str,
     assert found.digest.hex() == digest
     assert found.claim["nonce"] == nonce
     committed = tensors.decode(found.opened["output"])["logits"]
-    assert np.array(output["data"], np.float32).tobytes() == committed.tobytes(), "the JSON holds every bit of what was committed to"
+    assert np.array(output["data"], np.float32).tobytes() == committed.tobytes(), (
+        "the JSON holds every bit of what was committed to"
+    )
     replay.check(found, load(credence, found.claim["model"]))
 
     path = tmp_path / "served.bundle.json"
@@ -207,7 +209,8 @@ def test_a_bad_nonce_is_refused(server: Server, cnn: str, nonce: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/models/absent", "/v2/models/absent/ready", "/v1/receipts/" + "0" * 64, "/v1/receipts/../keys/operator.pem"]
+    "path",
+    ["/v2/models/absent", "/v2/models/absent/ready", "/v1/receipts/" + "0" * 64, "/v1/receipts/../keys/operator.pem"],
 )
 def test_what_is_absent_is_not_found(server: Server, path: str) -> None:
     answer = server.get(path)

@@ -103,7 +103,9 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lie_well_signed_is_refuted_by_both(credence: Credence, cnn: str, bundles: Callable[[str], Path], tmp_path: Path, lie: str) -> None:
+def test_a_lie_well_signed_is_refuted_by_both(
+    credence: Credence, cnn: str, bundles: Callable[[str], Path], tmp_path: Path, lie: str
+) -> None:
     data = resigned(bundles(cnn).read_bytes(), LIES[lie])
     found = receipt.check(data)
     with pytest.raises(Refused):
@@ -128,7 +130,9 @@ EDITS = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edited_bundle_is_refused_by_both(credence: Credence, cnn: str, bundles: Callable[[str], Path], tmp_path: Path, edit: str) -> None:
+def test_an_edited_bundle_is_refused_by_both(
+    credence: Credence, cnn: str, bundles: Callable[[str], Path], tmp_path: Path, edit: str
+) -> None:
     honest = bundles(cnn).read_bytes()
     data = EDITS[edit](honest)
     assert data != honest

@@ -108,7 +108,10 @@ def test_a_bundle_and_every_flipped_byte_of_it() -> None:
         assert at in evidence or at in trace_salt, at
 
 
-@pytest.mark.parametrize("edit", [lambda d: d + b"\n", lambda d: b" " + d, lambda d: d[:-1], lambda d: d.replace(b":", b": ", 1), lambda d: b""])
+@pytest.mark.parametrize(
+    "edit",
+    [lambda d: d + b"\n", lambda d: b" " + d, lambda d: d[:-1], lambda d: d.replace(b":", b": ", 1), lambda d: b""],
+)
 def test_other_spellings_are_refused(edit) -> None:
     with pytest.raises(Refused):
         receipt.check(edit((VECTORS / "receipt/bundle.json").read_bytes()))

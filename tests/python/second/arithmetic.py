@@ -39,7 +39,9 @@ def run(model: Model, inputs: Tensors) -> tuple[Tensors, list[np.ndarray]]:
 
 def encode(spec: dict, x: np.ndarray) -> np.ndarray:
     """Section 3.1."""
-    require(x.dtype == _BORDER[spec["dtype"]] and list(x.shape[1:]) == spec["shape"], f"the type or shape of {spec['name']}")
+    require(
+        x.dtype == _BORDER[spec["dtype"]] and list(x.shape[1:]) == spec["shape"], f"the type or shape of {spec['name']}"
+    )
     ((kind, how),) = spec["encode"].items()
     if kind == "integer":
         require((x >= how["min"]).all() and (x <= how["max"]).all(), "an integer outside its range")
@@ -116,9 +118,7 @@ def conv(op: dict, values: list[np.ndarray], params: list[np.ndarray]) -> np.nda
     outs, ins = weight.shape[0] // groups, weight.shape[3]
     total: np.ndarray | int = 0
     for u, v, cells in _windows(values[op["x"]], op["window"], 0):
-        parts = [
-            cells[..., g * ins : (g + 1) * ins] @ weight[g * outs : (g + 1) * outs, u, v].T for g in range(groups)
-        ]
+        parts = [cells[..., g * ins : (g + 1) * ins] @ weight[g * outs : (g + 1) * outs, u, v].T for g in range(groups)]
         total = total + np.concatenate(parts, axis=-1)
     return _accumulator(total + _bias(op, params))
 

@@ -1,7 +1,8 @@
 """Strict Ed25519 verification (RFC 8032, section 5.1.7, without the cofactor; `docs/spec/receipt.md`, section 1).
 
 Libraries differ in what they accept at the edges (points of small order, other encodings of a point), and a
-receipt must not be good for one verifier and bad for another. So the edges are written out here: slowly, and not for signing.
+receipt must not be good for one verifier and bad for another. So the edges are written out here: slowly, and for
+verifying alone.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""A model's file, its program and its `ModelId` (`docs/spec/trace.md`, section 3; `docs/spec/arithmetic.md`, section 4).
+"""A model's file, program and `ModelId` (`docs/spec/trace.md`, section 3; `docs/spec/arithmetic.md`, section 4).
 
-The file is safetensors (<https://huggingface.co/docs/safetensors>): a `u64` length, a JSON header, tensor bytes. The program
-stands in the header's metadata, canonical within the value of the key `credence`.
+The file is safetensors (<https://huggingface.co/docs/safetensors>): a `u64` length, a JSON header, tensor bytes. The
+program stands in the header's metadata, canonical within the value of the key `credence`.
 """
 
 import json
@@ -52,7 +52,10 @@ def read(data: bytes) -> Model:
     params = []
     for param in program["params"]:
         entry = header[param["name"]]
-        require(_FILE_DTYPES[entry["dtype"]] == param["dtype"] and entry["shape"] == param["shape"], "a tensor's type or shape")
+        require(
+            _FILE_DTYPES[entry["dtype"]] == param["dtype"] and entry["shape"] == param["shape"],
+            "a tensor's type or shape",
+        )
         start, end = entry["data_offsets"]
         params.append(np.frombuffer(body[start:end], DTYPES[param["dtype"]]).reshape(param["shape"]))
     return Model(program, params)

@@ -53,7 +53,10 @@ def check(data: bytes, limit: int = 64 << 20) -> Receipt:
     for field, (salt, content) in openings.items():
         if field != "traceSalt":
             expected = statement["predicate"]["claim"][field]
-            require(commitment(field, operator, salt, root(field, content)).hex() == expected, f"the opened {field} is another")
+            require(
+                commitment(field, operator, salt, root(field, content)).hex() == expected,
+                f"the opened {field} is another",
+            )
             opened[field] = content
     trace_salt = openings["traceSalt"][0] if "traceSalt" in openings else None
     return Receipt(receipt_digest(bundle["receipt"]), statement, operator, opened, trace_salt)
@@ -163,7 +166,9 @@ def encode_claim(claim: object) -> bytes:
         engine = canonical.members(claim["constrained"], {"engine", "version"})
         constrained = b"\1" + _name(engine["engine"]) + _name(engine["version"])
     head = struct.pack("<IB", 1, 1)
-    return head + digests + counts + bytes([FINISH[claim["finish"]]]) + nonce + bytes([SEED[claim["seed"]]]) + constrained
+    return (
+        head + digests + counts + bytes([FINISH[claim["finish"]]]) + nonce + bytes([SEED[claim["seed"]]]) + constrained
+    )
 
 
 def claim_digest(claim: dict) -> bytes:

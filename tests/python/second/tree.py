@@ -15,7 +15,16 @@ _IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0
 _PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
 _CHUNK_START, _CHUNK_END, _PARENT, _ROOT = 1, 2, 4, 8
 _CONTEXT, _MATERIAL = 32, 64
-_QUARTERS = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15), (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
+_QUARTERS = (
+    (0, 4, 8, 12),
+    (1, 5, 9, 13),
+    (2, 6, 10, 14),
+    (3, 7, 11, 15),
+    (0, 5, 10, 15),
+    (1, 6, 11, 12),
+    (2, 7, 8, 13),
+    (3, 4, 9, 14),
+)
 
 Words = tuple[int, ...]
 
@@ -25,7 +34,9 @@ def root(domain: str, content: bytes) -> bytes:
     return blake3.blake3(content, derive_key_context=domain).digest()
 
 
-def verify_opening(domain: str, expected: bytes, total: int, ranges: list[tuple[int, int]], opening: bytes) -> list[bytes]:
+def verify_opening(
+    domain: str, expected: bytes, total: int, ranges: list[tuple[int, int]], opening: bytes
+) -> list[bytes]:
     """The bytes of `ranges` of a content of `total` bytes, if `opening` shows them under the root `expected`."""
     walk = _Walk(domain, total, ranges, opening)
     require(walk.root() == expected, "the opening leads to another root")
