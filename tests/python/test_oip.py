@@ -54,10 +54,9 @@ class Server:
 
 
 def port_of(talk: IO[str]) -> int:
-    """The port in the first line that names the address. The rest is drained, so that the server never blocks on it."""
+    """The port in the first line that names the address."""
     for line in talk:
         if found := re.search(r"127\.0\.0\.1:(\d+)", line):
-            threading.Thread(target=lambda: talk.read(), daemon=True).start()
             return int(found[1])
     raise AssertionError("the server ended without naming its address")
 
@@ -65,24 +64,26 @@ def port_of(talk: IO[str]) -> int:
 @pytest.fixture(scope="module")
 def server(credence: Credence, cnn: str) -> Iterator[Server]:
     command = credence.command("serve", "--listen", "127.0.0.1:0")
-    process = subprocess.Popen(
-        command, env=credence.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
     # A server that neither speaks nor ends must not hold the tests.
-    watchdog = threading.Timer(START_LIMIT_S, process.kill)
-    watchdog.start()
-    try:
-        port = port_of(process.stderr)
-        watchdog.cancel()
-        yield Server(port)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(STOP_LIMIT_S) == 0, "SIGTERM stops the server gracefully"
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.wait()
-        process.stderr.close()
+    with subprocess.Popen(
+        command, env=credence.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        watchdog = threading.Timer(START_LIMIT_S, process.kill)
+        watchdog.start()
+        try:
+            assert process.stderr is not None
+            port = port_of(process.stderr)
+            watchdog.cancel()
+            # The rest of its talk is drained, so that the server never blocks on a full pipe.
+            drain = threading.Thread(target=process.stderr.read)
+            drain.start()
+            yield Server(port)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(STOP_LIMIT_S) == 0, "SIGTERM stops the server gracefully"
+            drain.join()
+        finally:
+            watchdog.cancel()
+            process.kill()
 
 
 def request(count: int = 3, **changes: object) -> dict:
