@@ -1,0 +1,221 @@
+//! The method itself.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use credence_base::{NameError, Profile};
+use credence_claim::{
+    Case, Claim, ClaimFields, Fact, Finding, FinishReason, Method, MethodError, MethodId, Number,
+    Part, Quantity, Refutation, SeedSource,
+};
+use credence_exec::{Engine, Options, PlanError, RunError};
+use credence_model::{Model, Program, TensorLimits, Tensors};
+
+use crate::compare::first_difference;
+use crate::params::check_tensor_params;
+
+/// The longest input or output that is read, in bytes.
+pub const CONTENT_BYTES_MAX: usize = 1 << 30;
+
+const LIMITS: TensorLimits = TensorLimits {
+    bytes_max: CONTENT_BYTES_MAX,
+};
+
+/// Why the method cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The engine cannot run the model on this machine.
+    #[error("the model cannot be run on this machine")]
+    Plan(#[from] PlanError),
+    /// The method's own name is none, which it is not.
+    #[error("the method has no name")]
+    Name(#[from] NameError),
+}
+
+/// Runs the claimed model again. What it must know for that, the model, it is given once.
+#[derive(Debug)]
+pub struct Replay {
+    id: MethodId,
+    subject: Option<Subject>,
+}
+
+#[derive(Debug)]
+struct Subject {
+    model: Arc<Model>,
+    engine: Engine,
+}
+
+impl Replay {
+    /// A method that can check claims about `model`, and no others.
+    ///
+    /// # Errors
+    /// [`ReplayError::Plan`] when the engine cannot run the model here.
+    pub fn new(model: Arc<Model>, options: Options) -> Result<Self, ReplayError> {
+        let engine = Engine::new(Arc::clone(&model), options)?;
+        Ok(Self {
+            id: MethodId::REPLAY,
+            subject: Some(Subject { model, engine }),
+        })
+    }
+
+    /// A method that knows no model, so that whoever requires it is told which one is missing.
+    ///
+    /// # Errors
+    /// [`ReplayError::Name`], which its constant name does not give.
+    pub fn without_model() -> Result<Self, ReplayError> {
+        Ok(Self {
+            id: MethodId::REPLAY,
+            subject: None,
+        })
+    }
+
+    /// The engine for the claim's model, if that is the one at hand.
+    fn subject(&self, claim: &Claim) -> Result<&Subject, MethodError> {
+        let model = claim.fields().model;
+        let found = self.subject.as_ref().filter(|s| s.model.id() == model);
+        found.ok_or(MethodError::Missing(Fact::Model(model)))
+    }
+}
+
+impl Method for Replay {
+    fn id(&self) -> MethodId {
+        self.id.clone()
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn needs_evidence(&self) -> bool {
+        false
+    }
+
+    /// Checks, in this order: that the model is the claimed one; fields that a tensor model fixes; parameters; the number of
+    /// positions; then runs, and compares the output and the trace.
+    fn check(&self, case: &Case<'_>, _evidence: Option<&[u8]>) -> Result<Finding, MethodError> {
+        let subject = self.subject(case.claim())?;
+        check_fixed_fields(case.claim())?;
+        check_tensor_params(case.params()?).map_err(|e| malformed(Part::Params, e))?;
+        let input = case.input()?;
+        // Asked for before the run, which may be long.
+        let claimed_output = case.output()?;
+        let inputs = Tensors::decode(input, LIMITS).map_err(|e| malformed(Part::Input, e))?;
+
+        let execution = subject.engine.run(&inputs).map_err(not_run)?;
+        let positions = execution.positions;
+        check_counts(case.claim(), positions)?;
+        let content = execution.outputs.encode();
+        if claimed_output != content
+            && let Ok(claimed) = Tensors::decode(claimed_output, LIMITS)
+            && let Some(refutation) = first_difference(&claimed, &execution.outputs)
+        {
+            return Err(MethodError::Refuted(refutation));
+        }
+        case.check_output(&content)?;
+        case.check_trace(&execution.trace.root())?;
+        Ok(finding(
+            subject.model.program(),
+            &execution.outputs,
+            positions,
+        ))
+    }
+}
+
+/// What a tensor model leaves no choice about: it draws nothing, constrains nothing and always completes.
+fn check_fixed_fields(claim: &Claim) -> Result<(), MethodError> {
+    // Naming every field makes a new one an error here until someone decides how it is checked.
+    let ClaimFields {
+        profile: Profile::Exact1,
+        model: _,
+        input: _,
+        params: _,
+        output: _,
+        trace: _,
+        counts: _,
+        finish,
+        // Whatever the client sent; a policy may name it.
+        nonce: _,
+        seed,
+        constrained,
+    } = claim.fields();
+    if *finish != FinishReason::Complete {
+        return Err(MethodError::Refuted(Refutation::Finish {
+            claimed: *finish,
+            got: FinishReason::Complete,
+        }));
+    }
+    let feature = |feature| Err(MethodError::Refuted(Refutation::Feature { feature }));
+    if *seed != SeedSource::Nothing {
+        return feature("a random draw");
+    }
+    if constrained.is_some() {
+        return feature("constrained decoding");
+    }
+    Ok(())
+}
+
+fn check_counts(claim: &Claim, positions: u64) -> Result<(), MethodError> {
+    let counts = claim.fields().counts;
+    if counts.input != positions {
+        return Err(MethodError::Refuted(Refutation::InputCount {
+            claimed: counts.input,
+            got: positions,
+        }));
+    }
+    if counts.output != positions {
+        return Err(MethodError::Refuted(Refutation::OutputCount {
+            claimed: counts.output,
+            got: positions,
+        }));
+    }
+    Ok(())
+}
+
+fn finding(program: &Program, outputs: &Tensors, positions: u64) -> Finding {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let output_values = outputs.iter().fold(0_u64, |sum, t| {
+        sum.saturating_add(count(t.elements().len()))
+    });
+    let nodes = program.spec().nodes.iter().zip(0_u32..);
+    let cut = nodes.filter(|(node, _)| node.cut);
+    let cells = cut.map(|(_, at)| {
+        program
+            .shape(credence_exact::NodeId(at))
+            .map_or(0, |s| count(s.cells()))
+    });
+    let per_position = cells.fold(0_u64, u64::saturating_add);
+    let mut finding = Finding::re_executed(output_values, per_position.saturating_mul(positions));
+    finding.numbers.insert(
+        0,
+        Number {
+            name: "positions run again",
+            quantity: Quantity::Count(positions),
+        },
+    );
+    finding
+}
+
+/// An input that does not fit the model is the operator's fault; the rest is this program's.
+fn not_run(error: RunError) -> MethodError {
+    match error {
+        RunError::Cell { .. } | RunError::Answer(_) => MethodError::Failed(Box::new(error)),
+        RunError::MissingInput { .. }
+        | RunError::UnknownInput { .. }
+        | RunError::Type { .. }
+        | RunError::Shape { .. }
+        | RunError::Batch { .. }
+        | RunError::Empty
+        | RunError::TooLarge { .. }
+        | RunError::Value { .. } => malformed(Part::Input, error),
+    }
+}
+
+fn malformed(part: Part, source: impl Error + Send + Sync + 'static) -> MethodError {
+    MethodError::Malformed {
+        part,
+        source: Box::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests;

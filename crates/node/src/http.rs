@@ -1,0 +1,35 @@
+//! The HTTP API: the Open Inference Protocol, version 2, and receipts.
+//!
+//! ```text
+//! GET  /v2                                  the server
+//! GET  /v2/health/live  /v2/health/ready
+//! GET  /v2/models/{m}  …/ready              also …/versions/{ModelId}
+//! POST /v2/models/{m}/infer                 ─▶ answer, and `credence-receipt: <digest>`
+//! GET  /v1/receipts/{digest}                ─▶ the bundle
+//! ```
+//!
+//! A request may carry `credence-nonce`, 64 hexadecimal digits; the claim then holds it.
+//!
+//! **Who gets a receipt.** A bundle opens input and output, and it is given to whoever names its digest. The digest is
+//! 32 bytes that only the client of that request was told, over a salt that nobody else knows, so it serves as a
+//! password; a client that passes it on passes the answer on.
+//!
+//! Limits: the length of a body, the number of inferences at once (`429` past it), and the time of a request (`503`).
+//! There is deliberately no TLS and no login here: a reverse proxy has them.
+
+mod error;
+mod infer;
+mod limits;
+mod models;
+mod receipts;
+mod router;
+
+pub use error::ApiError;
+pub use limits::Limits;
+pub use router::router;
+
+/// The request header that holds the client's nonce, 64 lower-case hexadecimal digits.
+pub const NONCE_HEADER: &str = "credence-nonce";
+
+/// The response header that holds the receipt's digest, 64 lower-case hexadecimal digits.
+pub const RECEIPT_HEADER: &str = "credence-receipt";
