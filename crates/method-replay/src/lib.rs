@@ -30,4 +30,4 @@ mod params;
 mod replay;
 
 pub use params::{TENSOR_PARAMS, TensorParamsError, check_tensor_params};
-pub use replay::{CONTENT_BYTES_MAX, Replay, ReplayError};
+pub use replay::{CONTENT_BYTES_MAX, Replay};

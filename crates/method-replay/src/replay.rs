@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use credence_base::{NameError, Profile};
+use credence_base::Profile;
 use credence_claim::{
     Case, Claim, ClaimFields, Fact, Finding, FinishReason, Method, MethodError, MethodId, Number,
     Part, Quantity, Refutation, SeedSource,
@@ -21,21 +21,9 @@ const LIMITS: TensorLimits = TensorLimits {
     bytes_max: CONTENT_BYTES_MAX,
 };
 
-/// Why the method cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The engine cannot run the model on this machine.
-    #[error("the model cannot be run on this machine")]
-    Plan(#[from] PlanError),
-    /// The method's own name is none, which it is not.
-    #[error("the method has no name")]
-    Name(#[from] NameError),
-}
-
 /// Runs the claimed model again. What it must know for that, the model, it is given once.
 #[derive(Debug)]
 pub struct Replay {
-    id: MethodId,
     subject: Option<Subject>,
 }
 
@@ -49,24 +37,17 @@ impl Replay {
     /// A method that can check claims about `model`, and no others.
     ///
     /// # Errors
-    /// [`ReplayError::Plan`] when the engine cannot run the model here.
-    pub fn new(model: Arc<Model>, options: Options) -> Result<Self, ReplayError> {
+    /// [`PlanError`] when the engine cannot run the model on this machine.
+    pub fn new(model: Arc<Model>, options: Options) -> Result<Self, PlanError> {
         let engine = Engine::new(Arc::clone(&model), options)?;
-        Ok(Self {
-            id: MethodId::REPLAY,
-            subject: Some(Subject { model, engine }),
-        })
+        let subject = Some(Subject { model, engine });
+        Ok(Self { subject })
     }
 
     /// A method that knows no model, so that whoever requires it is told which one is missing.
-    ///
-    /// # Errors
-    /// [`ReplayError::Name`], which its constant name does not give.
-    pub fn without_model() -> Result<Self, ReplayError> {
-        Ok(Self {
-            id: MethodId::REPLAY,
-            subject: None,
-        })
+    #[must_use]
+    pub const fn without_model() -> Self {
+        Self { subject: None }
     }
 
     /// The engine for the claim's model, if that is the one at hand.
@@ -79,7 +60,7 @@ impl Replay {
 
 impl Method for Replay {
     fn id(&self) -> MethodId {
-        self.id.clone()
+        MethodId::REPLAY
     }
 
     fn version(&self) -> u32 {
