@@ -10,4 +10,5 @@
 
 pub mod decoders;
 pub mod mutation;
+pub mod program_gen;
 pub mod samples;

@@ -1,0 +1,153 @@
+//! Where a node's cells stand while a tile of positions is computed.
+
+use credence_exact::Dtype;
+
+use crate::cells::{Cells, CellsMut};
+
+/// Which memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Region {
+    /// The position's block of the trace: cut nodes.
+    Trace,
+    /// The position's scratch arena: all others.
+    Scratch,
+}
+
+/// A node's cells within one position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) region: Region,
+    /// First byte, counted from the start of the position's part of the region.
+    pub(crate) offset: usize,
+    pub(crate) cells: usize,
+    pub(crate) dtype: Dtype,
+}
+
+impl Place {
+    pub(crate) const fn bytes(&self) -> usize {
+        self.cells * self.dtype.width()
+    }
+}
+
+/// Consecutive positions that one thread computes step by step.
+pub(crate) struct Tile<'a> {
+    /// Number of the first position in the request.
+    pub(crate) first: usize,
+    pub(crate) trace: &'a mut [u8],
+    pub(crate) block_bytes: usize,
+    pub(crate) scratch: &'a mut [u8],
+    pub(crate) arena_bytes: usize,
+    /// Room for operands in a kernel's form.
+    pub(crate) panel: &'a mut [u8],
+    /// Room for sums before rounding, if somebody watches.
+    pub(crate) sums: Option<&'a mut [i32]>,
+}
+
+impl Tile<'_> {
+    pub(crate) fn positions(&self) -> usize {
+        self.trace.len() / self.block_bytes
+    }
+
+    /// One position of the tile, counted from its first.
+    #[inline(always)]
+    pub(crate) fn position(&mut self, number: usize) -> Position<'_> {
+        Position {
+            trace: &mut self.trace[number * self.block_bytes..][..self.block_bytes],
+            scratch: &mut self.scratch[number * self.arena_bytes..][..self.arena_bytes],
+        }
+    }
+
+    /// Bytes from one position's part of a region to the next.
+    pub(crate) const fn stride(&self, region: Region) -> usize {
+        match region {
+            Region::Trace => self.block_bytes,
+            Region::Scratch => self.arena_bytes,
+        }
+    }
+
+    /// The panel to be filled, and cells of a position to fill it from.
+    pub(crate) fn panel_and_read(&mut self, position: usize, x: Place) -> (&mut [u8], Cells<'_>) {
+        let start = position * self.stride(x.region) + x.offset;
+        let region: &[u8] = match x.region {
+            Region::Trace => self.trace,
+            Region::Scratch => self.scratch,
+        };
+        let cells = Cells::new(x.dtype, &region[start..][..x.bytes()]);
+        (self.panel, cells)
+    }
+
+    /// The panel to be read, a region's bytes from a position's place on, and the room for sums.
+    pub(crate) fn panel_and_write(
+        &mut self,
+        position: usize,
+        y: Place,
+    ) -> (&[u8], &mut [u8], Option<&mut [i32]>) {
+        let start = position * self.stride(y.region) + y.offset;
+        let region: &mut [u8] = match y.region {
+            Region::Trace => self.trace,
+            Region::Scratch => self.scratch,
+        };
+        (self.panel, &mut region[start..], self.sums.as_deref_mut())
+    }
+}
+
+/// One position's memory.
+pub(crate) struct Position<'a> {
+    trace: &'a mut [u8],
+    scratch: &'a mut [u8],
+}
+
+impl Position<'_> {
+    /// Cells to be read.
+    #[inline(always)]
+    pub(crate) fn read(&self, place: Place) -> Cells<'_> {
+        let bytes = match place.region {
+            Region::Trace => &self.trace[place.offset..][..place.bytes()],
+            Region::Scratch => &self.scratch[place.offset..][..place.bytes()],
+        };
+        Cells::new(place.dtype, bytes)
+    }
+
+    /// Cells to be written, and everything else to be read.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, place: Place) -> (CellsMut<'_>, Others<'_>) {
+        let (written, other) = match place.region {
+            Region::Trace => (&mut *self.trace, &*self.scratch),
+            Region::Scratch => (&mut *self.scratch, &*self.trace),
+        };
+        let (before, rest) = written.split_at_mut(place.offset);
+        let (own, after) = rest.split_at_mut(place.bytes());
+        let others = Others {
+            place,
+            before,
+            after,
+            other,
+        };
+        (CellsMut::new(place.dtype, own), others)
+    }
+}
+
+/// A position's memory but for one place.
+#[derive(Clone, Copy)]
+pub(crate) struct Others<'a> {
+    place: Place,
+    before: &'a [u8],
+    after: &'a [u8],
+    other: &'a [u8],
+}
+
+impl<'a> Others<'a> {
+    /// Cells to be read. The plan never lets a step read where it writes.
+    #[inline(always)]
+    pub(crate) fn read(&self, place: Place) -> Cells<'a> {
+        let end = self.place.offset + self.place.bytes();
+        let bytes = if place.region != self.place.region {
+            &self.other[place.offset..][..place.bytes()]
+        } else if place.offset < self.place.offset {
+            &self.before[place.offset..][..place.bytes()]
+        } else {
+            &self.after[place.offset - end..][..place.bytes()]
+        };
+        Cells::new(place.dtype, bytes)
+    }
+}

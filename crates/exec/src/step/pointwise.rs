@@ -1,0 +1,113 @@
+//! Steps that compute each cell from cells of the same index, a chunk at a time.
+
+use super::{Place, Position};
+use crate::cells::{CHUNK, low32, row};
+
+/// `clamp(rescale(x·m))`, m by the last axis or for all.
+pub(crate) struct Rescale {
+    pub(crate) x: Place,
+    pub(crate) y: Place,
+    /// Cell i takes multiplier i modulo their number, which is a multiple of the last axis.
+    pub(crate) multipliers: Vec<i32>,
+    pub(crate) rounding: Rounding,
+}
+
+/// `clamp(⌊(sum + 2^(shift−1)) / 2^shift⌋, min, max)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rounding {
+    pub(crate) shift: u8,
+    pub(crate) min: i32,
+    pub(crate) max: i32,
+}
+
+impl Rounding {
+    /// Rounds a sum whose bounds have been shown to be below 2⁶² with the half added.
+    #[inline(always)]
+    fn round(self, sum: i64) -> i32 {
+        let rounded = (sum + (1_i64 << (self.shift - 1))) >> self.shift;
+        low32(rounded.max(self.min.into()).min(self.max.into()))
+    }
+}
+
+/// Repeats multipliers until a chunk need not be cut short by them.
+pub(crate) fn repeat(multipliers: &[i32]) -> Vec<i32> {
+    multipliers.repeat(CHUNK.div_ceil(multipliers.len().max(1)))
+}
+
+impl Rescale {
+    #[inline(always)]
+    pub(crate) fn run(&self, at: &mut Position<'_>) {
+        let (mut y, others) = at.write(self.y);
+        let x = others.read(self.x);
+        let mut chunk = [0_i32; CHUNK];
+        let (mut first, mut phase) = (0, 0);
+        while first < self.y.cells {
+            let len = CHUNK
+                .min(self.y.cells - first)
+                .min(self.multipliers.len() - phase);
+            let cells = &mut chunk[..len];
+            x.widen(first, cells);
+            for (cell, m) in cells.iter_mut().zip(&self.multipliers[phase..]) {
+                *cell = self.rounding.round(i64::from(*cell) * i64::from(*m));
+            }
+            y.narrow(first, cells);
+            first += len;
+            phase = (phase + len) % self.multipliers.len();
+        }
+    }
+}
+
+/// `clamp(rescale(a·ma + b·mb))`, mb negative for a difference.
+pub(crate) struct Add {
+    pub(crate) a: Place,
+    pub(crate) b: Place,
+    pub(crate) y: Place,
+    pub(crate) a_multiplier: i64,
+    pub(crate) b_multiplier: i64,
+    pub(crate) rounding: Rounding,
+}
+
+impl Add {
+    #[inline(always)]
+    pub(crate) fn run(&self, at: &mut Position<'_>) {
+        let (mut y, others) = at.write(self.y);
+        let (a, b) = (others.read(self.a), others.read(self.b));
+        let (mut a_chunk, mut b_chunk) = ([0_i32; CHUNK], [0_i32; CHUNK]);
+        for first in (0..self.y.cells).step_by(CHUNK) {
+            let len = CHUNK.min(self.y.cells - first);
+            let (a_cells, b_cells) = (&mut a_chunk[..len], &mut b_chunk[..len]);
+            a.widen(first, a_cells);
+            b.widen(first, b_cells);
+            for (a, b) in a_cells.iter_mut().zip(b_cells) {
+                let sum = i64::from(*a) * self.a_multiplier + i64::from(*b) * self.b_multiplier;
+                *a = self.rounding.round(sum);
+            }
+            y.narrow(first, a_cells);
+        }
+    }
+}
+
+/// `table[x − base]`.
+pub(crate) struct Table {
+    pub(crate) x: Place,
+    pub(crate) y: Place,
+    pub(crate) table: Vec<i32>,
+    pub(crate) base: i32,
+}
+
+impl Table {
+    #[inline(always)]
+    pub(crate) fn run(&self, at: &mut Position<'_>) {
+        let (mut y, others) = at.write(self.y);
+        let x = others.read(self.x);
+        let mut chunk = [0_i32; CHUNK];
+        for first in (0..self.y.cells).step_by(CHUNK) {
+            let cells = &mut chunk[..CHUNK.min(self.y.cells - first)];
+            x.widen(first, cells);
+            for cell in cells.iter_mut() {
+                *cell = self.table[row(cell.wrapping_sub(self.base))];
+            }
+            y.narrow(first, cells);
+        }
+    }
+}
