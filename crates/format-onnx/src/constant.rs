@@ -1,0 +1,196 @@
+//! Constant tensors: initializers and attributes, decoded and checked.
+
+use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+
+use crate::error::OnnxError;
+
+/// Elements of a constant.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Values {
+    /// From FLOAT and DOUBLE.
+    Floats(Vec<f32>),
+    /// From INT32 and INT64.
+    Ints(Vec<i64>),
+}
+
+/// A constant tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Constant {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Values,
+}
+
+fn error(
+    tensor: &TensorProto,
+    what: &'static str,
+    expected: impl Into<String>,
+    got: impl Into<String>,
+) -> OnnxError {
+    OnnxError::Tensor {
+        name: tensor.name.clone(),
+        what,
+        expected: expected.into(),
+        got: got.into(),
+    }
+}
+
+/// The name of an element type.
+pub(crate) fn type_name(code: i32) -> String {
+    DataType::try_from(code).map_or_else(
+        |_| format!("unknown type {code}"),
+        |known| known.as_str_name().to_owned(),
+    )
+}
+
+impl Constant {
+    /// Decodes a tensor; its size is bounded by that of the message.
+    pub(crate) fn new(tensor: &TensorProto) -> Result<Self, OnnxError> {
+        let external = tensor
+            .data_location
+            .is_some_and(|l| l != i32::from(DataLocation::Default));
+        if external || !tensor.external_data.is_empty() {
+            return Err(OnnxError::Unsupported {
+                what: "tensor",
+                name: tensor.name.clone(),
+                feature: "external data".to_owned(),
+                remedy: "save the model as one file (`onnx.save` without `save_as_external_data`)",
+            });
+        }
+        if tensor.segment.is_some() {
+            return Err(OnnxError::Unsupported {
+                what: "tensor",
+                name: tensor.name.clone(),
+                feature: "a segment".to_owned(),
+                remedy: "save the model anew",
+            });
+        }
+        let (shape, cells) = shape(tensor)?;
+        let values = values(tensor)?;
+        let got = match &values {
+            Values::Floats(values) => values.len(),
+            Values::Ints(values) => values.len(),
+        };
+        if got != cells {
+            return Err(error(
+                tensor,
+                "its data",
+                format!("{cells} elements, for shape {:?}", tensor.dims),
+                got.to_string(),
+            ));
+        }
+        Ok(Self {
+            name: tensor.name.clone(),
+            shape,
+            values,
+        })
+    }
+
+    /// Its elements as floats, unless they are integers.
+    pub(crate) fn floats(&self) -> Option<&[f32]> {
+        match &self.values {
+            Values::Floats(values) => Some(values),
+            Values::Ints(_) => None,
+        }
+    }
+
+    /// Its elements as integers, unless they are floats.
+    pub(crate) fn ints(&self) -> Option<&[i64]> {
+        match &self.values {
+            Values::Ints(values) => Some(values),
+            Values::Floats(_) => None,
+        }
+    }
+
+    /// For messages.
+    pub(crate) fn describe(&self) -> String {
+        let kind = match &self.values {
+            Values::Floats(_) => "floats",
+            Values::Ints(_) => "integers",
+        };
+        format!("the constant `{}` of {kind} {:?}", self.name, self.shape)
+    }
+}
+
+fn shape(tensor: &TensorProto) -> Result<(Vec<usize>, usize), OnnxError> {
+    let mut cells = 1_usize;
+    let mut shape = Vec::with_capacity(tensor.dims.len());
+    for &dim in &tensor.dims {
+        let sound = usize::try_from(dim).ok();
+        let (dim, product) = sound
+            .and_then(|dim| Some((dim, cells.checked_mul(dim)?)))
+            .ok_or_else(|| {
+                error(
+                    tensor,
+                    "its shape",
+                    "of dimensions whose product is a size",
+                    format!("{:?}", tensor.dims),
+                )
+            })?;
+        cells = product;
+        shape.push(dim);
+    }
+    Ok((shape, cells))
+}
+
+fn values(tensor: &TensorProto) -> Result<Values, OnnxError> {
+    let raw = &tensor.raw_data;
+    let float = i32::from(DataType::Float);
+    let double = i32::from(DataType::Double);
+    let int32 = i32::from(DataType::Int32);
+    let int64 = i32::from(DataType::Int64);
+    let values = match tensor.data_type {
+        code if code == float && raw.is_empty() => Values::Floats(tensor.float_data.clone()),
+        code if code == float => Values::Floats(words(tensor, f32::from_le_bytes)?),
+        code if code == double && raw.is_empty() => {
+            Values::Floats(tensor.double_data.iter().map(|&x| narrow(x)).collect())
+        }
+        code if code == double => {
+            Values::Floats(words(tensor, |bytes| narrow(f64::from_le_bytes(bytes)))?)
+        }
+        code if code == int32 && raw.is_empty() => {
+            Values::Ints(tensor.int32_data.iter().map(|&x| i64::from(x)).collect())
+        }
+        code if code == int32 => {
+            Values::Ints(words(tensor, |bytes| i64::from(i32::from_le_bytes(bytes)))?)
+        }
+        code if code == int64 && raw.is_empty() => Values::Ints(tensor.int64_data.clone()),
+        code if code == int64 => Values::Ints(words(tensor, i64::from_le_bytes)?),
+        code => {
+            return Err(error(
+                tensor,
+                "its element type",
+                "FLOAT, DOUBLE, INT32 or INT64",
+                type_name(code),
+            ));
+        }
+    };
+    Ok(values)
+}
+
+/// The nearest FP32; what overflows becomes an infinity, which the graph refuses by name.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "weights are FP32 from here on"
+)]
+const fn narrow(x: f64) -> f32 {
+    x as f32
+}
+
+fn words<const N: usize, T>(
+    tensor: &TensorProto,
+    from: impl Fn([u8; N]) -> T,
+) -> Result<Vec<T>, OnnxError> {
+    let (words, rest) = tensor.raw_data.as_chunks::<N>();
+    if rest.is_empty() {
+        Ok(words.iter().map(|&word| from(word)).collect())
+    } else {
+        Err(error(
+            tensor,
+            "its raw data",
+            format!("a multiple of {N} bytes"),
+            tensor.raw_data.len().to_string(),
+        ))
+    }
+}

@@ -1,0 +1,170 @@
+//! Matrix products, batch normalisation, scalers.
+
+use credence_import::{AffineOp, GraphOp, LinearOp};
+
+use super::one;
+use crate::constant::Constant;
+use crate::error::OnnxError;
+use crate::translate::{Node, Slot, Translator};
+
+/// `[R, C]` to `[C, R]`.
+fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..values.len())
+        .map(|at| values[at % rows * columns + at / rows])
+        .collect()
+}
+
+fn matrix<'a>(node: &'a Node<'_>, index: usize) -> Result<(&'a Constant, [usize; 2]), OnnxError> {
+    let constant = node.floats(index)?;
+    match <[usize; 2]>::try_from(constant.shape.as_slice()) {
+        Ok(dims) if dims.iter().all(|&dim| dim > 0) => Ok((constant, dims)),
+        _ => Err(node.operand_error(index, "a matrix", constant.describe())),
+    }
+}
+
+/// `y = alpha·x·B + beta·C`.
+pub(crate) fn gemm(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
+    node.operands_max(3)?;
+    let attributes = node.attributes(&["alpha", "beta", "transA", "transB"])?;
+    attributes.only("transA", 0)?;
+    let x = node.value(0)?;
+    let (weight, [first, second]) = matrix(node, 1)?;
+    let alpha = attributes.float_or("alpha", 1.0)?;
+    let beta = attributes.float_or("beta", 1.0)?;
+    let by_rows = match attributes.int_or("transB", 0)? {
+        0 => false,
+        1 => true,
+        got => return Err(attributes.error("transB", "0 or 1", got.to_string())),
+    };
+    let values = weight.floats().unwrap_or_default();
+    let (rows, mut weight) = if by_rows {
+        (first, values.to_vec())
+    } else {
+        (second, transposed(values, first, second))
+    };
+    weight.iter_mut().for_each(|w| *w *= alpha);
+    let bias = match node.operand(2) {
+        None => Vec::new(),
+        Some(_) => spread(node, 2, rows)?.iter().map(|b| b * beta).collect(),
+    };
+    // The operator is defined for matrices alone.
+    let shape = t.shape(x);
+    if shape.len() != 1 {
+        return Err(node.operand_error(0, "[batch, K]", format!("[batch, {shape:?}]")));
+    }
+    Ok(one(t.push(
+        node,
+        GraphOp::Linear(LinearOp {
+            x,
+            rows,
+            weight,
+            bias,
+        }),
+    )?))
+}
+
+/// A constant of one element, or of `length` along its last axis, as `length` elements.
+fn spread(node: &Node<'_>, index: usize, length: usize) -> Result<Vec<f32>, OnnxError> {
+    let constant = node.floats(index)?;
+    let values = constant.floats().unwrap_or_default();
+    let along_last = constant.shape.last() == Some(&length) && values.len() == length;
+    match values {
+        [single] => Ok(vec![*single; length]),
+        values if along_last => Ok(values.to_vec()),
+        _ => Err(node.operand_error(
+            index,
+            format!("of 1 or {length} elements along its last axis"),
+            constant.describe(),
+        )),
+    }
+}
+
+/// `y = x·W` for a constant W.
+pub(crate) fn mat_mul(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
+    node.operands_max(2)?;
+    node.attributes(&[])?;
+    let x = node.value(0)?;
+    let (weight, [columns, rows]) = matrix(node, 1)?;
+    let weight = transposed(weight.floats().unwrap_or_default(), columns, rows);
+    let linear = LinearOp {
+        x,
+        rows,
+        weight,
+        bias: Vec::new(),
+    };
+    Ok(one(t.push(node, GraphOp::Linear(linear))?))
+}
+
+/// Inference form: the running mean and variance are constants.
+pub(crate) fn batch_normalization(
+    t: &mut Translator,
+    node: &Node<'_>,
+) -> Result<Vec<Slot>, OnnxError> {
+    node.operands_max(5)?;
+    let attributes = node.attributes(&["epsilon", "momentum", "spatial", "training_mode"])?;
+    attributes.only("spatial", 1)?;
+    attributes.only("training_mode", 0)?;
+    let epsilon = f64::from(attributes.float_or("epsilon", 1e-5)?);
+    let x = node.value(0)?;
+    let channels = t.shape(x).first().copied().unwrap_or(1);
+    let mut parts = Vec::with_capacity(4);
+    for index in 1..5 {
+        let constant = node.floats(index)?;
+        let values = constant.floats().unwrap_or_default();
+        if values.len() != channels {
+            let expected = format!("of {channels} elements, one for each channel");
+            return Err(node.operand_error(index, expected, constant.describe()));
+        }
+        parts.push(values);
+    }
+    let (mut scale, mut shift) = (Vec::new(), Vec::new());
+    for k in 0..channels {
+        let [gamma, beta, mean, variance] =
+            [0, 1, 2, 3].map(|part: usize| f64::from(parts[part][k]));
+        if variance + epsilon <= 0.0 {
+            let expected = "a variance that is positive with epsilon added";
+            return Err(node.operand_error(4, expected, format!("{variance} for channel {k}")));
+        }
+        let factor = gamma / (variance + epsilon).sqrt();
+        scale.push(factor);
+        shift.push(beta - mean * factor);
+    }
+    let affine = AffineOp {
+        x,
+        axis: 0,
+        scale,
+        shift,
+    };
+    Ok(one(t.push(node, GraphOp::Affine(affine))?))
+}
+
+/// `y = (x − offset)·scale`.
+pub(crate) fn scaler(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
+    node.operands_max(1)?;
+    let attributes = node.attributes(&["offset", "scale"])?;
+    let x = node.value(0)?;
+    let length = t.shape(x).last().copied().unwrap_or(1);
+    let read = |name: &str, default: f64| -> Result<Vec<f64>, OnnxError> {
+        let values = attributes.floats(name)?;
+        match values.len() {
+            0 => Ok(vec![default; length]),
+            1 => Ok(vec![f64::from(values[0]); length]),
+            n if n == length => Ok(values.iter().map(|&v| f64::from(v)).collect()),
+            n => Err(attributes.error(
+                name,
+                format!("of 1 or {length} elements"),
+                format!("of {n}"),
+            )),
+        }
+    };
+    let (offset, scale) = (read("offset", 0.0)?, read("scale", 1.0)?);
+    let shift = offset.iter().zip(&scale).map(|(o, s)| -(o * s)).collect();
+    let axis = t.shape(x).len().saturating_sub(1);
+    let affine = AffineOp {
+        x,
+        axis,
+        scale,
+        shift,
+    };
+    Ok(one(t.push(node, GraphOp::Affine(affine))?))
+}

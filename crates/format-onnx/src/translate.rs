@@ -1,0 +1,261 @@
+//! Node by node from a file's graph to ours: names become values or constants, and each operator's function adds what it means.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use credence_import::{Graph, GraphBuilder, GraphOp, Kind, ValueId};
+use tract_onnx::pb::{GraphProto, NodeProto};
+
+use crate::attributes::{Attributes, node_name};
+use crate::constant::Constant;
+use crate::error::OnnxError;
+use crate::{ops, ports};
+
+/// What a name of the file stands for.
+#[derive(Clone, Debug)]
+pub(crate) enum Slot {
+    /// A value that depends on the inputs.
+    Value(ValueId),
+    /// A constant.
+    Constant(Arc<Constant>),
+}
+
+/// A graph in the making, and the names of the file.
+pub(crate) struct Translator {
+    pub(crate) builder: GraphBuilder,
+    slots: BTreeMap<String, Slot>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// One node of the file while it is being translated.
+pub(crate) struct Node<'a> {
+    pub(crate) proto: &'a NodeProto,
+    pub(crate) name: String,
+    /// Version of ONNX's own operators.
+    pub(crate) opset: i64,
+    operands: Vec<Option<Slot>>,
+}
+
+/// Translates a file's graph; returns notes for the user as well.
+pub(crate) fn translate(proto: &GraphProto, opset: i64) -> Result<(Graph, Vec<String>), OnnxError> {
+    let mut translator = Translator {
+        builder: GraphBuilder::new(),
+        slots: BTreeMap::new(),
+        notes: Vec::new(),
+    };
+    for tensor in &proto.initializer {
+        let constant = Constant::new(tensor)?;
+        translator.define(&tensor.name, Slot::Constant(Arc::new(constant)))?;
+    }
+    for info in &proto.input {
+        // Files of the first IR versions list initializers among the inputs.
+        if translator.slots.contains_key(&info.name) {
+            continue;
+        }
+        let (dtype, shape) = ports::input(info)?;
+        let value = translator.builder.input(&info.name, dtype, shape)?;
+        translator.define(&info.name, Slot::Value(value))?;
+    }
+    for node in &proto.node {
+        translator.node(node, opset)?;
+    }
+    for info in &proto.output {
+        match translator.slots.get(&info.name) {
+            Some(&Slot::Value(value)) => {
+                ports::output(info, translator.builder.kind(value))?;
+                translator.builder.output(&info.name, value)?;
+            }
+            Some(Slot::Constant(_)) => {
+                return Err(OnnxError::Unsupported {
+                    what: "output",
+                    name: info.name.clone(),
+                    feature: "a constant output".to_owned(),
+                    remedy: "take it out of the model's outputs",
+                });
+            }
+            None => {
+                return Err(OnnxError::Unknown {
+                    node: info.name.clone(),
+                    name: info.name.clone(),
+                });
+            }
+        }
+    }
+    Ok((translator.builder.finish()?, translator.notes))
+}
+
+impl Translator {
+    fn define(&mut self, name: &str, slot: Slot) -> Result<(), OnnxError> {
+        if self.slots.insert(name.to_owned(), slot).is_some() {
+            return Err(OnnxError::Doubled {
+                name: name.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, proto: &NodeProto, opset: i64) -> Result<(), OnnxError> {
+        let name = node_name(proto);
+        let operator = ops::find(proto)?;
+        let mut operands = Vec::with_capacity(proto.input.len());
+        for input in &proto.input {
+            let slot = self.slots.get(input).cloned();
+            if slot.is_none() && !input.is_empty() {
+                return Err(OnnxError::Unknown {
+                    node: name,
+                    name: input.clone(),
+                });
+            }
+            operands.push(slot.filter(|_| !input.is_empty()));
+        }
+        let node = Node {
+            proto,
+            name,
+            opset,
+            operands,
+        };
+        let results = operator(self, &node)?;
+        let mut results = results.into_iter();
+        for output in &proto.output {
+            let slot = results.next();
+            if output.is_empty() {
+                continue;
+            }
+            match slot {
+                Some(slot) => self.define(output, slot)?,
+                None => {
+                    return Err(OnnxError::Unsupported {
+                        what: "output",
+                        name: output.clone(),
+                        feature: format!("this further output of `{}`", proto.op_type),
+                        remedy: "export the model without it",
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Shape of a value for one position.
+    pub(crate) fn shape(&self, value: ValueId) -> Vec<usize> {
+        self.builder.shape(value).to_vec()
+    }
+
+    /// Appends a node of the graph under the file's name for it.
+    pub(crate) fn push(&mut self, node: &Node<'_>, op: GraphOp) -> Result<ValueId, OnnxError> {
+        Ok(self.builder.push(node.name.clone(), op)?)
+    }
+
+    /// A value under another shape; itself if it has it.
+    pub(crate) fn reshape(
+        &mut self,
+        node: &Node<'_>,
+        x: ValueId,
+        shape: Vec<usize>,
+    ) -> Result<ValueId, OnnxError> {
+        if self.builder.shape(x) == shape {
+            return Ok(x);
+        }
+        self.push(node, GraphOp::Reshape { x, shape })
+    }
+
+    /// Refuses what is not real.
+    pub(crate) fn real(
+        &self,
+        node: &Node<'_>,
+        index: usize,
+        value: ValueId,
+    ) -> Result<ValueId, OnnxError> {
+        match self.builder.kind(value) {
+            Kind::Real => Ok(value),
+            Kind::Index => Err(node.operand_error(index, "of real numbers", "an index or label")),
+        }
+    }
+}
+
+impl Node<'_> {
+    /// Its attributes, all of them among the `known`.
+    pub(crate) fn attributes(&self, known: &[&str]) -> Result<Attributes<'_>, OnnxError> {
+        Attributes::new(self.proto, known)
+    }
+
+    /// An error about an operand.
+    pub(crate) fn operand_error(
+        &self,
+        index: usize,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> OnnxError {
+        OnnxError::Operand {
+            node: self.name.clone(),
+            op: self.proto.op_type.clone(),
+            index,
+            expected: expected.into(),
+            got: got.into(),
+        }
+    }
+
+    /// Refuses more operands than the operator takes.
+    pub(crate) fn operands_max(&self, max: usize) -> Result<(), OnnxError> {
+        if self.operands.len() > max {
+            return Err(self.operand_error(max, "absent", "present"));
+        }
+        Ok(())
+    }
+
+    /// Number of operands.
+    pub(crate) fn operand_count(&self) -> usize {
+        self.operands.len()
+    }
+
+    /// An operand, if it is there.
+    pub(crate) fn operand(&self, index: usize) -> Option<&Slot> {
+        self.operands.get(index)?.as_ref()
+    }
+
+    /// An operand that depends on the inputs.
+    pub(crate) fn value(&self, index: usize) -> Result<ValueId, OnnxError> {
+        match self.operand(index) {
+            Some(&Slot::Value(value)) => Ok(value),
+            Some(Slot::Constant(constant)) => Err(self.operand_error(
+                index,
+                "something that depends on the inputs",
+                constant.describe(),
+            )),
+            None => Err(self.operand_error(index, "given", "absent")),
+        }
+    }
+
+    /// A constant operand, if it is there.
+    pub(crate) fn constant(&self, index: usize) -> Result<Option<&Constant>, OnnxError> {
+        match self.operand(index) {
+            Some(Slot::Constant(constant)) => Ok(Some(constant)),
+            Some(Slot::Value(_)) => Err(self.operand_error(
+                index,
+                "a constant (an initializer)",
+                "something that depends on the inputs",
+            )),
+            None => Ok(None),
+        }
+    }
+
+    /// A constant operand of floats.
+    pub(crate) fn floats(&self, index: usize) -> Result<&Constant, OnnxError> {
+        match self.constant(index)? {
+            Some(constant) if constant.floats().is_some() => Ok(constant),
+            Some(constant) => Err(self.operand_error(index, "of floats", constant.describe())),
+            None => Err(self.operand_error(index, "given", "absent")),
+        }
+    }
+
+    /// A constant operand of integers, if it is there.
+    pub(crate) fn ints(&self, index: usize) -> Result<Option<&[i64]>, OnnxError> {
+        match self.constant(index)? {
+            Some(constant) => match constant.ints() {
+                Some(ints) => Ok(Some(ints)),
+                None => Err(self.operand_error(index, "of integers", constant.describe())),
+            },
+            None => Ok(None),
+        }
+    }
+}

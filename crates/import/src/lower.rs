@@ -1,0 +1,500 @@
+//! From a graph to a program: every value in the forms that the plan asks for.
+//!
+//! ```text
+//! Graph ─plan─▶ forms of each value ─▶ nodes and parameters (one function per op, below and in `product`, `input`, `forest`) ─cut─▶ ProgramSpec
+//! ```
+
+use std::collections::BTreeMap;
+
+use credence_base::Profile;
+use credence_exact::fixed::{exp_neg, sigmoid, tanh};
+use credence_exact::{
+    Add, ArgMax, Concat, Dtype, MaxPool, Multiplier, Op, Softmax, SumPool, Table,
+};
+use credence_model::{Decode, InputSpec, OutputSpec, ProgramSpec};
+
+use crate::emit::{Emitter, Raw};
+use crate::error::LowerError;
+use crate::forest;
+use crate::graph::{Function, GraphOp, Kind, ValueId};
+use crate::number::{dim32, from_count, pow2};
+use crate::plan::{Demands, Form, PROBABILITY_BITS, Planner, SOFTMAX_BITS};
+use crate::producer::{Fold, Producer, producer};
+use crate::quant::{Quant, multipliers};
+use crate::view::View;
+
+/// The order of an `[H, W, C]` node's axes in a `[C, H, W]` value.
+pub(crate) const IMAGE: [usize; 3] = [1, 2, 0];
+/// Fraction bits at which tables' functions are computed.
+const FUNCTION_BITS: u8 = 30;
+
+/// A program and its tensors, not yet checked.
+#[derive(Debug)]
+pub(crate) struct Lowered {
+    pub(crate) spec: ProgramSpec,
+    pub(crate) params: Vec<Vec<u8>>,
+}
+
+pub(crate) struct Lowering<'a> {
+    pub(crate) planner: &'a Planner<'a>,
+    pub(crate) emitter: Emitter,
+    views: BTreeMap<(ValueId, Form), View>,
+    /// Accumulators, before any rescaling, by the value they are of.
+    pub(crate) sums: BTreeMap<ValueId, Raw>,
+    /// Operands as vectors, and limbs, that several products share.
+    pub(crate) limbs: BTreeMap<ValueId, [View; 2]>,
+}
+
+/// Lowers a planned graph.
+pub(crate) fn lower(planner: &Planner<'_>) -> Result<Lowered, LowerError> {
+    let demands = planner.demands()?;
+    let mut lowering = Lowering {
+        planner,
+        emitter: Emitter::default(),
+        views: BTreeMap::new(),
+        sums: BTreeMap::new(),
+        limbs: BTreeMap::new(),
+    };
+    let inputs = lowering.inputs(&demands)?;
+    for value in planner.graph.values().skip(inputs.len()) {
+        for &form in &demands[value.0] {
+            let view = lowering.value(value, form)?;
+            lowering.views.insert((value, form), view);
+        }
+    }
+    let outputs = planner.graph.outputs().iter();
+    let outputs = outputs
+        .map(|output| lowering.output(&output.name, output.value))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Lowered {
+        spec: ProgramSpec {
+            profile: Profile::Exact1.as_str().to_owned(),
+            inputs,
+            params: lowering.emitter.params,
+            nodes: lowering.emitter.nodes,
+            outputs,
+        },
+        params: lowering.emitter.bytes,
+    })
+}
+
+/// Axes of a value in their own order.
+pub(crate) fn row_major(rank: usize) -> Vec<usize> {
+    (0..rank).collect()
+}
+
+impl Lowering<'_> {
+    /// Inputs, and all forms that are asked of them, come first.
+    fn inputs(&mut self, demands: &Demands) -> Result<Vec<InputSpec>, LowerError> {
+        let graph = self.planner.graph;
+        let mut specs = Vec::with_capacity(graph.inputs().len());
+        let mut encoded = Vec::new();
+        for (value, input) in graph.values().zip(graph.inputs()) {
+            let forms: Vec<Form> = demands[value.0].iter().copied().collect();
+            let (encode, raw) = self.input(value, &forms)?;
+            specs.push(InputSpec {
+                name: input.name.clone(),
+                dtype: input.dtype,
+                shape: input.shape.iter().copied().map(dim32).collect(),
+                encode,
+            });
+            encoded.push((value, forms, raw));
+        }
+        for (value, forms, raw) in encoded {
+            for form in forms {
+                let view = self.input_form(value, form, &raw)?;
+                self.views.insert((value, form), view);
+            }
+        }
+        Ok(specs)
+    }
+
+    /// The view of an operand, emitted before.
+    pub(crate) fn view(&self, operand: (ValueId, Form)) -> Result<View, LowerError> {
+        // The plan asked for it, or it is a mistake of this crate, which the program's own check would find.
+        self.views.get(&operand).cloned().ok_or(LowerError::Size)
+    }
+
+    pub(crate) fn name(&self, value: ValueId) -> &str {
+        self.planner.graph.node(value).name()
+    }
+
+    pub(crate) fn dims(&self, value: ValueId) -> &[usize] {
+        self.planner.graph.node(value).shape()
+    }
+
+    fn value(&mut self, value: ValueId, form: Form) -> Result<View, LowerError> {
+        let operands = self.planner.operands(value, form)?;
+        let views = operands
+            .iter()
+            .map(|&operand| self.view(operand))
+            .collect::<Result<Vec<_>, _>>()?;
+        match (form, views.as_slice()) {
+            (Form::Real(quant), views) => self.real(value, quant, &operands, views),
+            (Form::Index, [x]) => self.index(value, x),
+            (_, views) => self.moved(value, form, views),
+        }
+    }
+
+    fn real(
+        &mut self,
+        value: ValueId,
+        quant: Quant,
+        operands: &[(ValueId, Form)],
+        views: &[View],
+    ) -> Result<View, LowerError> {
+        let name = self.name(value).to_owned();
+        match (producer(self.planner.graph, value), operands, views) {
+            (Producer::Product { base, fold }, &[(x, form)], _) => {
+                if !self.sums.contains_key(&value) {
+                    let raw = self.product(value, base, &fold, (x, form))?;
+                    self.sums.insert(value, raw);
+                }
+                let raw = self.sums.get(&value).cloned().ok_or(LowerError::Size)?;
+                self.emitter.stored(&name, &raw, quant)
+            }
+            (Producer::Table { function, fold, .. }, &[(_, Form::Real(x))], [view]) => {
+                self.table(&name, &TableOf { function, fold, x }, view, quant)
+            }
+            (Producer::Diagonal(op), &[(_, Form::Real(x))], [view]) => {
+                let raw = self.diagonal(value, op, x, view)?;
+                self.emitter.stored(&name, &raw, quant)
+            }
+            (Producer::Plain(op), operands, views) => self.plain(value, op, quant, operands, views),
+            _ => Err(LowerError::Size),
+        }
+    }
+
+    fn plain(
+        &mut self,
+        value: ValueId,
+        op: &GraphOp,
+        quant: Quant,
+        operands: &[(ValueId, Form)],
+        views: &[View],
+    ) -> Result<View, LowerError> {
+        let name = self.name(value).to_owned();
+        match (op, operands, views) {
+            (GraphOp::Clip { .. }, _, [x]) => Ok(x.clone()),
+            (GraphOp::Add { subtract, .. }, &[(_, Form::Real(a)), (_, Form::Real(b))], [x, y]) => {
+                let x = self.canonical(&name, value, x)?;
+                let y = self.canonical(&name, value, y)?;
+                self.add(&name, (&x, a), (&y, b), *subtract, quant)
+            }
+            (GraphOp::MaxPool { window, .. }, &[(x, _)], [view]) => {
+                let x = self.image(&name, x, view)?;
+                let op = Op::MaxPool(MaxPool { x, window: *window });
+                self.pooled(value, &name, op, quant.dtype)
+            }
+            (GraphOp::AveragePool { window, .. }, &[(x, Form::Real(from))], [view]) => {
+                let x = self.image(&name, x, view)?;
+                let op = Op::SumPool(SumPool { x, window: *window });
+                let area = f64::from(window.kernel[0]) * f64::from(window.kernel[1]);
+                let raw = Raw {
+                    view: self.pooled(value, &format!("{name}.sum"), op, Dtype::I32)?,
+                    scales: vec![from.scale.get() / area],
+                };
+                self.emitter.stored(&name, &raw, quant)
+            }
+            (GraphOp::Softmax { .. }, &[(x, _)], [view]) => self.softmax(value, x, view, quant),
+            (GraphOp::Trees { ensemble, .. }, &[(x, _)], [view]) => {
+                let features = self.features_of(value, x)?;
+                let dims = self.dims(x).to_vec();
+                let x = self.emitter.arranged(&name, view, &[0], &dims)?;
+                let node = forest::emit(&mut self.emitter, &name, x, ensemble, features)?;
+                let raw = Raw {
+                    view: View::row_major(node, self.dims(value)),
+                    scales: vec![pow2(forest::leaf_scale(ensemble))],
+                };
+                self.fixed(&name, raw, quant)
+            }
+            (_, _, views) => self.moved(value, Form::Real(quant), views),
+        }
+    }
+
+    /// Values whose elements only move.
+    fn moved(&mut self, value: ValueId, form: Form, views: &[View]) -> Result<View, LowerError> {
+        let name = self.name(value).to_owned();
+        let graph = self.planner.graph;
+        match (graph.node(value).op(), views) {
+            (GraphOp::Reshape { x, shape }, [view]) => {
+                if let Some(view) = view.reshaped(shape) {
+                    return Ok(view);
+                }
+                let dims = self.dims(*x).to_vec();
+                let order = row_major(dims.len());
+                let node = self.emitter.arranged(&name, view, &order, &dims)?;
+                // One run splits at any place.
+                View::row_major(node, &dims)
+                    .reshaped(shape)
+                    .ok_or(LowerError::Size)
+            }
+            (GraphOp::Transpose { order, .. }, [view]) => Ok(view.transposed(order)),
+            (GraphOp::Concat { xs, axis }, views) => {
+                let dims = self.dims(value).to_vec();
+                let order = canonical_order(dims.len());
+                let mut nodes = Vec::with_capacity(views.len());
+                for (&x, view) in xs.iter().zip(views) {
+                    let view = self.canonical(&name, x, view)?;
+                    nodes.push(view.node);
+                }
+                let along = order.iter().position(|k| k == axis).unwrap_or(0);
+                let dtype = match form {
+                    Form::Real(quant) => quant.dtype,
+                    _ => Dtype::I32,
+                };
+                let op = Op::Concat(Concat {
+                    xs: nodes,
+                    axis: dim32(along),
+                });
+                let shape: Vec<usize> = order.iter().map(|&axis| dims[axis]).collect();
+                let node = self.emitter.node(&name, op, dtype, &shape)?;
+                Ok(View::permuted(node, &dims, &order))
+            }
+            // The plan asks nothing else of any other op.
+            _ => Err(LowerError::Size),
+        }
+    }
+
+    /// A value in the arrangement that ops on two values agree on: images channels last, others row-major.
+    fn canonical(&mut self, name: &str, value: ValueId, view: &View) -> Result<View, LowerError> {
+        let dims = self.dims(value).to_vec();
+        let order = canonical_order(dims.len());
+        let shape: Vec<usize> = order.iter().map(|&axis| dims[axis]).collect();
+        let node = self.emitter.arranged(name, view, &order, &shape)?;
+        Ok(View::permuted(node, &dims, &order))
+    }
+
+    /// The `[H, W, C]` node of an image.
+    pub(crate) fn image(
+        &mut self,
+        name: &str,
+        value: ValueId,
+        view: &View,
+    ) -> Result<credence_exact::NodeId, LowerError> {
+        let dims = self.dims(value).to_vec();
+        let shape: Vec<usize> = IMAGE.iter().map(|&axis| dims[axis]).collect();
+        self.emitter.arranged(name, view, &IMAGE, &shape)
+    }
+
+    fn pooled(
+        &mut self,
+        value: ValueId,
+        name: &str,
+        op: Op,
+        dtype: Dtype,
+    ) -> Result<View, LowerError> {
+        let dims = self.dims(value).to_vec();
+        let shape: Vec<usize> = IMAGE.iter().map(|&axis| dims[axis]).collect();
+        let node = self.emitter.node(name, op, dtype, &shape)?;
+        Ok(View::permuted(node, &dims, &IMAGE))
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        (a, from_a): (&View, Quant),
+        (b, from_b): (&View, Quant),
+        subtract: bool,
+        quant: Quant,
+    ) -> Result<View, LowerError> {
+        let ratios = [from_a, from_b].map(|from| from.scale.get() / quant.scale.get());
+        let (entries, shift) = multipliers(&ratios).map_err(|error| LowerError::Ratio {
+            node: name.to_owned(),
+            ratio: error.got,
+        })?;
+        let multiplier =
+            |at: usize| Multiplier::try_from(entries[at]).map_err(|_| LowerError::Size);
+        let op = Op::Add(Add {
+            a: a.node,
+            b: b.node,
+            a_multiplier: multiplier(0)?,
+            b_multiplier: multiplier(1)?,
+            negate_b: subtract,
+            shift,
+            min: quant.min,
+            max: quant.max,
+        });
+        let shape = self.emitter.shape(a.node);
+        let node = self.emitter.node(name, op, quant.dtype, &shape)?;
+        Ok(a.of(node))
+    }
+
+    /// Fixed-point integers in the form asked for; most often they have it already.
+    fn fixed(&mut self, name: &str, raw: Raw, quant: Quant) -> Result<View, LowerError> {
+        let as_is =
+            Quant::symmetric(Dtype::I32, quant.scale) == quant && raw.scales == [quant.scale.get()];
+        if as_is {
+            Ok(raw.view)
+        } else {
+            self.emitter.stored(name, &raw, quant)
+        }
+    }
+
+    fn softmax(
+        &mut self,
+        value: ValueId,
+        x: ValueId,
+        view: &View,
+        quant: Quant,
+    ) -> Result<View, LowerError> {
+        let name = self.name(value).to_owned();
+        let dims = self.dims(x).to_vec();
+        let order = row_major(dims.len());
+        let x = self.emitter.arranged(&name, view, &order, &dims)?;
+        let bits = u8::try_from(PROBABILITY_BITS).unwrap_or(0);
+        // Up to and with the first zero, which stands for everything farther from the maximum.
+        let mut entries: Vec<i32> = Vec::new();
+        while entries.last() != Some(&0) {
+            let at = dim32(entries.len());
+            entries.push(i32::try_from(exp_neg(at, SOFTMAX_BITS, bits)).unwrap_or(0));
+        }
+        let exp = self.emitter.shared("exp", Dtype::I32, &entries)?;
+        let op = Op::Softmax(Softmax { x, exp, bits });
+        let node = self.emitter.node(&name, op, Dtype::I32, &dims)?;
+        let raw = Raw {
+            view: View::row_major(node, &dims),
+            scales: vec![pow2(-PROBABILITY_BITS)],
+        };
+        self.fixed(&name, raw, quant)
+    }
+
+    fn index(&mut self, value: ValueId, view: &View) -> Result<View, LowerError> {
+        let name = self.name(value).to_owned();
+        match self.planner.graph.node(value).op() {
+            GraphOp::ArgMax { x } => {
+                let dims = self.dims(*x).to_vec();
+                let order = row_major(dims.len());
+                let x = self.emitter.arranged(&name, view, &order, &dims)?;
+                let last = i64::from(dim32(dims.last().copied().unwrap_or(1))) - 1;
+                let dtype = Dtype::narrowest(0, last).unwrap_or(Dtype::I32);
+                let shape = self.dims(value).to_vec();
+                let node = self
+                    .emitter
+                    .node(&name, Op::ArgMax(ArgMax { x }), dtype, &shape)?;
+                Ok(View::row_major(node, &shape))
+            }
+            GraphOp::Lookup { .. } => Ok(view.clone()),
+            _ => self.moved(value, Form::Index, core::slice::from_ref(view)),
+        }
+    }
+
+    fn table(
+        &mut self,
+        name: &str,
+        of: &TableOf,
+        view: &View,
+        quant: Quant,
+    ) -> Result<View, LowerError> {
+        let entries: Vec<i32> = (of.x.min..=of.x.max).map(|x| of.entry(x, quant)).collect();
+        let table = self
+            .emitter
+            .shared(&format!("{name}.table"), quant.dtype, &entries)?;
+        let op = Op::Table(Table {
+            x: view.node,
+            table,
+            base: of.x.min,
+        });
+        let shape = self.emitter.shape(view.node);
+        let node = self.emitter.node(name, op, quant.dtype, &shape)?;
+        Ok(view.of(node))
+    }
+
+    fn output(&mut self, name: &str, value: ValueId) -> Result<OutputSpec, LowerError> {
+        let form = self.planner.output_form(value)?;
+        let view = self.view((value, form))?;
+        let dims = self.dims(value).to_vec();
+        let order = row_major(dims.len());
+        let node = self.emitter.arranged(name, &view, &order, &dims)?;
+        let decode = match form {
+            Form::Real(quant) => scale_decoding(quant),
+            _ => self.index_decoding(value),
+        };
+        Ok(OutputSpec {
+            name: name.to_owned(),
+            node,
+            decode,
+        })
+    }
+
+    /// The lookups between an output and its argmax, as one.
+    fn index_decoding(&self, value: ValueId) -> Decode {
+        let graph = self.planner.graph;
+        let mut values: Option<Vec<i64>> = None;
+        let mut at = value;
+        while graph.node(at).kind() == Kind::Index {
+            match graph.node(at).op() {
+                GraphOp::Lookup { x, values: inner } => {
+                    values = Some(match values {
+                        None => inner.clone(),
+                        Some(outer) => compose(&outer, inner),
+                    });
+                    at = *x;
+                }
+                GraphOp::Reshape { x, .. } | GraphOp::Transpose { x, .. } => at = *x,
+                _ => break,
+            }
+        }
+        match values {
+            Some(values) if !values.iter().copied().eq(0..) => Decode::Lookup { values },
+            _ => Decode::Integer {},
+        }
+    }
+}
+
+/// `outer[inner[k]]`; entries that `outer` lacks are left out, and then the program's own bounds refuse them.
+fn compose(outer: &[i64], inner: &[i64]) -> Vec<i64> {
+    inner
+        .iter()
+        .map_while(|&at| outer.get(usize::try_from(at).ok()?).copied())
+        .collect()
+}
+
+/// Images have their channels last.
+fn canonical_order(rank: usize) -> Vec<usize> {
+    if rank == IMAGE.len() {
+        IMAGE.to_vec()
+    } else {
+        row_major(rank)
+    }
+}
+
+/// The decoding of a scale that is a power of two.
+fn scale_decoding(quant: Quant) -> Decode {
+    let scale = quant.scale.get();
+    let (mut multiplier, mut shift) = (1_i32, 0_i32);
+    while pow2(-shift) > scale && shift < 126 {
+        shift += 1;
+    }
+    while f64::from(multiplier) < scale && multiplier < 1 << 30 {
+        multiplier *= 2;
+    }
+    Decode::Scale { multiplier, shift }
+}
+
+/// A table: what of, and what its operand's integers stand for.
+struct TableOf {
+    function: Function,
+    fold: Fold,
+    x: Quant,
+}
+
+impl TableOf {
+    fn entry(&self, x: i32, quant: Quant) -> i32 {
+        let real = f64::from(x) * self.x.scale.get();
+        // The plan gives tables of these functions operands at 2^0 to 2^−30.
+        let bits = (0..=30_u8)
+            .find(|&bits| pow2(-i32::from(bits)) == self.x.scale.get())
+            .unwrap_or(0);
+        let fixed = |y: i64| from_count(y.unsigned_abs()) * pow2(-i32::from(FUNCTION_BITS));
+        let y = match self.function {
+            Function::Sigmoid => fixed(sigmoid(x, bits, FUNCTION_BITS)),
+            Function::Tanh => {
+                let y = fixed(tanh(x, bits, FUNCTION_BITS));
+                if x < 0 { -y } else { y }
+            }
+            leaky @ Function::LeakyRelu { .. } => leaky.of(real),
+        };
+        quant.integer(y * self.fold.scale_at(0) + self.fold.shift_at(0))
+    }
+}

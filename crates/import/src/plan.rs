@@ -1,0 +1,289 @@
+//! In which stored forms each value of a graph is needed: decided from the outputs back, before anything is emitted.
+//!
+//! A value may be needed in several forms at once: as i8 by a convolution, as fine i32 by an output. What one form asks of the
+//! operands is said in one place ([`Planner::operands`]), which planning and emission share. A clip never becomes an op: it narrows the
+//! clamp of the form that is asked of its operand.
+
+use std::collections::BTreeSet;
+
+use credence_exact::Dtype;
+
+use crate::error::LowerError;
+use crate::forest::leaf_scale;
+use crate::graph::{Function, Graph, GraphOp, Kind, ValueId};
+use crate::number::{exponent_above, exponent_over, pow2};
+use crate::producer::{Producer, feed, producer};
+use crate::quant::{Quant, Scale};
+use crate::reach::Reaches;
+
+/// Steps of an i8 activation on either side of zero.
+pub(crate) const NARROW_LEVELS: f64 = 127.0;
+/// Steps of an i16 activation.
+const WIDE_LEVELS: f64 = 32_767.0;
+/// Largest value of two limbs of 8 bits: 127·256 + 127.
+pub(crate) const LIMBS_LEVELS: f64 = 32_639.0;
+/// Most features that are read as two limbs: their relations cost four reads a feature.
+const LIMBS_FEATURES_MAX: usize = 2048;
+/// The share of a matrix's signal that rounding its features may make up: −39 dB, what 8 bits give to features of one spread.
+const FEATURE_NOISE: f64 = 1.0 / 8192.0;
+/// Fraction bits of a softmax's operand.
+pub(crate) const SOFTMAX_BITS: u8 = 11;
+/// Fraction bits of probabilities.
+pub(crate) const PROBABILITY_BITS: i32 = 24;
+
+/// Largest exponent of an output's scale: its multiplier is below 2³¹.
+const DECODE_EXPONENT_MAX: i32 = 30;
+
+/// A form in which a value is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    /// Integers at one scale.
+    Real(Quant),
+    /// i8, each feature at a scale of its own.
+    Features,
+    /// As [`Form::Features`] in 16 bits, split into two limbs of 8.
+    Limbs,
+    /// Keys that order values as the reals are ordered.
+    Keys,
+    /// Indices, as they are.
+    Index,
+}
+
+/// The forms needed of each value.
+pub(crate) type Demands = Vec<BTreeSet<Form>>;
+
+pub(crate) struct Planner<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) reaches: Reaches,
+}
+
+impl Planner<'_> {
+    /// All demands, from the outputs back.
+    pub(crate) fn demands(&self) -> Result<Demands, LowerError> {
+        let mut demands: Demands = vec![BTreeSet::new(); self.graph.nodes().len()];
+        for output in self.graph.outputs() {
+            demands[output.value.0].insert(self.output_form(output.value)?);
+        }
+        for value in self.graph.values().rev() {
+            for form in demands[value.0].clone() {
+                for (operand, form) in self.operands(value, form)? {
+                    demands[operand.0].insert(form);
+                }
+            }
+        }
+        Ok(demands)
+    }
+
+    /// The form in which an output, or an argmax, reads a value: as fine as 32 bits allow.
+    pub(crate) fn output_form(&self, value: ValueId) -> Result<Form, LowerError> {
+        if self.graph.node(value).kind() == Kind::Index {
+            return Ok(Form::Index);
+        }
+        let mut at = value;
+        let exponent = loop {
+            match self.graph.node(at).op() {
+                GraphOp::Reshape { x, .. } | GraphOp::Transpose { x, .. } => at = *x,
+                GraphOp::Trees { ensemble, .. } => break leaf_scale(ensemble),
+                _ => break fine_exponent(self.largest(value)?),
+            }
+        };
+        if exponent > DECODE_EXPONENT_MAX {
+            return Err(LowerError::Magnitude {
+                node: self.graph.node(value).name().to_owned(),
+            });
+        }
+        Ok(Form::Real(Quant::symmetric(
+            Dtype::I32,
+            Scale::pow2(exponent),
+        )))
+    }
+
+    /// The i8 form of a value.
+    pub(crate) fn narrow(&self, value: ValueId) -> Result<Form, LowerError> {
+        let reach = self.reaches.clipped(value, NARROW_LEVELS);
+        let reach = reach.map_err(|unknown| self.uncalibrated(unknown.0))?;
+        Ok(Form::Real(Quant::symmetric(
+            Dtype::I8,
+            Scale::reaching(reach, NARROW_LEVELS),
+        )))
+    }
+
+    /// The i16 form of a value.
+    fn wide(&self, value: ValueId) -> Result<Form, LowerError> {
+        let scale = Scale::reaching(self.largest(value)?, WIDE_LEVELS);
+        Ok(Form::Real(Quant::symmetric(Dtype::I16, scale)))
+    }
+
+    pub(crate) fn largest(&self, value: ValueId) -> Result<f64, LowerError> {
+        let reach = self.reaches.largest(value);
+        reach.map_err(|unknown| self.uncalibrated(unknown.0))
+    }
+
+    fn uncalibrated(&self, value: ValueId) -> LowerError {
+        LowerError::Uncalibrated {
+            node: self.graph.node(value).name().to_owned(),
+        }
+    }
+
+    /// What emitting a value in a form asks of its operands, in their order.
+    pub(crate) fn operands(
+        &self,
+        value: ValueId,
+        form: Form,
+    ) -> Result<Vec<(ValueId, Form)>, LowerError> {
+        match form {
+            Form::Real(quant) => self.real_operands(value, quant),
+            Form::Keys => self.key_operands(value),
+            Form::Index => self.index_operands(value),
+            // Only inputs are asked for these.
+            Form::Features | Form::Limbs => Ok(Vec::new()),
+        }
+    }
+
+    fn real_operands(
+        &self,
+        value: ValueId,
+        quant: Quant,
+    ) -> Result<Vec<(ValueId, Form)>, LowerError> {
+        let same = |x: &ValueId| (*x, Form::Real(quant));
+        match producer(self.graph, value) {
+            Producer::Product { base, .. } => {
+                let (x, _) = feed(self.graph, base);
+                Ok(vec![(x, self.product_operand(base, x)?)])
+            }
+            Producer::Table { x, function, .. } => {
+                Ok(vec![(x, self.table_operand(x, function, quant)?)])
+            }
+            Producer::Diagonal(op) => Ok(vec![(op.x, self.narrow(op.x)?)]),
+            Producer::Plain(op) => Ok(match op {
+                GraphOp::Clip { x, min, max } => {
+                    vec![(*x, Form::Real(quant.clipped(*min, *max)))]
+                }
+                GraphOp::Add { a, b, .. } => vec![(*a, self.wide(*a)?), (*b, self.wide(*b)?)],
+                GraphOp::AveragePool { x, .. } => vec![(*x, self.narrow(*x)?)],
+                GraphOp::MaxPool { x, .. }
+                | GraphOp::Reshape { x, .. }
+                | GraphOp::Transpose { x, .. } => vec![same(x)],
+                GraphOp::Concat { xs, .. } => xs.iter().map(same).collect(),
+                GraphOp::Softmax { x } => {
+                    let scale = Scale::pow2(-i32::from(SOFTMAX_BITS));
+                    vec![(*x, Form::Real(Quant::symmetric(Dtype::I32, scale)))]
+                }
+                GraphOp::Trees { x, .. } => vec![(*x, Form::Keys)],
+                _ => Vec::new(),
+            }),
+        }
+    }
+
+    /// A table's operand: at a power of two, in as many steps as the result's type can tell apart.
+    fn table_operand(
+        &self,
+        x: ValueId,
+        function: Function,
+        quant: Quant,
+    ) -> Result<Form, LowerError> {
+        // Where the function no longer changes by a step of 2^−24.
+        let enough = match function {
+            Function::Sigmoid => 18.0,
+            Function::Tanh => 9.0,
+            Function::LeakyRelu { .. } => f64::INFINITY,
+        };
+        let reach = self.largest(x)?.max(pow2(-20)).min(enough);
+        let levels = if quant.dtype == Dtype::I8 {
+            4095
+        } else {
+            32_767
+        };
+        let bits = exponent_over(f64::from(levels) / reach) - 1;
+        Ok(Form::Real(Quant {
+            dtype: Dtype::I16,
+            scale: Scale::pow2(-bits.min(30)),
+            min: -levels,
+            max: levels,
+        }))
+    }
+
+    /// The form in which a product reads x: i8, and for the features of a table of data with a scale for each or in two
+    /// limbs, where one scale for all would lose too much.
+    fn product_operand(&self, base: ValueId, x: ValueId) -> Result<Form, LowerError> {
+        let narrow = self.narrow(x)?;
+        let (GraphOp::Linear(op), GraphOp::Input { .. }, Form::Real(quant)) =
+            (self.graph.node(base).op(), self.graph.node(x).op(), narrow)
+        else {
+            return Ok(narrow);
+        };
+        let observed = self.reaches.observed();
+        let Some(features) = observed.and_then(|observed| observed.features(x)) else {
+            return Ok(narrow);
+        };
+        let (_, fold) = feed(self.graph, base);
+        let columns = features.max.len();
+        let mut squares = vec![0.0; columns];
+        for (at, &w) in op.weight.iter().enumerate() {
+            let w = f64::from(w) * fold.scale_at(at % columns);
+            squares[at % columns] += w * w;
+        }
+        let sum = |of: &dyn Fn(usize) -> f64| {
+            squares
+                .iter()
+                .enumerate()
+                .fold(0.0, |sum, (k, c)| sum + c * of(k))
+        };
+        let allowed = 12.0 * FEATURE_NOISE * sum(&|k| features.variance[k]);
+        // An input is encoded at its scale and saturates at its reach: what lies beyond is noise too.
+        let beyond = |k: usize| (features.max[k] - quant.scale.get() * NARROW_LEVELS).max(0.0);
+        let step = quant.scale.get();
+        if sum(&|k| step * step + 12.0 * beyond(k) * beyond(k)) <= allowed {
+            return Ok(narrow);
+        }
+        let step = |k: usize| features.max[k] / NARROW_LEVELS;
+        let split = columns <= LIMBS_FEATURES_MAX && sum(&|k| step(k) * step(k)) > allowed;
+        Ok(if split { Form::Limbs } else { Form::Features })
+    }
+
+    fn key_operands(&self, value: ValueId) -> Result<Vec<(ValueId, Form)>, LowerError> {
+        match self.graph.node(value).op() {
+            GraphOp::Input { .. } => Ok(Vec::new()),
+            GraphOp::Reshape { x, .. } | GraphOp::Transpose { x, .. } => Ok(vec![(*x, Form::Keys)]),
+            GraphOp::Concat { xs, .. } => Ok(xs.iter().map(|&x| (x, Form::Keys)).collect()),
+            op => Err(LowerError::TreesNeedInputs {
+                node: self.graph.node(value).name().to_owned(),
+                op: op.name(),
+            }),
+        }
+    }
+
+    fn index_operands(&self, value: ValueId) -> Result<Vec<(ValueId, Form)>, LowerError> {
+        match self.graph.node(value).op() {
+            GraphOp::ArgMax { x } => {
+                let x = self.ordered_as(*x);
+                Ok(vec![(x, self.output_form(x)?)])
+            }
+            GraphOp::Reshape { x, .. }
+            | GraphOp::Transpose { x, .. }
+            | GraphOp::Lookup { x, .. } => Ok(vec![(*x, Form::Index)]),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The value whose order an argmax of `x` sees: a softmax keeps it and costs precision.
+    pub(crate) fn ordered_as(&self, mut x: ValueId) -> ValueId {
+        while let GraphOp::Softmax { x: logits } = self.graph.node(x).op() {
+            x = *logits;
+        }
+        x
+    }
+}
+
+/// The exponent of a fine scale: sixteen times the largest magnitude observed fits 31 bits, and probabilities get 24.
+fn fine_exponent(largest: f64) -> i32 {
+    if largest < pow2(-90) {
+        return -PROBABILITY_BITS;
+    }
+    let exponent = exponent_above(largest) + 4 - 30;
+    if largest > pow2(-4) {
+        exponent.max(-PROBABILITY_BITS)
+    } else {
+        exponent
+    }
+}

@@ -1,0 +1,325 @@
+//! Matrix products and convolutions, with what has been folded into their weights.
+
+use credence_exact::{Add, Conv, Dtype, Linear, Multiplier, NodeId, Op, ParamId, Shift, Window};
+
+use crate::emit::{Raw, i32_bytes};
+use crate::error::LowerError;
+use crate::graph::{AffineOp, ConvOp, GraphOp, LinearOp, ValueId};
+use crate::lower::{IMAGE, Lowering, row_major};
+use crate::number::dim32;
+use crate::plan::{Form, LIMBS_LEVELS, NARROW_LEVELS};
+use crate::producer::{Fold, feed};
+use crate::quant::Quant;
+use crate::rows::{Rows, quantise};
+use crate::view::View;
+
+/// The operand of a product: which value, in which form, what is folded into the columns, and what one step stands for.
+struct Operand {
+    x: ValueId,
+    form: Form,
+    fold: Fold,
+    /// Reals per step: one, or one for each column.
+    scales: Vec<f64>,
+}
+
+impl Operand {
+    /// What a column's weight is multiplied by, so that one scale is left for all of them.
+    fn column(&self, k: usize) -> f64 {
+        let feature = if self.scales.len() == 1 {
+            1.0
+        } else {
+            self.scales[k]
+        };
+        self.fold.scale_at(k) * feature
+    }
+
+    /// The scale that is left.
+    fn scale(&self) -> f64 {
+        if let [scale] = self.scales[..] {
+            scale
+        } else {
+            1.0
+        }
+    }
+}
+
+impl Lowering<'_> {
+    /// The accumulators of a product, `fold` folded into its rows.
+    pub(crate) fn product(
+        &mut self,
+        value: ValueId,
+        base: ValueId,
+        fold: &Fold,
+        (x, form): (ValueId, Form),
+    ) -> Result<Raw, LowerError> {
+        let (_, in_front) = feed(self.planner.graph, base);
+        let scales = match form {
+            Form::Real(quant) => vec![quant.scale.get()],
+            Form::Features => self.feature_scales(x, NARROW_LEVELS),
+            _ => self.feature_scales(x, LIMBS_LEVELS),
+        };
+        let operand = Operand {
+            x,
+            form,
+            fold: in_front,
+            scales,
+        };
+        match self.planner.graph.node(base).op() {
+            GraphOp::Linear(op) => self.linear(value, op, fold, &operand),
+            GraphOp::Conv(op) => self.conv(value, op, fold, &operand),
+            _ => Err(LowerError::Size),
+        }
+    }
+
+    fn linear(
+        &mut self,
+        value: ValueId,
+        op: &LinearOp,
+        fold: &Fold,
+        operand: &Operand,
+    ) -> Result<Raw, LowerError> {
+        let name = self.name(value).to_owned();
+        let view = self.view((operand.x, operand.form))?;
+        let dims = self.dims(operand.x).to_vec();
+        let columns = dims.last().copied().unwrap_or(1);
+        // A single vector is read in the order its cells have, the columns following; several in their own.
+        let cells = if dims.len() == 1 {
+            view.cells()
+        } else {
+            (0..columns).collect()
+        };
+        let weight = |r: usize| {
+            let row = &op.weight[r * columns..(r + 1) * columns];
+            let mut arranged = vec![0.0; columns];
+            for (k, &w) in row.iter().enumerate() {
+                arranged[cells[k]] = f64::from(w) * operand.column(k) * fold.scale_at(r);
+            }
+            arranged
+        };
+        let bias = |r: usize| {
+            let row = &op.weight[r * columns..(r + 1) * columns];
+            let own = op.bias.get(r).map_or(0.0, |&b| f64::from(b));
+            let shifted = row.iter().enumerate().fold(own, |sum, (k, &w)| {
+                sum + f64::from(w) * operand.fold.shift_at(k)
+            });
+            shifted * fold.scale_at(r) + fold.shift_at(r)
+        };
+        let rows = quantise(op.rows, operand.scale(), weight, bias);
+        let shape = [op.rows, columns];
+        let (weight, bias) = self.row_params(&name, &rows, &shape)?;
+        let node = if operand.form == Form::Limbs {
+            let limbs = self.limbs.get(&operand.x).cloned();
+            let limbs = limbs.ok_or(LowerError::Size)?;
+            self.two_limbs(&name, &limbs, weight, bias, op.rows)?
+        } else {
+            let order = if dims.len() == 1 {
+                self.vector(&name, &view, columns)?
+            } else {
+                let order = row_major(dims.len());
+                self.emitter.arranged(&name, &view, &order, &dims)?
+            };
+            let mut shape = dims;
+            if let Some(last) = shape.last_mut() {
+                *last = op.rows;
+            }
+            let linear = Op::Linear(Linear {
+                x: order,
+                weight,
+                bias,
+            });
+            self.emitter
+                .node(&format!("{name}.acc"), linear, Dtype::I32, &shape)?
+        };
+        Ok(Raw {
+            view: View::row_major(node, self.dims(value)),
+            scales: rows.scales.iter().map(|s| s * operand.scale()).collect(),
+        })
+    }
+
+    /// All cells of a view's node as one vector, in the order they have.
+    fn vector(&mut self, name: &str, view: &View, cells: usize) -> Result<NodeId, LowerError> {
+        let line = View::row_major(view.node, &[cells]);
+        self.emitter.arranged(name, &line, &[0], &[cells])
+    }
+
+    /// `256·(W·high) + W·low + bias`.
+    fn two_limbs(
+        &mut self,
+        name: &str,
+        [high, low]: &[View; 2],
+        weight: ParamId,
+        bias: Option<ParamId>,
+        rows: usize,
+    ) -> Result<NodeId, LowerError> {
+        let mut product = |limb: &str, x: &View, bias| {
+            let op = Op::Linear(Linear {
+                x: x.node,
+                weight,
+                bias,
+            });
+            self.emitter
+                .node(&format!("{name}.{limb}"), op, Dtype::I32, &[rows])
+        };
+        let (a, b) = (product("high", high, None)?, product("low", low, bias)?);
+        let multiplier = |m: i32| Multiplier::try_from(m).map_err(|_| LowerError::Size);
+        let op = Op::Add(Add {
+            a,
+            b,
+            a_multiplier: multiplier(512)?,
+            b_multiplier: multiplier(2)?,
+            negate_b: false,
+            shift: Shift::try_from(1).map_err(|_| LowerError::Size)?,
+            min: -i32::MAX,
+            max: i32::MAX,
+        });
+        self.emitter
+            .node(&format!("{name}.acc"), op, Dtype::I32, &[rows])
+    }
+
+    fn conv(
+        &mut self,
+        value: ValueId,
+        op: &ConvOp,
+        fold: &Fold,
+        operand: &Operand,
+    ) -> Result<Raw, LowerError> {
+        let name = self.name(value).to_owned();
+        let view = self.view((operand.x, operand.form))?;
+        let x = self.image(&name, operand.x, &view)?;
+        let depth = self.dims(operand.x)[0] / op.groups;
+        let row = op.weight.len() / op.channels;
+        let area = row / depth;
+        let channel = |r: usize, c: usize| r * op.groups / op.channels * depth + c;
+        let weight = |r: usize| {
+            let from = &op.weight[r * row..(r + 1) * row];
+            let mut arranged = vec![0.0; row];
+            for (at, &w) in from.iter().enumerate() {
+                let (c, cell) = (at / area, at % area);
+                arranged[cell * depth + c] =
+                    f64::from(w) * operand.column(channel(r, c)) * fold.scale_at(r);
+            }
+            arranged
+        };
+        let bias = |r: usize| {
+            let from = &op.weight[r * row..(r + 1) * row];
+            let own = op.bias.get(r).map_or(0.0, |&b| f64::from(b));
+            let shifted = from.iter().enumerate().fold(own, |sum, (at, &w)| {
+                sum + f64::from(w) * operand.fold.shift_at(channel(r, at / area))
+            });
+            shifted * fold.scale_at(r) + fold.shift_at(r)
+        };
+        let rows = quantise(op.channels, operand.scale(), weight, bias);
+        let [height, width] = op.window.kernel.map(|k| usize::try_from(k).unwrap_or(1));
+        let shape = [op.channels, height, width, depth];
+        let (weight, bias) = self.row_params(&name, &rows, &shape)?;
+        let conv = Op::Conv(Conv {
+            x,
+            weight,
+            bias,
+            window: op.window,
+            groups: dim32(op.groups),
+        });
+        let scales = rows.scales.iter().map(|s| s * operand.scale()).collect();
+        self.accumulated(value, &name, conv, scales)
+    }
+
+    /// An image of accumulators.
+    fn accumulated(
+        &mut self,
+        value: ValueId,
+        name: &str,
+        op: Op,
+        scales: Vec<f64>,
+    ) -> Result<Raw, LowerError> {
+        let dims = self.dims(value).to_vec();
+        let shape: Vec<usize> = IMAGE.iter().map(|&axis| dims[axis]).collect();
+        let node = self
+            .emitter
+            .node(&format!("{name}.acc"), op, Dtype::I32, &shape)?;
+        Ok(Raw {
+            view: View::permuted(node, &dims, &IMAGE),
+            scales,
+        })
+    }
+
+    fn row_params(
+        &mut self,
+        name: &str,
+        rows: &Rows,
+        shape: &[usize],
+    ) -> Result<(ParamId, Option<ParamId>), LowerError> {
+        let weight = self.emitter.param(
+            &format!("{name}.weight"),
+            Dtype::I8,
+            shape,
+            rows.weight.clone(),
+        )?;
+        let bias = if rows.bias.iter().any(|&b| b != 0) {
+            let bytes = i32_bytes(&rows.bias);
+            let shape = [rows.bias.len()];
+            let bias = self
+                .emitter
+                .param(&format!("{name}.bias"), Dtype::I32, &shape, bytes)?;
+            Some(bias)
+        } else {
+            None
+        };
+        Ok((weight, bias))
+    }
+
+    /// A scaling and shifting that nothing took up: a convolution of one weight for each channel. Weights are ±127 at a scale of
+    /// their own, so that nothing is lost but the operand's own rounding.
+    pub(crate) fn diagonal(
+        &mut self,
+        value: ValueId,
+        op: &AffineOp,
+        from: Quant,
+        view: &View,
+    ) -> Result<Raw, LowerError> {
+        let name = self.name(value).to_owned();
+        let dims = self.dims(value).to_vec();
+        let scalar = dims.is_empty();
+        // One number for all is spread over the channels of an image, or the last axis.
+        let axis = match (op.scale.len(), dims.len()) {
+            (1, 3) => 0,
+            (1, rank) => rank.saturating_sub(1),
+            _ => op.axis,
+        };
+        let mut order: Vec<usize> = (0..dims.len()).filter(|&k| k != axis).collect();
+        if !scalar {
+            order.push(axis);
+        }
+        let along = dims.get(axis).copied().unwrap_or(1);
+        let rest = dims.iter().product::<usize>() / along;
+        let x = self
+            .emitter
+            .arranged(&name, view, &order, &[rest, 1, along])?;
+        let at = |k: usize| if op.scale.len() == 1 { 0 } else { k };
+        let rows = quantise(
+            along,
+            from.scale.get(),
+            |r| vec![op.scale[at(r)]],
+            |r| op.shift[at(r)],
+        );
+        let (weight, bias) = self.row_params(&name, &rows, &[along, 1, 1, 1])?;
+        let conv = Op::Conv(Conv {
+            x,
+            weight,
+            bias,
+            window: Window {
+                kernel: [1, 1],
+                stride: [1, 1],
+                pad: [0; 4],
+                dilation: [1, 1],
+            },
+            groups: dim32(along),
+        });
+        let node =
+            self.emitter
+                .node(&format!("{name}.acc"), conv, Dtype::I32, &[rest, 1, along])?;
+        Ok(Raw {
+            view: View::permuted(node, &dims, &order),
+            scales: rows.scales.iter().map(|s| s * from.scale.get()).collect(),
+        })
+    }
+}
