@@ -3,18 +3,24 @@
 //! ```text
 //! models/<ModelId>.safetensors     the model; its id is recomputed on every load
 //! models/names.json                name ──▶ ModelId, changed under a lock, replaced whole
+//!
+//! a float model's file ──import_file──▶ Candidate: a model, and how faithful it is
 //! ```
 //!
 //! A name is local and proves nothing: what a receipt claims, and what a check compares, is the id.
 //!
-//! It deliberately does not run or import models, and fetches nothing over a network.
+//! It deliberately answers nothing, signs nothing, and fetches nothing over a network.
 #![forbid(unsafe_code)]
 
 mod error;
 mod hub;
+mod importing;
 mod names;
 mod query;
 
 pub use error::HubError;
 pub use hub::{Entry, Hub, Loaded, Removed};
+pub use importing::{
+    Candidate, FloatReference, ImportFileError, Measured, import_file, output_error,
+};
 pub use query::{PREFIX_LEN_MIN, Query};

@@ -1,5 +1,9 @@
 //! The model formats that can be imported.
 
+use credence_format_onnx::reference::{ReferenceError, Runner};
+use credence_format_onnx::{FILE_BYTES_MAX, Limits, Onnx, OnnxError};
+use credence_import::{Graph, Tensors};
+
 /// A format of model files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -15,6 +19,21 @@ pub struct UnknownFormat {
     pub got: String,
 }
 
+/// A file that its format does not take.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// As ONNX.
+    #[error("the ONNX file is refused")]
+    Onnx(#[from] OnnxError),
+}
+
+/// A float model, read from a file of any format.
+#[derive(Debug)]
+pub enum FloatModel {
+    /// From ONNX.
+    Onnx(Box<Onnx>),
+}
+
 impl Format {
     /// All of them.
     pub const ALL: &[Self] = &[Self::Onnx];
@@ -24,6 +43,64 @@ impl Format {
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Onnx => "onnx",
+        }
+    }
+
+    /// The longest file that is read, in bytes.
+    #[must_use]
+    pub const fn file_bytes_max(self) -> usize {
+        match self {
+            Self::Onnx => FILE_BYTES_MAX,
+        }
+    }
+
+    /// Reads a file of this format.
+    ///
+    /// # Errors
+    /// [`ParseError`], naming the node or tensor.
+    pub fn parse(self, bytes: &[u8]) -> Result<FloatModel, ParseError> {
+        match self {
+            Self::Onnx => {
+                let bytes_max = self.file_bytes_max();
+                let onnx = Onnx::parse(bytes, Limits { bytes_max })?;
+                Ok(FloatModel::Onnx(Box::new(onnx)))
+            }
+        }
+    }
+}
+
+impl FloatModel {
+    /// The graph for the importer.
+    #[must_use]
+    pub const fn graph(&self) -> &Graph {
+        match self {
+            Self::Onnx(onnx) => onnx.graph(),
+        }
+    }
+
+    /// What was left out or taken to mean something, one sentence each, for people.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        match self {
+            Self::Onnx(onnx) => onnx.notes(),
+        }
+    }
+
+    /// What an importer notes about where the graph came from.
+    #[must_use]
+    pub fn source(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Onnx(onnx) => onnx.source().to_vec(),
+        }
+    }
+
+    /// Runs the float model by an engine that shares nothing with the importer.
+    ///
+    /// # Errors
+    /// [`ReferenceError`] when that engine cannot run it; nothing is wrong with the model then.
+    pub fn float_outputs(&self, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
+        match self {
+            Self::Onnx(onnx) => Runner::new(onnx)?.run(inputs),
         }
     }
 }
@@ -54,5 +131,11 @@ mod tests {
             let error = format_of(other).unwrap_err().to_string();
             assert!(error.contains("`.onnx`"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_refused() {
+        assert!(Format::Onnx.parse(&[0xff; 64]).is_err());
+        assert!(Format::Onnx.parse(b"").is_err());
     }
 }

@@ -9,5 +9,5 @@
 mod formats;
 mod methods;
 
-pub use formats::{Format, UnknownFormat, format_of};
+pub use formats::{FloatModel, Format, ParseError, UnknownFormat, format_of};
 pub use methods::methods;

@@ -1,0 +1,258 @@
+//! The command line: every command, option and example.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use credence_base::{Name, Nonce, PublicKey};
+
+/// Answers that can be checked: run models exactly, sign what came of it, verify it offline.
+#[derive(Debug, Parser)]
+#[command(
+    name = "credence",
+    version,
+    propagate_version = true,
+    after_help = "Examples:\n  \
+        credence demo\n  \
+        credence model import model.onnx --calibrate inputs.npz --name mine\n  \
+        credence run mine --input x.npz --receipt out.bundle.json\n  \
+        credence verify out.bundle.json --model mine\n\n\
+        Exit codes: 0 done; 1 a fault of this machine; 2 wrong usage; 3 malformed; 4 bad signature; 5 inconsistent; \
+        6 policy unmet; 7 something is missing; 8 refuted; 9 a file or socket failed."
+)]
+pub(crate) struct Cli {
+    /// Folder of models, keys and receipts [default: `CREDENCE_HOME`, or credence under the user's data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+
+    /// Give data as JSON, one value on one line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Import, list, show and remove models
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  credence model list\n  credence model show mine"
+    )]
+    Model(ModelCommand),
+    /// Run a model and sign what came of it
+    Run(RunArgs),
+    /// Check a bundle against a policy, offline
+    Verify(VerifyArgs),
+    /// Answer over HTTP, each answer with a receipt
+    Serve(ServeArgs),
+    /// See it all: import, run, sign, verify, and catch two lies
+    Demo(DemoArgs),
+    /// Show the operator's key
+    #[command(subcommand, after_help = "Examples:\n  credence key show")]
+    Key(KeyCommand),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Examples:\n  credence completions bash > ~/.local/share/bash-completion/completions/credence"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Turn a float model into an exact integer program, and say how faithful it is
+    Import(ImportArgs),
+    /// List the models that are kept
+    #[command(after_help = "Examples:\n  credence model list\n  credence model list --json")]
+    List,
+    /// Print a model's program: ops, shapes, scales, bounds, parameters
+    #[command(
+        after_help = "Examples:\n  credence model show mine\n  credence model show 5f0c9a31\n  credence model show ./mine.safetensors --json"
+    )]
+    Show {
+        /// A name, an id, at least eight digits of an id, or a `.safetensors` file
+        model: String,
+    },
+    /// Remove a name, and the model with its last name
+    #[command(after_help = "Examples:\n  credence model rm mine")]
+    Rm {
+        /// A name, an id, or at least eight digits of an id
+        model: String,
+    },
+}
+
+/// Options of `model import`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence model import digits-cnn.onnx --calibrate digits-cnn.calibrate.npz --name digits-cnn\n  \
+    credence model import forest.onnx --calibrate forest.calibrate.npz --name forest --max-error 0\n\n\
+    The error that --max-error bounds is, for each output, the larger of: the mean absolute difference to the float \
+    model over the calibration inputs, as a share of the float output's largest magnitude; and, where an output chooses (a label, \
+    or scores along its last axis), the share of inputs for which it chooses otherwise.")]
+pub(crate) struct ImportArgs {
+    /// The model's file: `.onnx`
+    pub(crate) file: PathBuf,
+    /// Name to keep it under [default: the file's name]
+    #[arg(long)]
+    pub(crate) name: Option<Name>,
+    /// Real inputs to calibrate with, `.npz` or `.json`: a few hundred
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibrate: Option<PathBuf>,
+    /// Refuse the model if its error is larger than this share
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    pub(crate) max_error: f64,
+    /// Keep the model however large its error is
+    #[arg(long)]
+    pub(crate) allow_error: bool,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence run mine --input x.npz --receipt out.bundle.json\n  \
+    credence run mine --input request.json --json\n\n\
+    The bundle holds input and output in the clear: give it to those who may read them.")]
+pub(crate) struct RunArgs {
+    /// A name, an id, at least eight digits of an id, or a `.safetensors` file
+    pub(crate) model: String,
+    /// The inputs: `.npz`, or `.json` in the form of the Open Inference Protocol
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Write the bundle here [default: among the receipts in the home folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// 64 hexadecimal digits that the receipt will hold, to show that it is not older than them
+    #[arg(long, value_name = "HEX")]
+    pub(crate) nonce: Option<Nonce>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Options of whatever runs a model.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct EngineArgs {
+    /// Threads to run with: changes no bit of the answer [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence verify out.bundle.json\n  \
+    credence verify out.bundle.json --model mine.safetensors\n  \
+    credence verify out.bundle.json --policy policy.toml --json\n\n\
+    Without --policy, a receipt must be signed and the model, run again, must give exactly its output and its trace. \
+    Nothing is sent or fetched.\n\n\
+    Exit codes: 0 the policy is met; 3 malformed; 4 bad signature; 5 the parts contradict each other; 6 policy unmet; \
+    7 something is missing, such as the model; 8 refuted: the claim is false; 9 a file cannot be read; 1 a fault of this machine.")]
+pub(crate) struct VerifyArgs {
+    /// The bundle
+    pub(crate) bundle: PathBuf,
+    /// The model it must be about: a name, an id, or a `.safetensors` file [default: the claimed one, from the home folder]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// What to demand, in a TOML file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["operator", "require", "nonce", "max_age"])]
+    pub(crate) policy: Option<PathBuf>,
+    /// Accept this operator's public key, 64 hexadecimal digits; may be repeated
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    pub(crate) operator: Vec<PublicKey>,
+    /// Demand this method, `signed` or `replay`; may be repeated [default: both]
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) require: Vec<Name>,
+    /// Demand that the claim holds this nonce
+    #[arg(long, value_name = "HEX")]
+    pub(crate) nonce: Option<Nonce>,
+    /// Refuse receipts that are older, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_age: Option<u64>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence serve\n  \
+    credence serve mine --listen 127.0.0.1:8191\n  \
+    curl -s -D- http://127.0.0.1:8191/v2/models/mine/infer -d @request.json\n\n\
+    Speaks the Open Inference Protocol, version 2, in JSON. Each answer names its receipt in the header \
+    `credence-receipt`; `GET /v1/receipts/DIGEST` gives the bundle to whoever knows the digest. There is no TLS and no \
+    login: put a reverse proxy in front of it before others can reach it.")]
+pub(crate) struct ServeArgs {
+    /// Models to serve, by name, id or file [default: all that have a name]
+    #[arg(value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8191")]
+    pub(crate) listen: SocketAddr,
+    /// Keep receipts in memory alone, the latest ones
+    #[arg(long)]
+    pub(crate) no_keep: bool,
+    /// Inferences at once; one more is answered 429
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) concurrent_max: u16,
+    /// Longest body of a request, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024)]
+    pub(crate) body_bytes_max: usize,
+    /// Longest time of a request, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// Threads for each inference [default: 1, requests running beside each other]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence demo\n  \
+    credence verify demo.bundle.json --model MODEL-FILE-IT-PRINTS\n\n\
+    Writes demo.bundle.json to the current folder, and everything else to a temporary one.")]
+pub(crate) struct DemoArgs {
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Print the public key that receipts of this home are signed with
+    #[command(
+        after_help = "Examples:\n  credence key show\n  credence verify out.bundle.json --operator \"$(credence key show)\""
+    )]
+    Show,
+}
+
+fn parse_key(text: &str) -> Result<PublicKey, String> {
+    crate::policy::public_key(text).map_err(|error| crate::error::chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_command_has_an_example() {
+        Cli::command().debug_assert();
+        let mut waiting = vec![Cli::command()];
+        while let Some(command) = waiting.pop() {
+            if command.get_name() != "help" {
+                let help = command.get_after_help().map(ToString::to_string);
+                let shown = help.is_some_and(|text| text.contains("Examples:\n  credence "));
+                assert!(shown, "`{}` has no example", command.get_name());
+            }
+            waiting.extend(command.get_subcommands().cloned());
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The commands, one file each.
+
+mod completions;
+mod demo;
+mod import;
+mod key;
+mod model;
+mod run;
+mod serve;
+mod verify;
+
+use crate::args::{Command, KeyCommand, ModelCommand};
+use crate::context::Context;
+use crate::error::CliError;
+
+/// Does what the command line says.
+pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Model(ModelCommand::Import(args)) => import::run(context, &args),
+        Command::Model(ModelCommand::List) => model::list(context),
+        Command::Model(ModelCommand::Show { model }) => model::show(context, &model),
+        Command::Model(ModelCommand::Rm { model }) => model::remove(context, &model),
+        Command::Run(args) => run::run(context, &args),
+        Command::Verify(args) => verify::run(context, &args),
+        Command::Serve(args) => serve::run(context, &args),
+        Command::Demo(args) => demo::run(context, &args),
+        Command::Key(KeyCommand::Show) => key::show(context),
+        Command::Completions { shell } => completions::run(context, shell),
+    }
+}

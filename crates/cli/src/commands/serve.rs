@@ -1,0 +1,162 @@
+//! `credence serve`: answers over HTTP until it is told to stop.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use credence_node::http::Limits;
+use credence_node::{Grace, Hosted, Service, serve, shutdown_signal};
+use credence_receipt::BUNDLE_LEN_MAX;
+use credence_store::{FolderReceipts, MemoryReceipts, Receipts};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::args::ServeArgs;
+use crate::context::{Context, engine_options};
+use crate::error::CliError;
+use crate::exit::Exit;
+
+/// Room for receipts that are kept in memory alone, in bytes.
+const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How long requests under way may go on after the signal to stop, beyond the time that each may take anyway.
+const GRACE_MARGIN: Duration = Duration::from_secs(5);
+
+/// The line that `serve --json` prints when it listens.
+#[derive(Debug, Serialize)]
+struct ListeningView {
+    url: String,
+    address: String,
+    operator: String,
+    models: Vec<ServedView>,
+}
+
+/// A model that is served.
+#[derive(Debug, Serialize)]
+struct ServedView {
+    name: String,
+    id: String,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliError> {
+    log_to_stderr();
+    let models = load(context, args)?;
+    let served: Vec<ServedView> = models
+        .iter()
+        .map(|hosted| ServedView {
+            name: hosted.name().to_owned(),
+            id: hosted.id().to_string(),
+        })
+        .collect();
+    let operator = context.operator()?;
+    let key = operator.public_key().to_string();
+    let service = Arc::new(Service::new(operator, models, receipts(context, args)?));
+    let limits = Limits {
+        body_bytes_max: args.body_bytes_max,
+        concurrent_max: usize::from(args.concurrent_max),
+        request_time_max: Duration::from_secs(args.timeout),
+    };
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::ours("no threads can be started", e))?;
+    let done = runtime.block_on(async {
+        let stop = shutdown_signal()
+            .map_err(|e| CliError::ours("the system takes no handler for signals", e))?;
+        let (listener, address) = listen(args.listen).await?;
+        announce(context, address, key, served)?;
+        let grace = Grace(limits.request_time_max.saturating_add(GRACE_MARGIN));
+        serve(listener, service, limits, grace, stop)
+            .await
+            .map_err(|e| CliError::because(Exit::Io, "the listener failed", e))
+    });
+    stop(runtime);
+    done?;
+    context
+        .console
+        .say("stopped: all requests that were under way have been answered");
+    Ok(())
+}
+
+/// Requests are answered or given up by now; a run that nobody waits for must not keep the process alive.
+fn stop(runtime: Runtime) {
+    runtime.shutdown_timeout(Duration::from_millis(100));
+}
+
+/// Loads every model before the port is opened: whoever can connect is served.
+fn load(context: &Context, args: &ServeArgs) -> Result<Vec<Hosted>, CliError> {
+    let named: Vec<String> = if args.models.is_empty() {
+        let entries = context.hub()?.list()?;
+        let names = entries.iter().flat_map(|entry| &entry.names);
+        names.map(ToString::to_string).collect()
+    } else {
+        args.models.clone()
+    };
+    if named.is_empty() {
+        return Err(CliError::new(Exit::Missing, "there is no model to serve")
+            .hint("`credence model import FILE.onnx --calibrate inputs.npz` adds one"));
+    }
+    let options = engine_options(Some(args.threads.unwrap_or(NonZeroUsize::MIN)));
+    let load = |text: &String| {
+        let found = context.model(text)?;
+        Hosted::new(found.called, found.model, options)
+            .map_err(|e| CliError::ours("the model cannot be run on this machine", e))
+    };
+    named.iter().map(load).collect()
+}
+
+fn receipts(context: &Context, args: &ServeArgs) -> Result<Box<dyn Receipts>, CliError> {
+    if args.no_keep {
+        return Ok(Box::new(MemoryReceipts::new(MEMORY_BYTES_MAX)));
+    }
+    let len_max = u64::try_from(BUNDLE_LEN_MAX).unwrap_or(u64::MAX);
+    let folder = context.home()?.make_receipts()?;
+    Ok(Box::new(FolderReceipts::new(folder, len_max)))
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CliError> {
+    let fail = |e| {
+        CliError::because(Exit::Io, format!("cannot listen on `{address}`"), e)
+            .hint("another program may have the port: `--listen 127.0.0.1:0` takes a free one")
+    };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let bound = listener.local_addr().map_err(fail)?;
+    Ok((listener, bound))
+}
+
+fn announce(
+    context: &mut Context,
+    address: SocketAddr,
+    operator: String,
+    models: Vec<ServedView>,
+) -> Result<(), CliError> {
+    let url = format!("http://{address}");
+    if context.console.json() {
+        return context.console.data_json(&ListeningView {
+            url,
+            address: address.to_string(),
+            operator,
+            models,
+        });
+    }
+    for model in &models {
+        let text = format!("serving `{}`, model {}", model.name, model.id);
+        context.console.say(&text);
+    }
+    context.console.say(&format!("signing with key {operator}"));
+    context.console.say(&format!("listening on {url}"));
+    Ok(())
+}
+
+/// Sends the log of the libraries to standard error.
+fn log_to_stderr() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .with_target(false);
+    // It fails only where a subscriber is installed already, and then the log has a place.
+    drop(subscriber.try_init());
+}

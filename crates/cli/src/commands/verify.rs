@@ -1,0 +1,191 @@
+//! `credence verify`: checks a bundle against a policy, offline.
+//!
+//! What costs little is checked first: a bundle with a wrong signature, or of an operator that the policy does not accept, is
+//! refused before a model is loaded. Then everything is checked again in one go, with the model at hand; only that second
+//! check accepts.
+
+use std::path::Path;
+
+use credence_base::ModelId;
+use credence_claim::MethodId;
+use credence_hub::{Hub, HubError};
+use credence_method_replay::Replay;
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
+use credence_store::file;
+use credence_verify::{Facts, Policy, Receipt, Refusal, Verified, check};
+use credence_wiring::methods;
+
+use crate::args::VerifyArgs;
+use crate::context::{Context, Found, engine_options};
+use crate::error::{CliError, chain};
+use crate::exit::Exit;
+use crate::policy;
+use crate::time::now_unix_s;
+use crate::view::assurance::{AcceptedView, RefusedView};
+
+/// Verifies a bundle and prints what that earned.
+pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliError> {
+    let outcome = verify(context, args);
+    match outcome {
+        Ok(verified) => {
+            let view = AcceptedView::new(&verified);
+            if context.console.json() {
+                context.console.data_json(&view)
+            } else {
+                context.console.data(&view.text())
+            }
+        }
+        Err(error) => {
+            if context.console.json() {
+                context.console.data_json(&RefusedView::new(&error))?;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn verify(context: &Context, args: &VerifyArgs) -> Result<Verified<Receipt>, CliError> {
+    let path = &args.bundle;
+    let len_max = u64::try_from(BUNDLE_LEN_MAX).unwrap_or(u64::MAX);
+    let bytes = file::read(path, len_max)?;
+    let refuse = |refusal: &Refusal| refused(path, refusal);
+    let bundle =
+        Bundle::decode(&bytes, BUNDLE_LEN_MAX).map_err(|error| refuse(&Refusal::Bundle(error)))?;
+    let mut policy = demanded(args)?;
+    let facts = Facts {
+        now_unix_s: now_unix_s()?,
+    };
+
+    let named = match &args.model {
+        Some(text) => {
+            let found = context.model(text)?;
+            narrow(&mut policy, &found)?;
+            Some(found)
+        }
+        None => None,
+    };
+    let cheap = Policy {
+        required: Vec::new(),
+        ..policy.clone()
+    };
+    let signed = check(&bundle, &cheap, &[], &facts).map_err(|e| refuse(&e))?;
+    let claimed = signed.value().inference().claim.fields().model;
+
+    let runs_again = policy.required.contains(&MethodId::REPLAY);
+    let found = match named {
+        Some(found) => Some(found),
+        None if runs_again => from_home(context, claimed)?,
+        None => None,
+    };
+    let replay = match found {
+        Some(found) if runs_again => Replay::new(found.model, engine_options(args.engine.threads))
+            .map_err(|e| CliError::ours("the model cannot be run on this machine", e))?,
+        Some(_) | None => Replay::without_model(),
+    };
+    check(&bundle, &policy, &methods(&replay), &facts).map_err(|e| refuse(&e))
+}
+
+/// What the options demand.
+fn demanded(args: &VerifyArgs) -> Result<Policy, CliError> {
+    if let Some(path) = &args.policy {
+        let bytes = file::read(path, policy::POLICY_BYTES_MAX)?;
+        return policy::read(&bytes).map_err(|error| {
+            let what = format!("`{}` cannot be used: {}", path.display(), chain(&error));
+            CliError::new(Exit::Usage, what)
+                .hint("`docs/spec/policy.md` lists the fields of a policy")
+        });
+    }
+    let of = |error: policy::PolicyError| CliError::of(Exit::Usage, error);
+    let usual = policy::usual();
+    let operators = (!args.operator.is_empty()).then(|| args.operator.clone());
+    let required = if args.require.is_empty() {
+        usual.required.clone()
+    } else {
+        policy::methods(&args.require).map_err(of)?
+    };
+    Ok(Policy {
+        required,
+        operators,
+        nonce: args.nonce,
+        age_max_s: args.max_age,
+        ..usual
+    })
+}
+
+/// Whoever names a model means that the receipt must be about it.
+fn narrow(policy: &mut Policy, found: &Found) -> Result<(), CliError> {
+    let id = found.model.id();
+    match &policy.models {
+        Some(accepted) if !accepted.contains(&id) => {
+            let what =
+                format!("model `{id}`, which `--model` names, is none that the policy accepts");
+            Err(CliError::new(Exit::PolicyUnmet, what))
+        }
+        Some(_) | None => {
+            policy.models = Some(vec![id]);
+            Ok(())
+        }
+    }
+}
+
+/// The claimed model, if the home folder has it. That it is absent is for the check to say; that it is damaged is not.
+fn from_home(context: &Context, id: ModelId) -> Result<Option<Found>, CliError> {
+    let Ok(home) = context.home() else {
+        return Ok(None);
+    };
+    match Hub::at(home.models()).load(id) {
+        Ok(loaded) => Ok(Some(Found::new(loaded, id.to_string()))),
+        Err(HubError::Absent { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn refused(path: &Path, refusal: &Refusal) -> CliError {
+    let what = format!("`{}` is refused: {}", path.display(), chain(refusal));
+    let error = CliError::new(refusal.kind().into(), what);
+    match hint(refusal) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn hint(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::Bundle(_) => Some(
+            "a bundle is one line of canonical JSON, unchanged to the last byte: fetch it again",
+        ),
+        Refusal::Signature | Refusal::Signer { .. } => {
+            Some("the receipt was changed after it was signed, or signed by another key")
+        }
+        Refusal::Openings(_) => {
+            Some("what the bundle shows is not what was signed: it was changed on the way")
+        }
+        Refusal::Refuted { .. } => Some(
+            "the operator signed something that is not so; the bundle shows it to anyone who has the model",
+        ),
+        Refusal::Missing {
+            fact: credence_claim::Fact::Model(_),
+            ..
+        } => Some(
+            "get that model: `credence model import`, or `--model FILE.safetensors`; `--require signed` checks the signature alone",
+        ),
+        Refusal::Missing { .. } => Some(
+            "whoever holds the whole bundle can give it; `--require signed` checks the signature alone",
+        ),
+        Refusal::Model { .. } => {
+            Some("the receipt is about another model than the one that was named")
+        }
+        Refusal::NoMethod { .. } => Some("this build has the methods `signed` and `replay`"),
+        Refusal::Future { .. } => {
+            Some("compare the clocks; `max_clock_skew_s` in a policy allows more")
+        }
+        Refusal::Statement(_)
+        | Refusal::Contradiction(_)
+        | Refusal::Kind { .. }
+        | Refusal::Operator { .. }
+        | Refusal::Age { .. }
+        | Refusal::Nonce { .. }
+        | Refusal::Unreadable { .. }
+        | Refusal::Failed { .. } => None,
+    }
+}

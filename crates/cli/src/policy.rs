@@ -1,0 +1,215 @@
+//! What a verifier demands, from a TOML file (`docs/spec/policy.md`) or from options.
+
+use credence_base::key::KeyError;
+use credence_base::{Digest, HexError, ModelId, Name, NameError, Nonce, PublicKey};
+use credence_claim::MethodId;
+use credence_verify::Policy;
+use serde::Deserialize;
+
+/// The longest policy that is read, in bytes.
+pub(crate) const POLICY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why a policy is none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PolicyError {
+    /// Not UTF-8.
+    #[error("it is not text")]
+    Text(#[from] std::str::Utf8Error),
+    /// Not TOML, or fields that are not known.
+    #[error("it is not a policy")]
+    Form(#[from] toml::de::Error),
+    /// A method's name.
+    #[error("`require` names `{got}`, which is no method's name")]
+    Method {
+        /// What stands there.
+        got: String,
+        /// Why it is none.
+        source: NameError,
+    },
+    /// A public key.
+    #[error("`operators` holds `{got}`")]
+    Operator {
+        /// What stands there.
+        got: String,
+        /// Why it is no key.
+        source: PublicKeyError,
+    },
+    /// A model's id or a nonce.
+    #[error("`{field}` holds `{got}`")]
+    Digits {
+        /// The field.
+        field: &'static str,
+        /// What stands there.
+        got: String,
+        /// Why it is none.
+        source: HexError,
+    },
+    /// An empty list accepts nothing, and is more likely a mistake.
+    #[error("`{field}` is empty, so nothing could be accepted")]
+    Empty {
+        /// The field.
+        field: &'static str,
+    },
+}
+
+/// Why text is no public key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublicKeyError {
+    /// Not 64 digits.
+    #[error("a public key has 64 lower-case hexadecimal digits")]
+    Hex(#[from] HexError),
+    /// No key.
+    #[error("it is no Ed25519 public key")]
+    Key(#[from] KeyError),
+}
+
+/// The file's fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyFile {
+    require: Option<Vec<String>>,
+    operators: Option<Vec<String>>,
+    models: Option<Vec<String>>,
+    max_age_s: Option<u64>,
+    max_clock_skew_s: Option<u64>,
+    nonce: Option<String>,
+}
+
+/// Reads a policy from TOML. What it leaves out is as in [`usual`].
+pub(crate) fn read(bytes: &[u8]) -> Result<Policy, PolicyError> {
+    let file: PolicyFile = toml::from_str(std::str::from_utf8(bytes)?)?;
+    let mut policy = usual();
+    if let Some(names) = not_empty("require", file.require)? {
+        let methods = names.iter().map(|name| method(name));
+        policy.required = methods.collect::<Result<_, _>>()?;
+    }
+    if let Some(keys) = not_empty("operators", file.operators)? {
+        let key = |got: String| match public_key(&got) {
+            Ok(key) => Ok(key),
+            Err(source) => Err(PolicyError::Operator { got, source }),
+        };
+        policy.operators = Some(keys.into_iter().map(key).collect::<Result<_, _>>()?);
+    }
+    if let Some(ids) = not_empty("models", file.models)? {
+        let id = |got: String| digits("models", got, str::parse::<ModelId>);
+        policy.models = Some(ids.into_iter().map(id).collect::<Result<_, _>>()?);
+    }
+    policy.age_max_s = file.max_age_s;
+    policy.skew_max_s = file.max_clock_skew_s.unwrap_or(policy.skew_max_s);
+    policy.nonce = match file.nonce {
+        Some(got) => Some(digits("nonce", got, str::parse::<Nonce>)?),
+        None => None,
+    };
+    Ok(policy)
+}
+
+/// Signed and re-executed; any operator, model and age.
+pub(crate) fn usual() -> Policy {
+    Policy {
+        required: vec![MethodId::SIGNED, MethodId::REPLAY],
+        ..Policy::signature_only()
+    }
+}
+
+/// The method of that name.
+fn method(name: &str) -> Result<MethodId, PolicyError> {
+    MethodId::new(name).map_err(|source| PolicyError::Method {
+        got: name.to_owned(),
+        source,
+    })
+}
+
+/// The methods of those names, which options have checked.
+pub(crate) fn methods(names: &[Name]) -> Result<Vec<MethodId>, PolicyError> {
+    names.iter().map(|name| method(name.as_str())).collect()
+}
+
+/// Reads a public key from its 64 digits.
+pub(crate) fn public_key(text: &str) -> Result<PublicKey, PublicKeyError> {
+    let digest: Digest = text.parse()?;
+    Ok(PublicKey::from_bytes(digest.as_bytes())?)
+}
+
+fn not_empty<T>(field: &'static str, list: Option<Vec<T>>) -> Result<Option<Vec<T>>, PolicyError> {
+    match list {
+        Some(list) if list.is_empty() => Err(PolicyError::Empty { field }),
+        other => Ok(other),
+    }
+}
+
+fn digits<T>(
+    field: &'static str,
+    got: String,
+    parse: impl Fn(&str) -> Result<T, HexError>,
+) -> Result<T, PolicyError> {
+    parse(&got).map_err(|source| PolicyError::Digits { field, got, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use credence_base::SigningKey;
+
+    fn key() -> PublicKey {
+        SigningKey::from_seed(&[1; 32]).public_key()
+    }
+
+    #[test]
+    fn an_empty_file_demands_the_usual() {
+        let policy = read(b"").unwrap();
+        assert_eq!(policy, usual());
+        let names: Vec<_> = policy.required.iter().map(MethodId::as_str).collect();
+        assert_eq!(names, ["signed", "replay"]);
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let (id, nonce) = ("ab".repeat(32), "cd".repeat(32));
+        let text = format!(
+            "require = ['signed']\noperators = ['{}']\nmodels = ['{id}']\nmax_age_s = 60\n\
+             max_clock_skew_s = 5\nnonce = '{nonce}'",
+            key()
+        );
+        let expected = Policy {
+            required: vec![MethodId::SIGNED],
+            operators: Some(vec![key()]),
+            models: Some(vec![id.parse().unwrap()]),
+            age_max_s: Some(60),
+            skew_max_s: 5,
+            nonce: Some(nonce.parse().unwrap()),
+        };
+        assert_eq!(read(text.as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_example_in_the_documentation_is_one() {
+        let example = include_str!("../../../docs/spec/policy.example.toml");
+        let policy = read(example.as_bytes()).unwrap();
+        assert!(policy.operators.is_some() && policy.age_max_s.is_some());
+    }
+
+    #[test]
+    fn what_could_be_a_mistake_is_refused() {
+        let weak = format!("operators = ['01{}']", "00".repeat(31));
+        let cases = [
+            ("requires = ['signed']", "unknown field"),
+            ("require = []", "empty"),
+            ("operators = []", "empty"),
+            ("models = []", "empty"),
+            ("require = ['Replay']", "`Replay`"),
+            ("operators = ['ab']", "`ab`"),
+            (&weak, "no Ed25519"),
+            ("models = ['AB']", "`AB`"),
+            ("nonce = ''", "`nonce`"),
+            ("max_age_s = -1", "not a policy"),
+            ("max_age_s = 1\nmax_age_s = 2", "duplicate"),
+            ("require = 'signed'", "sequence"),
+        ];
+        for (text, expected) in cases {
+            let error = read(text.as_bytes()).unwrap_err();
+            let words = crate::error::chain(&error);
+            assert!(words.contains(expected), "{text}: {words}");
+        }
+        assert!(read(&[0xff]).is_err());
+    }
+}

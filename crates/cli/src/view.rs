@@ -1,0 +1,10 @@
+//! How things are shown: to people as text, to programs as JSON.
+//!
+//! Library types carry no `Serialize`; the forms that this program prints stand here and are held to `schemas/cli`.
+
+pub(crate) mod assurance;
+pub(crate) mod digits;
+pub(crate) mod fidelity;
+pub(crate) mod model;
+pub(crate) mod table;
+pub(crate) mod tensors;
