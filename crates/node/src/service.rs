@@ -141,7 +141,8 @@ impl Service {
         question: &Question,
         execution: Execution,
     ) -> Result<Answer, AnswerError> {
-        let answer = issue(&self.operator, hosted.id(), question, execution, &draw()?)?;
+        let draws = Draws::from_system()?;
+        let answer = issue(&self.operator, hosted.id(), question, execution, &draws)?;
         self.receipts
             .put(answer.receipt, &answer.bundle.encode()?)?;
         Ok(answer)
@@ -165,16 +166,18 @@ impl Service {
     }
 }
 
-/// Salts from the system's random bytes, and the system's time.
-///
-/// # Errors
-/// [`AnswerError::Entropy`], [`AnswerError::Clock`].
-fn draw() -> Result<Draws, AnswerError> {
-    let mut salt_master = Zeroizing::new([0; 32]);
-    getrandom::fill(salt_master.as_mut_slice()).map_err(AnswerError::Entropy)?;
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    Ok(Draws {
-        salt_master,
-        time_unix_s: since.as_secs(),
-    })
+impl Draws {
+    /// Salts from the system's random bytes, and the system's time.
+    ///
+    /// # Errors
+    /// [`AnswerError::Entropy`], [`AnswerError::Clock`].
+    pub fn from_system() -> Result<Self, AnswerError> {
+        let mut salt_master = Zeroizing::new([0; 32]);
+        getrandom::fill(salt_master.as_mut_slice()).map_err(AnswerError::Entropy)?;
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        Ok(Self {
+            salt_master,
+            time_unix_s: since.as_secs(),
+        })
+    }
 }
