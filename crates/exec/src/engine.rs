@@ -267,9 +267,11 @@ impl Engine {
             let mut elements = no_elements(spec.decode.border_type(), cells);
             for block in trace.bytes().chunks_exact(self.plan.block_bytes) {
                 let cells = Cells::new(place.dtype, &block[place.offset..][..place.bytes()]);
-                decode(&spec.decode, cells, &mut elements).map_err(|source| RunError::Value {
-                    name: spec.name.clone(),
-                    source,
+                decode(self.plan.isa, &spec.decode, cells, &mut elements).map_err(|source| {
+                    RunError::Value {
+                        name: spec.name.clone(),
+                        source,
+                    }
                 })?;
             }
             outputs.push(answer(program, spec, request.positions, elements)?);
@@ -299,8 +301,8 @@ fn watch(tile: &mut Tile<'_>, node: NodeId, seen: Seen, watched: &mut Vec<Watche
         let cells = match seen {
             Seen::Place(place) => tile.position(number).read(place).to_vec(),
             Seen::Sums { cells } => {
-                let sums = tile.sums.as_deref().unwrap_or_default();
-                Cells::I32(&sums[number * cells..][..cells]).to_vec()
+                let position = tile.position(number);
+                Cells::I32(&position.sums()[..cells]).to_vec()
             }
         };
         watched.push((node, tile.first + number, cells));

@@ -125,3 +125,6 @@ pub(crate) fn decode(
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use core::arch::x86_64::*;
 
 use credence_exact::Dtype;
 
-use super::{Job, Rescaling};
+use super::{Job, Rounding};
 use crate::cells::{Cell, index};
 
 const LANES: usize = 8;
@@ -34,6 +34,11 @@ pub(crate) fn run(job: &mut Job<'_>) {
 #[target_feature(enable = "avx2")]
 unsafe fn all<const WATCHED: bool>(job: &mut Job<'_>) {
     let rows = job.starts.len();
+    let fits = job.packed.rounded_fits();
+    let rounder = job
+        .packed
+        .rescaling()
+        .map(|all| Rounder::new(all.rounding, fits));
     let (mut block, end) = (job.blocks.start, job.blocks.end);
     while block < end {
         let wide = if rows < 4 { 4 } else { 2 };
@@ -43,14 +48,14 @@ unsafe fn all<const WATCHED: bool>(job: &mut Job<'_>) {
             // SAFETY: rows and blocks stay within the job's.
             unsafe {
                 row += match (blocks, rows - row) {
-                    (4, 2..) => tile::<2, 4, WATCHED>(job, row, block),
-                    (4, _) => tile::<1, 4, WATCHED>(job, row, block),
-                    (2, 4..) => tile::<4, 2, WATCHED>(job, row, block),
-                    (2, 2..) => tile::<2, 2, WATCHED>(job, row, block),
-                    (2, _) => tile::<1, 2, WATCHED>(job, row, block),
-                    (_, 4..) => tile::<4, 1, WATCHED>(job, row, block),
-                    (_, 2..) => tile::<2, 1, WATCHED>(job, row, block),
-                    (_, _) => tile::<1, 1, WATCHED>(job, row, block),
+                    (4, 2..) => tile::<2, 4, WATCHED>(job, (row, block), rounder),
+                    (4, _) => tile::<1, 4, WATCHED>(job, (row, block), rounder),
+                    (2, 4..) => tile::<4, 2, WATCHED>(job, (row, block), rounder),
+                    (2, 2..) => tile::<2, 2, WATCHED>(job, (row, block), rounder),
+                    (2, _) => tile::<1, 2, WATCHED>(job, (row, block), rounder),
+                    (_, 4..) => tile::<4, 1, WATCHED>(job, (row, block), rounder),
+                    (_, 2..) => tile::<2, 1, WATCHED>(job, (row, block), rounder),
+                    (_, _) => tile::<1, 1, WATCHED>(job, (row, block), rounder),
                 };
             }
         }
@@ -66,14 +71,14 @@ unsafe fn all<const WATCHED: bool>(job: &mut Job<'_>) {
 #[inline]
 unsafe fn tile<const M: usize, const N: usize, const WATCHED: bool>(
     job: &mut Job<'_>,
-    row: usize,
-    block: usize,
+    (row, block): (usize, usize),
+    rounder: Option<Rounder>,
 ) -> usize {
     let packed = job.packed;
     let (groups, offsets) = (packed.groups(), packed.offsets());
-    // SAFETY: rows are below `starts.len()`, and a start is within x.
+    // SAFETY: a start is within x.
     let x: [*const u8; M] =
-        core::array::from_fn(|m| unsafe { job.x.as_ptr().add(*job.starts.get_unchecked(row + m)) });
+        core::array::from_fn(|m| unsafe { job.x.as_ptr().add(job.starts.get(row + m)) });
     // SAFETY: there are whole blocks of biases and of weights.
     let bias = unsafe { packed.bias().as_ptr().add(block * LANES) };
     let weights: [*const i8; N] = core::array::from_fn(|n| unsafe {
@@ -104,50 +109,70 @@ unsafe fn tile<const M: usize, const N: usize, const WATCHED: bool>(
             }
         }
     }
-    for (m, sums) in sums.into_iter().enumerate() {
-        for (n, sums) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's.
-            unsafe { finish::<WATCHED>(job, row + m, block + n, sums) };
-        }
+    for n in 0..N {
+        let sums = sums.map(|row| row[n]);
+        // SAFETY: the caller's.
+        unsafe { finish::<M, WATCHED>(job, (row, block + n), sums, rounder) };
     }
     M
 }
 
-/// Rounds and stores one block of one row.
+/// Rounds and stores one block of M rows.
 ///
 /// # Safety
 /// As [`tile`].
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn finish<const WATCHED: bool>(job: &mut Job<'_>, row: usize, block: usize, sums: __m256i) {
+unsafe fn finish<const M: usize, const WATCHED: bool>(
+    job: &mut Job<'_>,
+    (row, block): (usize, usize),
+    sums: [__m256i; M],
+    rounder: Option<Rounder>,
+) {
     let packed = job.packed;
     let count = (packed.outputs() - block * LANES).min(LANES);
     let column = (block - job.blocks.start) * LANES;
     if WATCHED && let Some(watched) = &mut job.sums {
-        let cells = &mut watched.cells[row * watched.stride + column..][..count];
-        cells.copy_from_slice(&lanes(sums)[..count]);
+        for (m, sums) in sums.into_iter().enumerate() {
+            let cells = &mut watched.cells[(row + m) * watched.stride + column..][..count];
+            cells.copy_from_slice(&lanes(sums)[..count]);
+        }
     }
-    let values = match packed.rescaling() {
-        None => sums,
+    let mut values = sums;
+    if let (Some(rounder), Some(rescaling)) = (rounder, packed.rescaling()) {
+        let multipliers = rescaling.multipliers[block * LANES..].as_ptr();
         // SAFETY: multipliers are filled up to whole blocks.
-        Some(rescaling) => unsafe { rescale(rescaling, block, sums) },
-    };
+        let multipliers = unsafe { _mm256_loadu_si256(multipliers.cast()) };
+        for values in &mut values {
+            *values = rounder.round(*values, multipliers);
+        }
+    }
     let width = packed.output_bytes();
-    let y = &mut job.y[row * job.y_stride + column * width..][..count * width];
+    for (m, values) in values.into_iter().enumerate() {
+        let first = (row + m) * job.y_stride + column * width;
+        store(packed.dtype(), values, &mut job.y[first..][..count * width]);
+    }
+}
+
+/// Stores as many lanes as `y` takes.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn store(dtype: Dtype, values: __m256i, y: &mut [u8]) {
     // What fits its type keeps its value under a saturating pack.
     let halves = _mm_packs_epi32(
         _mm256_castsi256_si128(values),
         _mm256_extracti128_si256::<1>(values),
     );
-    // SAFETY: y holds `count` results of `width` bytes; a whole block is stored only where count is one.
+    let place = y.as_mut_ptr();
+    // SAFETY: a whole block is stored only where y has exactly its bytes.
     unsafe {
-        match packed.dtype() {
-            Dtype::I8 if count == LANES => {
-                _mm_storel_epi64(y.as_mut_ptr().cast(), _mm_packs_epi16(halves, halves));
+        match dtype {
+            Dtype::I8 if y.len() == LANES => {
+                _mm_storel_epi64(place.cast(), _mm_packs_epi16(halves, halves));
             }
-            Dtype::I16 if count == LANES => _mm_storeu_si128(y.as_mut_ptr().cast(), halves),
-            Dtype::I32 if count == LANES => _mm256_storeu_si256(y.as_mut_ptr().cast(), values),
-            dtype => store_some(dtype, &lanes(values)[..count], y),
+            Dtype::I16 if y.len() == 2 * LANES => _mm_storeu_si128(place.cast(), halves),
+            Dtype::I32 if y.len() == 4 * LANES => _mm256_storeu_si256(place.cast(), values),
+            dtype => store_some(dtype, &lanes(values), y),
         }
     }
 }
@@ -173,33 +198,61 @@ fn lanes(values: __m256i) -> [i32; LANES] {
     lanes
 }
 
-/// Rounds eight sums.
+/// What rounds sums, in registers.
 ///
-/// # Safety
-/// There are multipliers for the whole block.
-#[target_feature(enable = "avx2")]
-#[inline]
-unsafe fn rescale(rescaling: &Rescaling, block: usize, sums: __m256i) -> __m256i {
-    // SAFETY: the caller's.
-    let multipliers =
-        unsafe { _mm256_loadu_si256(rescaling.multipliers.as_ptr().add(block * LANES).cast()) };
-    // AVX2 has no arithmetic shift of 64 bits. Sums are below 2^62 in magnitude, so with 2^63 added they are positive as unsigned
-    // numbers, a logical shift rounds them down, and 2^63 / 2^shift is taken off again.
-    let half = _mm256_set1_epi64x(rescaling.half().wrapping_add(i64::MIN));
-    let offset = _mm256_set1_epi64x(1 << (63 - rescaling.shift));
-    let shift = _mm_cvtsi32_si128(i32::from(rescaling.shift));
-    let min = _mm256_set1_epi64x(rescaling.min.into());
-    let max = _mm256_set1_epi64x(rescaling.max.into());
-    let round = |products| {
-        let shifted = _mm256_srl_epi64(_mm256_add_epi64(products, half), shift);
-        let shifted = _mm256_sub_epi64(shifted, offset);
-        let shifted = _mm256_blendv_epi8(shifted, min, _mm256_cmpgt_epi64(min, shifted));
-        _mm256_blendv_epi8(shifted, max, _mm256_cmpgt_epi64(shifted, max))
-    };
-    let even = round(_mm256_mul_epi32(sums, multipliers));
-    let odd = round(_mm256_mul_epi32(
-        _mm256_srli_epi64::<32>(sums),
-        _mm256_srli_epi64::<32>(multipliers),
-    ));
-    _mm256_blend_epi32::<0xaa>(even, _mm256_slli_epi64::<32>(odd))
+/// AVX2 has no arithmetic shift of 64 bits. Sums are below 2⁶² in magnitude, so with 2⁶³ added they are positive as unsigned numbers,
+/// a logical shift rounds them down, and 2⁶³ / 2^shift is taken off again.
+#[derive(Clone, Copy)]
+struct Rounder {
+    /// With 2⁶³ in it.
+    half: __m256i,
+    shift: __m128i,
+    offset: __m256i,
+    /// Ends of the clamp in 32 bits and in 64.
+    ends: [__m256i; 2],
+    wide_ends: [__m256i; 2],
+    fits: bool,
+}
+
+impl Rounder {
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn new(rounding: Rounding, fits: bool) -> Self {
+        let ends = [rounding.min, rounding.max];
+        Self {
+            half: _mm256_set1_epi64x(rounding.half().wrapping_add(i64::MIN)),
+            shift: _mm_cvtsi32_si128(i32::from(rounding.shift)),
+            offset: _mm256_set1_epi64x(1 << (63 - rounding.shift)),
+            ends: [_mm256_set1_epi32(ends[0]), _mm256_set1_epi32(ends[1])],
+            wide_ends: [
+                _mm256_set1_epi64x(ends[0].into()),
+                _mm256_set1_epi64x(ends[1].into()),
+            ],
+            fits,
+        }
+    }
+
+    /// Rounds and clamps eight sums.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn round(self, sums: __m256i, multipliers: __m256i) -> __m256i {
+        let round = |sums, multipliers| {
+            // The product of the low halves of each 64 bits.
+            let product = _mm256_mul_epi32(sums, multipliers);
+            let shifted = _mm256_srl_epi64(_mm256_add_epi64(product, self.half), self.shift);
+            let rounded = _mm256_sub_epi64(shifted, self.offset);
+            if self.fits {
+                return rounded;
+            }
+            let [min, max] = self.wide_ends;
+            let rounded = _mm256_blendv_epi8(rounded, min, _mm256_cmpgt_epi64(min, rounded));
+            _mm256_blendv_epi8(rounded, max, _mm256_cmpgt_epi64(rounded, max))
+        };
+        let high = |values| _mm256_srli_epi64::<32>(values);
+        let even = round(sums, multipliers);
+        let odd = round(high(sums), high(multipliers));
+        let all = _mm256_blend_epi32::<0xaa>(even, _mm256_slli_epi64::<32>(odd));
+        let [min, max] = self.ends;
+        _mm256_min_epi32(_mm256_max_epi32(all, min), max)
+    }
 }

@@ -14,12 +14,16 @@ mod avx512vnni;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod packed;
+mod rounding;
 mod scalar;
+mod starts;
 mod vectorise;
 
 use core::ops::Range;
 
 pub(crate) use packed::{Form, Layout, Matrix, Packed, Rescaling, Run};
+pub(crate) use rounding::Rounding;
+pub(crate) use starts::{StartList, Starts};
 pub(crate) use vectorise::{Work, vectorise};
 
 use crate::Isa;
@@ -32,7 +36,7 @@ pub(crate) struct Job<'a> {
     /// Rows of x, in the layout's form.
     pub(crate) x: &'a [u8],
     /// The byte of `x` where each row starts.
-    pub(crate) starts: &'a [usize],
+    pub(crate) starts: Starts<'a>,
     /// Where results go: row m's begin at byte m·`y_stride`, with the first output of `blocks`.
     pub(crate) y: &'a mut [u8],
     pub(crate) y_stride: usize,
@@ -129,8 +133,7 @@ impl Job<'_> {
             return;
         };
         assert!(self.blocks.start < self.blocks.end && self.blocks.end <= self.packed.blocks());
-        let last_start = self.starts.iter().copied().max().unwrap_or(0);
-        assert!(last_start + self.packed.reach() <= self.x.len());
+        assert!(self.starts.last() + self.packed.reach() <= self.x.len());
         let row_bytes = self.outputs() * self.packed.output_bytes();
         assert!(rows * self.y_stride + row_bytes <= self.y.len());
         if let Some(sums) = &self.sums {

@@ -39,7 +39,7 @@ unsafe fn block_sums(job: &Job<'_>, row: usize, block: usize) -> [i32; scalar::L
     let bias = packed.bias()[block * LANES..].as_ptr();
     // SAFETY: there are whole blocks of eight biases.
     let (mut low, mut high) = unsafe { (vld1q_s32(bias), vld1q_s32(bias.add(4))) };
-    let start = job.starts[row];
+    let start = job.starts.get(row);
     for (group, &offset) in packed.offsets().iter().enumerate() {
         let at = start + index(offset);
         let two = i16::from_le_bytes([job.x[at], job.x[at + 1]]);

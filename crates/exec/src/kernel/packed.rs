@@ -14,6 +14,7 @@ use core::ops::Range;
 
 use credence_exact::Dtype;
 
+use super::rounding::Rounding;
 use crate::Isa;
 use crate::buffer::Buffer;
 use crate::cells::low32;
@@ -97,28 +98,26 @@ impl Layout {
     }
 }
 
-/// The rounding behind a sum: `clamp(⌊(a·m + half) / 2^shift⌋, min, max)`, m by output.
+/// The rounding behind sums, with a multiplier for each output.
 #[derive(Clone, Debug)]
 pub(crate) struct Rescaling {
-    /// One multiplier for each output.
     pub(crate) multipliers: Vec<i32>,
-    /// 1 ..= 46.
-    pub(crate) shift: u8,
-    pub(crate) min: i32,
-    pub(crate) max: i32,
+    pub(crate) rounding: Rounding,
 }
 
 impl Rescaling {
+    /// Whether rounded sums fit 32 bits before the clamp: if no multiplier is above 2^shift, none is larger than its sum.
+    fn fits_32_bits(&self) -> bool {
+        let one = 1_i64 << self.rounding.shift;
+        self.multipliers.iter().all(|&m| i64::from(m) <= one)
+    }
+
     /// That of some of the outputs.
     pub(crate) fn part(&self, outputs: Range<usize>) -> Self {
         Self {
             multipliers: self.multipliers[outputs].to_vec(),
-            ..*self
+            rounding: self.rounding,
         }
-    }
-
-    pub(crate) const fn half(&self) -> i64 {
-        1 << (self.shift - 1)
     }
 }
 
@@ -146,6 +145,7 @@ pub(crate) struct Packed {
     /// Bytes that a row of x must have.
     reach: usize,
     rescaling: Option<Rescaling>,
+    rounded_fits: bool,
     dtype: Dtype,
 }
 
@@ -197,6 +197,10 @@ impl Packed {
             bias: biases(layout, matrix, blocks),
             offsets,
             reach,
+            rounded_fits: matrix
+                .rescaling
+                .as_ref()
+                .is_some_and(Rescaling::fits_32_bits),
             rescaling: matrix
                 .rescaling
                 .as_ref()
@@ -240,6 +244,11 @@ impl Packed {
 
     pub(crate) const fn rescaling(&self) -> Option<&Rescaling> {
         self.rescaling.as_ref()
+    }
+
+    /// Whether rounded sums fit 32 bits before the clamp.
+    pub(crate) const fn rounded_fits(&self) -> bool {
+        self.rounded_fits
     }
 
     pub(crate) fn weights(&self) -> &[i8] {

@@ -1,7 +1,7 @@
 //! The portable kernel, and the safe twin of the others: it takes every layout.
 
 use super::{Form, Job, Rescaling};
-use crate::cells::{Cell, index, low32};
+use crate::cells::{Cell, index};
 use credence_exact::Dtype;
 
 /// Most lanes and most weights per lane of any layout.
@@ -9,7 +9,8 @@ pub(crate) const LANES_MAX: usize = 16;
 
 /// Computes a job.
 pub(crate) fn run(job: &mut Job<'_>) {
-    for (row, &start) in job.starts.iter().enumerate() {
+    for row in 0..job.starts.len() {
+        let start = job.starts.get(row);
         for block in job.blocks.clone() {
             let sums = match job.packed.layout().group {
                 4 => block_sums::<4>(job, start, block),
@@ -58,7 +59,10 @@ pub(crate) fn store(job: &mut Job<'_>, row: usize, block: usize, sums: &[i32; LA
     let y = &mut job.y[row * job.y_stride + column * width..][..count * width];
     for (lane, place) in y.chunks_exact_mut(width).enumerate() {
         let value = match packed.rescaling() {
-            Some(rescaling) => rescale(rescaling, sums[lane], rescaling.multipliers[first + lane]),
+            Some(Rescaling {
+                multipliers,
+                rounding,
+            }) => rounding.round(i64::from(sums[lane]) * i64::from(multipliers[first + lane])),
             None => sums[lane],
         };
         match packed.dtype() {
@@ -67,11 +71,4 @@ pub(crate) fn store(job: &mut Job<'_>, row: usize, block: usize, sums: &[i32; LA
             Dtype::I32 => place.copy_from_slice(&value.to_le_bytes()),
         }
     }
-}
-
-/// One rounding. Bounds have shown that `|sum·multiplier + half| < 2⁶²`.
-#[inline(always)]
-pub(crate) fn rescale(rescaling: &Rescaling, sum: i32, multiplier: i32) -> i32 {
-    let rounded = (i64::from(sum) * i64::from(multiplier) + rescaling.half()) >> rescaling.shift;
-    low32(rounded.max(rescaling.min.into()).min(rescaling.max.into()))
 }

@@ -8,7 +8,7 @@ use super::placing::{Places, places};
 use super::{Plan, Planned, Seen, TILE_BYTES, TILE_POSITIONS_MAX};
 use crate::cells::index;
 use crate::kernel::{Layout, Rescaling};
-use crate::step::{Place, Step};
+use crate::step::{Place, Rounding, Step};
 use crate::{Isa, PlanError};
 
 /// What a rule of checked programs rests on, if it does not hold.
@@ -19,6 +19,7 @@ pub(super) struct Builder<'a> {
     pub(super) isa: Isa,
     fates: Vec<Fate>,
     places: Places,
+    pub(super) tile_positions: usize,
     steps: Vec<Planned>,
 }
 
@@ -28,13 +29,18 @@ pub(super) struct Builder<'a> {
 /// [`PlanError::Node`], which a checked model never gives.
 pub(super) fn build(model: &Model, isa: Isa) -> Result<Plan, PlanError> {
     let program = model.program();
-    let fates = fates(model, Layout::of(isa));
+    let fates = fates(model);
     let places = places(model, &fates, &readers(model));
+    let position_bytes = program.trace_layout().block_bytes() + places.arena_bytes;
+    // Weights that no cache holds are read once for each tile.
+    let large = model.params().iter().any(|bytes| bytes.len() > TILE_BYTES);
+    let least = if large { 8 } else { 1 };
     let mut builder = Builder {
         model,
         isa,
         fates,
         places,
+        tile_positions: (TILE_BYTES / position_bytes).clamp(least, TILE_POSITIONS_MAX),
         steps: Vec::new(),
     };
     for (id, node, shape) in program.nodes() {
@@ -57,23 +63,11 @@ pub(super) fn build(model: &Model, isa: Isa) -> Result<Plan, PlanError> {
 }
 
 impl Builder<'_> {
-    fn finish(mut self, outputs: Vec<Place>) -> Plan {
+    fn finish(self, outputs: Vec<Place>) -> Plan {
         let program = self.model.program();
         let block_bytes = program.trace_layout().block_bytes();
         let arena_bytes = self.places.arena_bytes;
-        let fitting = TILE_BYTES / (block_bytes + arena_bytes);
-        // Weights that no cache holds are read once for each tile.
-        let large = self
-            .model
-            .params()
-            .iter()
-            .any(|bytes| bytes.len() > TILE_BYTES);
-        let tile_positions = fitting.clamp(if large { 8 } else { 1 }, TILE_POSITIONS_MAX);
-        for planned in &mut self.steps {
-            if let Step::Product(product) = &mut planned.step {
-                product.starts = product.operand.starts(Layout::of(self.isa), tile_positions);
-            }
-        }
+        let tile_positions = self.tile_positions;
         let panel = |planned: &Planned| match &planned.step {
             Step::Product(product) => product
                 .operand
@@ -162,7 +156,7 @@ impl Builder<'_> {
         nodes.push((id, Seen::Place(self.place(id)?)));
         let work = match &step {
             Step::Product(product) => product.work(),
-            Step::DirectConv(conv) => shape.cells() * conv.weights.len() / conv.bias.len(),
+            Step::DirectConv(conv) => conv.work(),
             Step::TreeLeaves(trees) => trees.work(),
             _ => shape.cells(),
         };
@@ -182,9 +176,11 @@ impl Builder<'_> {
                 [one] => vec![one; outputs],
                 _ => multipliers,
             },
-            shift: op.shift.bits(),
-            min: op.min,
-            max: op.max,
+            rounding: Rounding {
+                shift: op.shift.bits(),
+                min: op.min,
+                max: op.max,
+            },
         };
         let y = self.place(id)?;
         let product = self.model.program().node(op.x).map(|node| &node.op);

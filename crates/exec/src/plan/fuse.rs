@@ -1,7 +1,7 @@
 //! Which nodes need no memory: sums that only a rounding reads, and re-indexings that move nothing.
 
 use credence_exact::{Conv, Dtype, NodeId, Op, Reindex, Shape, Window};
-use credence_model::{Model, NodeSpec};
+use credence_model::Model;
 
 use crate::cells::index;
 use crate::kernel::Layout;
@@ -21,7 +21,7 @@ pub(super) enum Fate {
 }
 
 /// The fate of every node.
-pub(super) fn fates(model: &Model, layout: Layout) -> Vec<Fate> {
+pub(super) fn fates(model: &Model) -> Vec<Fate> {
     let program = model.program();
     let readers = readers(model);
     let mut fates = vec![Fate::Own; readers.len()];
@@ -40,7 +40,7 @@ pub(super) fn fates(model: &Model, layout: Layout) -> Vec<Fate> {
         if let [reader] = readers[at][..]
             && !node.cut
             && node.dtype == Dtype::I32
-            && is_packed(model, node, layout)
+            && matches!(node.op, Op::Linear(_) | Op::Conv(_))
             && let Some(Op::Rescale(_)) = program.node(reader).map(|node| &node.op)
         {
             fates[at] = Fate::Fused { rescale: reader };
@@ -59,15 +59,6 @@ pub(super) fn readers(model: &Model) -> Vec<Vec<NodeId>> {
         }
     }
     readers
-}
-
-/// Whether a node is a product that a kernel computes from packed weights.
-fn is_packed(model: &Model, node: &NodeSpec, layout: Layout) -> bool {
-    match &node.op {
-        Op::Linear(_) => true,
-        Op::Conv(op) => padded(model, op, layout).is_some(),
-        _ => false,
-    }
 }
 
 /// The padded image that a convolution's kernel reads, or `None` if it is computed without one: when channels meet one to one,

@@ -169,7 +169,7 @@ impl Builder<'_> {
         };
         let packed = Packed::new(self.isa, &matrix, &runs).ok_or("its rows are too long")?;
         let operand = Operand::Vectors { length, count };
-        Ok(self.product(self.place(op.x)?, y, operand, vec![packed]))
+        self.product(self.place(op.x)?, y, operand, vec![packed])
     }
 
     pub(super) fn conv(
@@ -190,14 +190,18 @@ impl Builder<'_> {
             .copied()
             .ok_or("its weights have no rows")?;
         let Some(padded) = padded(self.model, op, Layout::of(self.isa)) else {
+            let bias = bias.unwrap_or_else(|| vec![0; outputs]);
+            let rescaling = rescaling.map(|all| (step::fill_up(&all.multipliers), all.rounding));
             return Ok(Step::DirectConv(step::DirectConv {
                 x: self.place(op.x)?,
                 y,
                 axes: axes(self.model, op.x, op.window).ok_or("its window does not fit")?,
                 channels: self.shape(op.x)?.last(),
                 depth: shape.last(),
-                weights: step::DirectConv::turn(weights, outputs),
-                bias: bias.unwrap_or_else(|| vec![0; outputs]),
+                weights: step::turn(weights, outputs),
+                bias: step::fill_up(&bias),
+                outputs,
+                rescaling,
             }));
         };
         let (each, row) = (outputs / padded.groups, weights.len() / outputs);
@@ -214,17 +218,23 @@ impl Builder<'_> {
             Packed::new(self.isa, &matrix, &runs).ok_or("its windows are too large")
         });
         let groups = groups.collect::<Result<Vec<_>, Broken>>()?;
-        Ok(self.product(self.place(op.x)?, y, Operand::Image(padded), groups))
+        self.product(self.place(op.x)?, y, Operand::Image(padded), groups)
     }
 
-    /// A product whose rows' starts are worked out once the size of a tile is known.
-    fn product(&self, x: Place, y: Place, operand: Operand, groups: Vec<Packed>) -> Step {
-        Step::Product(step::Product {
+    fn product(
+        &self,
+        x: Place,
+        y: Place,
+        operand: Operand,
+        groups: Vec<Packed>,
+    ) -> Result<Step, Broken> {
+        let starts = operand.starts(Layout::of(self.isa), self.tile_positions);
+        Ok(Step::Product(step::Product {
             x,
             y,
             operand,
             groups,
-            starts: Vec::new(),
-        })
+            starts: starts.ok_or("its rows are not in order")?,
+        }))
     }
 }

@@ -3,10 +3,10 @@
 //! Floats are multiplied here, in f64, where `docs/spec/arithmetic.md` speaks of rationals; [`Encoding::Quantise`] argues
 //! why the integers are the same, and tests compare them with the bit-wise definition.
 
-use credence_exact::border::to_fp32;
 use credence_model::{BorderType, BorderValueError, Decode, Elements, Encode};
 
 use super::{Place, Refused, Surroundings, Tile};
+use crate::Isa;
 use crate::cells::{CHUNK, Cells, CellsMut, low32, row};
 use crate::kernel::{Work, vectorise};
 
@@ -28,7 +28,7 @@ pub(crate) enum Encoding {
     /// |p| ≥ 2³², the sum is rounded, but stays beyond every clamp. If 2^−6 ≤ |p| < 2³², then with 2^e ≤ |p| < 2^(e+1) all bits
     /// of the sum lie between 2^min(e−47, −1) and 2^max(e+1, 0): at most 53 bits, exact. If |p| < 2^−6, the sum may be
     /// rounded, but stays between 0.48 and 0.52, and its floor is 0, which is right. Floor, clamp and conversion of an
-    /// integer below 2³² are exact.
+    /// integer of at most 2³¹ are exact.
     Quantise { scale: f64, min: f64, max: f64 },
     /// The i32 that orders floats.
     OrderKey,
@@ -160,38 +160,37 @@ impl Work for EncodeCells<'_, '_> {
     }
 }
 
-#[inline(always)]
-fn finite(bits: u32) -> bool {
-    bits & 0x7f80_0000 != 0x7f80_0000
-}
+/// Bits of +∞: those of every finite number's magnitude are below, those of ∞ and NaN are not.
+const INFINITY: u32 = 0x7f80_0000;
 
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the clamp's ends are 32-bit integers, so the value is one as well; a NaN becomes 0 and is refused"
-)]
 fn quantise(x: &[f32], (scale, min, max): (f64, f64, f64), out: &mut [i32]) -> bool {
-    let mut ok = true;
+    // Added to an integer v of magnitude below 2^51, it leaves v modulo 2^32 in the low bits of the sum's significand.
+    const LOW_BITS: f64 = 6_755_399_441_055_744.0;
+    let mut largest = 0;
     for (out, x) in out.iter_mut().zip(x) {
-        ok &= finite(x.to_bits());
+        largest = largest.max(x.to_bits() & 0x7fff_ffff);
         let value = (f64::from(*x) * scale + 0.5).floor();
-        *out = value.max(min).min(max) as i32;
+        // Not `f64::max` and `min`, which take care of NaN: here it becomes an end, and is refused.
+        let value = if value > min { value } else { min };
+        let value = if value < max { value } else { max };
+        *out = low32((value + LOW_BITS).to_bits().cast_signed());
     }
-    ok
+    largest < INFINITY
 }
 
 #[inline(always)]
 fn order_keys(x: &[f32], out: &mut [i32]) -> bool {
-    let mut ok = true;
+    let mut largest = 0;
     for (out, x) in out.iter_mut().zip(x) {
         let bits = x.to_bits();
-        ok &= finite(bits);
-        let magnitude = (bits & 0x7fff_ffff).cast_signed();
+        let magnitude = bits & 0x7fff_ffff;
+        largest = largest.max(magnitude);
         // All ones for a negative number: −m is the complement of m − 1.
         let sign = bits.cast_signed() >> 31;
-        *out = (magnitude ^ sign).wrapping_sub(sign);
+        *out = (magnitude.cast_signed() ^ sign).wrapping_sub(sign);
     }
-    ok
+    largest < INFINITY
 }
 
 #[inline(always)]
@@ -209,6 +208,7 @@ fn integers(x: impl Iterator<Item = i64>, (min, max): (i32, i32), out: &mut [i32
 /// # Errors
 /// [`BorderValueError`], which a checked model never gives.
 pub(crate) fn decode(
+    isa: Isa,
     decode: &Decode,
     cells: Cells<'_>,
     elements: &mut Elements,
@@ -216,7 +216,17 @@ pub(crate) fn decode(
     let all = (0..cells.len()).map(|at| cells.get(at));
     match (decode, elements) {
         (Decode::Scale { multiplier, shift }, Elements::Fp32(out)) => {
-            out.extend(all.map(|q| f32::from_bits(to_fp32(q.into(), *multiplier, *shift))));
+            let multiplier = (*multiplier).into();
+            let scale = 2_f32.powi(-shift);
+            vectorise(
+                isa,
+                DecodeCells {
+                    multiplier,
+                    scale,
+                    cells,
+                    out,
+                },
+            );
         }
         (Decode::Integer {}, Elements::Int64(out)) => out.extend(all.map(i64::from)),
         (Decode::Lookup { values }, Elements::Int64(out)) => {
@@ -232,6 +242,36 @@ pub(crate) fn decode(
         }
     }
     Ok(())
+}
+
+/// `q·multiplier·scale` for each cell q, scale a power of two between 2^−126 and 1.
+///
+/// The product is an integer below 2⁶², which the conversion rounds to the nearest f32, ties to even. Its magnitude is 0 or between 1 and
+/// 2⁶², so multiplying by the scale gives zero or a normal number and rounds nothing: the result is the nearest f32.
+struct DecodeCells<'a, 'c> {
+    multiplier: i64,
+    scale: f32,
+    cells: Cells<'c>,
+    out: &'a mut Vec<f32>,
+}
+
+impl Work for DecodeCells<'_, '_> {
+    #[inline(always)]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the conversion's rounding is the one that the specification has"
+    )]
+    fn run(self) {
+        let (mut chunk, mut floats) = ([0_i32; CHUNK], [0_f32; CHUNK]);
+        for at in (0..self.cells.len()).step_by(CHUNK) {
+            let len = CHUNK.min(self.cells.len() - at);
+            self.cells.widen(at, &mut chunk[..len]);
+            for (float, q) in floats[..len].iter_mut().zip(&chunk) {
+                *float = (i64::from(*q) * self.multiplier) as f32 * self.scale;
+            }
+            self.out.extend_from_slice(&floats[..len]);
+        }
+    }
 }
 
 /// Elements of a type, none yet.
@@ -262,19 +302,29 @@ mod tests {
         ]
     }
 
+    /// What every instruction set makes of an element, which must be the same.
     fn encode(encoding: Encoding, x: f32) -> Option<i32> {
-        let (mut cell, mut ok) = ([0_i32], true);
-        let mut y = CellsMut::I32(&mut cell);
-        let elements = Elements::Fp32(vec![x]);
-        EncodeCells {
-            encoding,
-            elements: &elements,
-            first: 0,
-            y: &mut y,
-            ok: &mut ok,
-        }
-        .run();
-        ok.then_some(cell[0])
+        let all = Isa::available().into_iter().map(|isa| {
+            // As many elements as a register has, and some behind it.
+            let (mut cells, mut ok) = ([0_i32; 19], true);
+            let mut y = CellsMut::I32(&mut cells);
+            let elements = Elements::Fp32(vec![x; 19]);
+            vectorise(
+                isa,
+                EncodeCells {
+                    encoding,
+                    elements: &elements,
+                    first: 0,
+                    y: &mut y,
+                    ok: &mut ok,
+                },
+            );
+            assert!(!ok || cells.iter().all(|&cell| cell == cells[0]), "{isa}");
+            ok.then_some(cells[0])
+        });
+        let all: Vec<Option<i32>> = all.collect();
+        assert!(all.iter().all(|got| *got == all[0]), "{x}: {all:?}");
+        all[0]
     }
 
     proptest! {
@@ -302,6 +352,19 @@ mod tests {
             let encoding = Encoding::new(&Encode::Quantise { multiplier, shift, min: -128, max: 127 });
             let expected = border::quantise(x.to_bits(), multiplier, shift, -128, 127).ok();
             prop_assert_eq!(encode(encoding, x).map(i64::from), expected);
+        }
+
+        #[test]
+        fn scale_is_the_definition(
+            q in prop_oneof![any::<i32>(), -300_i32..300, Just(i32::MIN)], multiplier in prop_oneof![1_i32..=i32::MAX, 1_i32..9],
+            shift in 0_i32..=126,
+        ) {
+            for isa in Isa::available() {
+                let mut elements = no_elements(BorderType::Fp32, 1);
+                decode(isa, &Decode::Scale { multiplier, shift }, Cells::I32(&[q]), &mut elements).unwrap();
+                let Elements::Fp32(got) = elements else { panic!("{elements:?}") };
+                prop_assert_eq!(got[0].to_bits(), border::to_fp32(q.into(), multiplier, shift));
+            }
         }
 
         #[test]

@@ -1,12 +1,16 @@
 //! Convolution without packing, its lanes along the outputs: for one input channel per output channel, and for geometries whose
 //! padded copy or packed weights would be out of proportion to the model.
 
-use super::{Axis, Place, Position};
-use crate::cells::{CHUNK, Cells};
+use super::{Axis, Place, Position, Rounding};
+use crate::cells::Cells;
 
-/// A convolution that stores its sums.
+/// Outputs whose sums are in registers at once; a multiple of what registers hold.
+const AT_ONCE: usize = 32;
+
+/// A convolution.
 pub(crate) struct DirectConv {
     pub(crate) x: Place,
+    /// Where results go: of the rounding if there is one, else the sums.
     pub(crate) y: Place,
     /// Vertical, horizontal.
     pub(crate) axes: [Axis; 2],
@@ -14,36 +18,66 @@ pub(crate) struct DirectConv {
     pub(crate) channels: usize,
     /// Channels of x that one output reads.
     pub(crate) depth: usize,
-    /// `[KH, KW, depth, O]`.
+    /// `[KH, KW, depth, O]`, O filled up to whole [`AT_ONCE`].
     pub(crate) weights: Vec<i8>,
+    /// Filled up as the weights.
     pub(crate) bias: Vec<i32>,
+    pub(crate) outputs: usize,
+    /// Multipliers, filled up as the weights, and how their products are rounded.
+    pub(crate) rescaling: Option<(Vec<i32>, Rounding)>,
+}
+
+/// Entries filled up by 0 to whole [`AT_ONCE`].
+pub(crate) fn fill_up(entries: &[i32]) -> Vec<i32> {
+    let mut filled = entries.to_vec();
+    filled.resize(entries.len().next_multiple_of(AT_ONCE), 0);
+    filled
+}
+
+/// Weights `[O, rest]` as `[rest, O]`, O filled up.
+pub(crate) fn turn(weights: &[i8], outputs: usize) -> Vec<i8> {
+    let row = weights.len() / outputs;
+    let filled = outputs.next_multiple_of(AT_ONCE);
+    let mut turned = vec![0; row * filled];
+    for (k, entries) in turned.chunks_exact_mut(filled).enumerate() {
+        for (output, entry) in entries.iter_mut().enumerate().take(outputs) {
+            *entry = weights[output * row + k];
+        }
+    }
+    turned
 }
 
 impl DirectConv {
-    /// Weights `[O, rest]` as `[rest, O]`.
-    pub(crate) fn turn(weights: &[i8], outputs: usize) -> Vec<i8> {
-        let row = weights.len() / outputs;
-        let entry = |k| (0..outputs).map(move |output| weights[output * row + k]);
-        (0..row).flat_map(entry).collect()
+    /// Multiply-adds of one position.
+    pub(crate) fn work(&self) -> usize {
+        self.y.cells * self.weights.len() / self.bias.len()
     }
 
     #[inline(always)]
     pub(crate) fn run(&self, at: &mut Position<'_>) {
-        let (mut y, others) = at.write(self.y);
+        let (mut y, others, mut watched) = at.write_watched(self.y);
         // A checked program has 8-bit operands here.
         let Cells::I8(x) = others.read(self.x) else {
             return;
         };
         let [vertical, horizontal] = &self.axes;
-        let outputs = self.bias.len();
-        let mut sums = [0_i32; CHUNK];
         for i in 0..vertical.windows {
             for j in 0..horizontal.windows {
-                for first in (0..outputs).step_by(CHUNK) {
-                    let sums = &mut sums[..CHUNK.min(outputs - first)];
-                    sums.copy_from_slice(&self.bias[first..][..sums.len()]);
-                    self.window(x, (i, j), first, sums);
-                    y.narrow((i * horizontal.windows + j) * outputs + first, sums);
+                for first in (0..self.outputs).step_by(AT_ONCE) {
+                    let mut sums = [0; AT_ONCE];
+                    sums.copy_from_slice(&self.bias[first..][..AT_ONCE]);
+                    self.window(x, (i, j), first, &mut sums);
+                    let at = (i * horizontal.windows + j) * self.outputs + first;
+                    let len = AT_ONCE.min(self.outputs - first);
+                    if let (Some((multipliers, rounding)), sums) = (&self.rescaling, &mut sums) {
+                        if let Some(watched) = &mut watched {
+                            watched[at..][..len].copy_from_slice(&sums[..len]);
+                        }
+                        for (sum, m) in sums.iter_mut().zip(&multipliers[first..][..AT_ONCE]) {
+                            *sum = rounding.round(i64::from(*sum) * i64::from(*m));
+                        }
+                    }
+                    y.narrow(at, &sums[..len]);
                 }
             }
         }
@@ -51,34 +85,53 @@ impl DirectConv {
 
     /// Adds what the window's cells give to the outputs from `first` on.
     #[inline(always)]
-    fn window(&self, x: &[i8], (i, j): (usize, usize), first: usize, sums: &mut [i32]) {
+    fn window(&self, x: &[i8], (i, j): (usize, usize), first: usize, into: &mut [i32; AT_ONCE]) {
         let [vertical, horizontal] = &self.axes;
-        let outputs = self.bias.len();
-        let one_to_one = self.depth == 1 && self.channels == outputs;
-        let outputs_per_group = outputs * self.depth / self.channels;
+        // One channel of x for each output, and as many as are summed at once.
+        let aligned =
+            self.depth == 1 && self.channels == self.outputs && first + AT_ONCE <= self.outputs;
         let (rows, top) = vertical.inside(i);
         let (columns, left) = horizontal.inside(j);
+        let mut sums = *into;
         for u in rows.clone() {
             let row = top + (u - rows.start) * vertical.dilation;
             for v in columns.clone() {
                 let column = left + (v - columns.start) * horizontal.dilation;
-                let pixel =
-                    &x[(row * horizontal.length + column) * self.channels..][..self.channels];
-                for c in 0..self.depth {
-                    let tap = (u * horizontal.kernel + v) * self.depth + c;
-                    let weights = &self.weights[tap * outputs + first..][..sums.len()];
-                    if one_to_one {
-                        for ((sum, w), x) in sums.iter_mut().zip(weights).zip(&pixel[first..]) {
-                            *sum = sum.wrapping_add(i32::from(*w) * i32::from(*x));
-                        }
-                    } else {
-                        for ((sum, w), output) in sums.iter_mut().zip(weights).zip(first..) {
-                            let x = pixel[output / outputs_per_group * self.depth + c];
-                            *sum = sum.wrapping_add(i32::from(*w) * i32::from(x));
-                        }
-                    }
+                let pixel = (row * horizontal.length + column) * self.channels;
+                let tap = (u * horizontal.kernel + v) * self.depth;
+                let weights = &self.weights[tap * self.bias.len() + first..];
+                if aligned
+                    && let (Some(x), Some(weights)) =
+                        (x[pixel + first..].first_chunk(), weights.first_chunk())
+                {
+                    multiply_add(&mut sums, x, weights);
+                } else {
+                    self.pixel(&x[pixel..][..self.channels], weights, first, &mut sums);
                 }
             }
         }
+        *into = sums;
+    }
+
+    /// Adds what one pixel gives to the outputs from `first` on, whatever channels they read; `weights` begins with the pixel's first.
+    #[inline(always)]
+    fn pixel(&self, x: &[i8], weights: &[i8], first: usize, sums: &mut [i32; AT_ONCE]) {
+        let per_group = self.outputs * self.depth / self.channels;
+        let used = AT_ONCE.min(self.outputs - first);
+        for (c, weights) in weights.chunks(self.bias.len()).enumerate().take(self.depth) {
+            for ((sum, w), output) in sums.iter_mut().zip(weights).zip(first..first + used) {
+                let x = x[output / per_group * self.depth + c];
+                *sum = sum.wrapping_add(i32::from(*w) * i32::from(x));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn multiply_add(sums: &mut [i32; AT_ONCE], x: &[i8; AT_ONCE], weights: &[i8; AT_ONCE]) {
+    for ((sum, w), x) in sums.iter_mut().zip(weights).zip(x) {
+        // Both fit 16 bits and so does their product: one multiplication of 16-bit lanes.
+        let product = i16::from(*w) * i16::from(*x);
+        *sum = sum.wrapping_add(product.into());
     }
 }

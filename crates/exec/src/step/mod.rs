@@ -15,10 +15,10 @@ mod rows;
 mod trees;
 
 pub(crate) use border::{Encoding, Input, decode, no_elements};
-pub(crate) use direct::DirectConv;
+pub(crate) use direct::{DirectConv, fill_up, turn};
 pub(crate) use moves::{Concat, Reindex};
 pub(crate) use place::{Place, Position, Region, Tile};
-pub(crate) use pointwise::{Add, Rescale, Rounding, Table, repeat};
+pub(crate) use pointwise::{Add, Rescale, Table, repeat};
 pub(crate) use pool::{Axis, Pool, PoolKind};
 pub(crate) use product::{Operand, Padded, Product};
 pub(crate) use rows::{ArgMax, GatherSum, Softmax};
@@ -28,6 +28,8 @@ use credence_model::{BorderValueError, Elements};
 
 use crate::Isa;
 use crate::kernel::{Work, vectorise};
+
+pub(crate) use crate::kernel::Rounding;
 
 /// One step.
 pub(crate) enum Step {

@@ -48,10 +48,21 @@ impl Tile<'_> {
         self.trace.len() / self.block_bytes
     }
 
+    /// Room for sums of one position, 0 if nobody watches.
+    pub(crate) fn sums_room(&self) -> usize {
+        self.sums
+            .as_ref()
+            .map_or(0, |sums| sums.len() / self.positions())
+    }
+
     /// One position of the tile, counted from its first.
     #[inline(always)]
     pub(crate) fn position(&mut self, number: usize) -> Position<'_> {
+        let room = self.sums_room();
+        let sums = self.sums.as_deref_mut();
+        let sums = sums.map(|sums| &mut sums[number * room..][..room]);
         Position {
+            sums,
             trace: &mut self.trace[number * self.block_bytes..][..self.block_bytes],
             scratch: &mut self.scratch[number * self.arena_bytes..][..self.arena_bytes],
         }
@@ -95,6 +106,8 @@ impl Tile<'_> {
 pub(crate) struct Position<'a> {
     trace: &'a mut [u8],
     scratch: &'a mut [u8],
+    /// Room for sums before rounding, if somebody watches.
+    sums: Option<&'a mut [i32]>,
 }
 
 impl Position<'_> {
@@ -108,9 +121,24 @@ impl Position<'_> {
         Cells::new(place.dtype, bytes)
     }
 
+    /// Sums before rounding, none if nobody watches.
+    pub(crate) fn sums(&self) -> &[i32] {
+        self.sums.as_deref().unwrap_or_default()
+    }
+
     /// Cells to be written, and everything else to be read.
     #[inline(always)]
     pub(crate) fn write(&mut self, place: Place) -> (CellsMut<'_>, Others<'_>) {
+        let (cells, others, _) = self.write_watched(place);
+        (cells, others)
+    }
+
+    /// As [`Self::write`], and the room for sums.
+    #[inline(always)]
+    pub(crate) fn write_watched(
+        &mut self,
+        place: Place,
+    ) -> (CellsMut<'_>, Others<'_>, Option<&mut [i32]>) {
         let (written, other) = match place.region {
             Region::Trace => (&mut *self.trace, &*self.scratch),
             Region::Scratch => (&mut *self.scratch, &*self.trace),
@@ -123,7 +151,11 @@ impl Position<'_> {
             after,
             other,
         };
-        (CellsMut::new(place.dtype, own), others)
+        (
+            CellsMut::new(place.dtype, own),
+            others,
+            self.sums.as_deref_mut(),
+        )
     }
 }
 

@@ -1,7 +1,8 @@
 //! Steps that compute each cell from cells of the same index, a chunk at a time.
 
 use super::{Place, Position};
-use crate::cells::{CHUNK, low32, row};
+use crate::cells::{CHUNK, row};
+use crate::kernel::Rounding;
 
 /// `clamp(rescale(x·m))`, m by the last axis or for all.
 pub(crate) struct Rescale {
@@ -10,23 +11,6 @@ pub(crate) struct Rescale {
     /// Cell i takes multiplier i modulo their number, which is a multiple of the last axis.
     pub(crate) multipliers: Vec<i32>,
     pub(crate) rounding: Rounding,
-}
-
-/// `clamp(⌊(sum + 2^(shift−1)) / 2^shift⌋, min, max)`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rounding {
-    pub(crate) shift: u8,
-    pub(crate) min: i32,
-    pub(crate) max: i32,
-}
-
-impl Rounding {
-    /// Rounds a sum whose bounds have been shown to be below 2⁶² with the half added.
-    #[inline(always)]
-    fn round(self, sum: i64) -> i32 {
-        let rounded = (sum + (1_i64 << (self.shift - 1))) >> self.shift;
-        low32(rounded.max(self.min.into()).min(self.max.into()))
-    }
 }
 
 /// Repeats multipliers until a chunk need not be cut short by them.

@@ -12,7 +12,7 @@ use core::ops::Range;
 
 use super::{Axis, Place, Surroundings, Tile};
 use crate::cells::Cells;
-use crate::kernel::{Form, Job, Layout, Packed, Run, Sums, Work, vectorise};
+use crate::kernel::{Form, Job, Layout, Packed, Run, StartList, Sums, Work, vectorise};
 
 /// A product.
 pub(crate) struct Product {
@@ -23,7 +23,7 @@ pub(crate) struct Product {
     /// One matrix for each group of channels; one for a linear layer. All have the same number of outputs.
     pub(crate) groups: Vec<Packed>,
     /// The byte of the panel where each row of x starts; for a linear layer, of as many positions as a tile has at most.
-    pub(crate) starts: Vec<usize>,
+    pub(crate) starts: StartList,
 }
 
 /// How x becomes rows.
@@ -111,9 +111,9 @@ impl Operand {
         }
     }
 
-    /// The byte of the panel where each row starts.
-    pub(crate) fn starts(&self, layout: Layout, positions: usize) -> Vec<usize> {
-        match self {
+    /// The byte of the panel where each row starts. `None` if rows are not in the order of their starts.
+    pub(crate) fn starts(&self, layout: Layout, positions: usize) -> Option<StartList> {
+        StartList::new(match self {
             Self::Vectors { length, count } => {
                 let row_bytes = row_bytes(layout, *length);
                 (0..positions * count).map(|row| row * row_bytes).collect()
@@ -122,7 +122,7 @@ impl Operand {
                 .starts()
                 .map(|cell| cell * layout.form.width())
                 .collect(),
-        }
+        })
     }
 }
 
@@ -155,6 +155,8 @@ impl Product {
 
     /// Computes a tile.
     pub(crate) fn run(&self, tile: &mut Tile<'_>, around: Surroundings<'_>) {
+        // Within a position results stand one after another.
+        let strides = (self.outputs() * self.y.dtype.width(), self.outputs());
         match self.operand {
             Operand::Vectors { length, count } => {
                 let layout = self.groups[0].layout();
@@ -173,50 +175,41 @@ impl Product {
                     );
                 }
                 if count == 1 {
-                    let stride = tile.stride(self.y.region);
-                    self.rows(tile, around, (0, 0..tile.positions()), stride);
+                    let strides = (tile.stride(self.y.region), tile.sums_room());
+                    self.rows(tile, around, (0, 0..tile.positions()), strides);
                     return;
                 }
                 for position in 0..tile.positions() {
                     let rows = position * count..(position + 1) * count;
-                    self.rows(
-                        tile,
-                        around,
-                        (position, rows),
-                        self.outputs() * self.y.dtype.width(),
-                    );
+                    self.rows(tile, around, (position, rows), strides);
                 }
             }
             Operand::Image(padded) => {
                 let form = self.groups[0].layout().form;
                 for position in 0..tile.positions() {
                     let (panel, x) = tile.panel_and_read(position, self.x);
-                    vectorise(
-                        around.isa,
-                        FillImage {
-                            x,
-                            panel,
-                            padded,
-                            form,
-                        },
-                    );
-                    let stride = self.outputs() * self.y.dtype.width();
-                    self.rows(tile, around, (position, 0..self.starts.len()), stride);
+                    let fill = FillImage {
+                        x,
+                        panel,
+                        padded,
+                        form,
+                    };
+                    vectorise(around.isa, fill);
+                    self.rows(tile, around, (position, 0..self.starts.len()), strides);
                 }
             }
         }
     }
 
-    /// Some rows of the panel, whose results begin in a position and are `y_stride` bytes apart.
+    /// Some rows of the panel, whose results begin in a position and are `y_stride` bytes apart, their sums `sums_stride` cells.
     fn rows(
         &self,
         tile: &mut Tile<'_>,
         around: Surroundings<'_>,
         (position, rows): (usize, Range<usize>),
-        y_stride: usize,
+        (y_stride, sums_stride): (usize, usize),
     ) {
-        let outputs = self.outputs();
-        let cells = self.y.cells;
+        let room = tile.sums_room();
         let mut first = 0;
         for (number, packed) in self.groups.iter().enumerate() {
             let skipped = match &self.operand {
@@ -232,12 +225,12 @@ impl Product {
                 packed,
                 blocks: 0..packed.blocks(),
                 x: &panel[skipped..],
-                starts: &self.starts[rows.clone()],
+                starts: self.starts.rows(rows.clone()),
                 y: &mut y[first * packed.output_bytes()..],
                 y_stride,
                 sums: sums.map(|sums| Sums {
-                    cells: &mut sums[position * cells + first..],
-                    stride: outputs,
+                    cells: &mut sums[position * room + first..],
+                    stride: sums_stride,
                 }),
             };
             let work = rows.len() * packed.groups() * packed.layout().group * packed.outputs();

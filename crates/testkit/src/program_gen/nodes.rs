@@ -374,11 +374,12 @@ impl Builder<'_> {
         let per_channel = self.choices.chance(60);
         let entries = if per_channel { x.last() } else { 1 };
         let shift = u8::try_from(self.choices.size(1, 46)).unwrap_or(1);
-        // About as large as the shift, so that results are neither all 0 nor all at their clamps.
+        // About as large as the shift, so that results are neither all 0 nor all at their clamps; in some, far larger.
         let wide: u32 = if x.is_narrow() { 1 } else { 12 };
-        let bits = u32::from(shift)
+        let about = u32::from(shift)
             .saturating_sub(self.choices.size(0, wide))
             .min(30);
+        let bits = if self.choices.chance(15) { 30 } else { about };
         let most = (1_i32 << bits).max(1);
         let least = *self.choices.pick(&[0, 1, most / 2]);
         let multipliers: Vec<i32> = (0..entries)
