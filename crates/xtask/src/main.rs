@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod vectors;
 
 use std::io::Write as _;
@@ -15,6 +16,8 @@ Usage: cargo xtask TASK
 
   vectors            write vectors/ from the code
   vectors --check    fail if a file under vectors/ is not what the code gives
+  bench              time Credence and onnxruntime in turns; write docs/performance.md
+                     (about two minutes; needs scripts/python-env, and an idle machine)
 ";
 
 fn main() -> ExitCode {
@@ -22,6 +25,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["vectors"] => vectors::write(&root()),
+        ["bench"] => bench::run(&root(), 0.5),
         ["vectors", "--check"] => vectors::check(&root()),
         _ => Ok(HELP.to_owned()),
     };
