@@ -12,3 +12,4 @@ pub mod decoders;
 pub mod mutation;
 pub mod program_gen;
 pub mod samples;
+pub mod schema;

@@ -1,0 +1,168 @@
+//! Disks that are full and places that cannot be written: one clear error, and nothing half-written.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::shared::{Done, Place, credence, four_digits, home, honest, names, shipped};
+
+#[test]
+fn a_full_disk_under_the_receipt() {
+    let place = Place::new();
+    place.write("x.json", four_digits().as_bytes());
+    let arguments = ["run", "cnn", "--input", "x.json", "--receipt", "/dev/full"];
+    place.run(&arguments).expect(9).says("no space is left");
+    assert_eq!(place.names(), ["x.json"]);
+}
+
+#[test]
+fn a_full_disk_under_standard_output() {
+    let place = Place::new();
+    let bundle = place.write("b.json", honest());
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = credence(home(), place.folder.path())
+        .args(["verify", bundle])
+        .stdout(full)
+        .output();
+    Done::from(output.unwrap())
+        .expect(9)
+        .says("standard output cannot be written");
+}
+
+/// The binary under a limit on the size of files, which fails a write half-way as a full disk does.
+fn with_little_room(place: &Place, own: &Path, blocks: u32, arguments: &[&str]) -> Done {
+    let binary = env!("CARGO_BIN_EXE_credence");
+    // The signal must be ignored for the write to fail instead of ending the process.
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let output = Command::new("sh")
+        .args(["-c", &script, binary])
+        .args(arguments)
+        .env_clear()
+        .env("CREDENCE_HOME", own)
+        .current_dir(place.folder.path())
+        .output();
+    output.unwrap().into()
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_receipt_is_written() {
+    let place = Place::new();
+    place.write("x.json", four_digits().as_bytes());
+    place.write("out.json", b"old");
+    let arguments = ["run", "cnn", "--input", "x.json", "--receipt", "out.json"];
+    with_little_room(&place, home(), 1, &arguments)
+        .expect(9)
+        .says("no space is left");
+    assert_eq!(place.names(), ["out.json", "x.json"]);
+    assert_eq!(std::fs::read(place.path("out.json")).unwrap(), b"old");
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_model_is_written() {
+    let place = Place::new();
+    let own = place.path("home");
+    let (onnx, calibrate) = (
+        shipped("digits-cnn.onnx"),
+        shipped("digits-cnn.calibrate.npz"),
+    );
+    let import = [
+        "model",
+        "import",
+        onnx.to_str().unwrap(),
+        "--calibrate",
+        calibrate.to_str().unwrap(),
+    ];
+    with_little_room(&place, &own, 8, &import)
+        .expect(9)
+        .says("no space is left");
+    assert_eq!(names(&own.join("models")), [".lock"]);
+    let listed = place.run_at(&own, &["model", "list"]).expect(0);
+    assert!(listed.out.is_empty());
+}
+
+#[test]
+fn a_disk_that_is_full_when_the_key_is_made() {
+    let place = Place::new();
+    let own = place.path("home");
+    with_little_room(&place, &own, 0, &["key", "show"])
+        .expect(9)
+        .says("no space is left");
+    assert_eq!(names(&own.join("keys")), Vec::<String>::new());
+}
+
+#[test]
+fn places_that_cannot_be_written() {
+    let place = Place::new();
+    place.write("x.json", four_digits().as_bytes());
+    // No folder can be made there, whoever asks.
+    let nowhere = Path::new("/proc/self/nowhere");
+    place
+        .run_at(nowhere, &["key", "show"])
+        .expect(9)
+        .says("/proc/self/nowhere");
+    let below_a_file = place.path("x.json").join("home");
+    place
+        .run_at(&below_a_file, &["key", "show"])
+        .expect(9)
+        .says("x.json");
+    let arguments = [
+        "run",
+        "cnn",
+        "--input",
+        "x.json",
+        "--receipt",
+        "absent/out.json",
+    ];
+    place.run(&arguments).expect(9).says("`absent/out.json`");
+    let arguments = ["run", "cnn", "--input", "x.json", "--receipt", "."];
+    place.run(&arguments).expect(9).says("is a folder");
+    assert_eq!(place.names(), ["x.json"]);
+}
+
+#[test]
+fn a_folder_without_permission() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write("x.json", four_digits().as_bytes());
+    let folder = place.path("locked");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o555)).unwrap();
+    let arguments = [
+        "run",
+        "cnn",
+        "--input",
+        "x.json",
+        "--receipt",
+        "locked/out.json",
+    ];
+    let done = place.run(&arguments);
+    // Root may write anywhere; for everyone else this is refused.
+    if std::fs::write(folder.join("probe"), b"").is_ok() {
+        done.expect(0);
+    } else {
+        done.expect(9).says("permission denied");
+        assert_eq!(names(&folder), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_key_that_others_can_read_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let own = place.path("home");
+    place.run_at(&own, &["key", "show"]).expect(0);
+    let key = own.join("keys/operator.pem");
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
+    place
+        .run_at(&own, &["key", "show"])
+        .expect(3)
+        .says("expected mode 0600, got 0644");
+    std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(&key, "hello").unwrap();
+    place
+        .run_at(&own, &["key", "show"])
+        .expect(3)
+        .says("does not hold a key");
+}

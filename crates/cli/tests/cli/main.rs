@@ -1,0 +1,17 @@
+//! The binary, tested as a user sees it: what it prints, what it leaves behind, and its exit codes.
+#![cfg(test)]
+
+#[cfg(test)]
+mod bad_places;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod exit_codes;
+#[cfg(test)]
+mod flow;
+#[cfg(test)]
+mod import;
+#[cfg(test)]
+mod serve;
+#[cfg(test)]
+mod shared;

@@ -1,0 +1,166 @@
+//! Whether a JSON value fits one of the schemas under `schemas/`.
+//!
+//! It knows the few words of JSON Schema 2020-12 that those schemas use, and refuses a schema that uses another: a word that is
+//! not understood must not pass for one that holds.
+
+use serde_json::{Map, Value};
+
+/// Words that say nothing about which values fit.
+const ANNOTATIONS: &[&str] = &["$schema", "$id", "$comment", "title", "description"];
+
+/// Checks `value` against `schema`.
+///
+/// # Errors
+/// Where in the value the first misfit is, and what it is; or which word of the schema is not known.
+pub fn fits(schema: &Value, value: &Value) -> Result<(), String> {
+    at(schema, value, "$")
+}
+
+fn at(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
+    let words = match schema {
+        Value::Bool(true) => return Ok(()),
+        Value::Bool(false) => return Err(format!("{path}: nothing may stand here")),
+        Value::Object(words) => words,
+        _ => return Err(format!("{path}: the schema is none")),
+    };
+    for (word, given) in words {
+        let holds = match word.as_str() {
+            word if ANNOTATIONS.contains(&word) => true,
+            "type" => of_type(given, value),
+            "const" => value == given,
+            "enum" => given.as_array().is_some_and(|all| all.contains(value)),
+            "minimum" => value.as_f64() >= given.as_f64() || !value.is_number(),
+            "maximum" => value.as_f64() <= given.as_f64() || !value.is_number(),
+            "minItems" => value
+                .as_array()
+                .is_none_or(|all| Some(all.len()) >= size(given)),
+            "pattern" => value.as_str().is_none_or(|text| matches_hex(given, text)),
+            "oneOf" => one_of(given, value, path)?,
+            "items" => {
+                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                    at(given, item, &format!("{path}[{index}]"))?;
+                }
+                true
+            }
+            "required" => required(given, value, path)?,
+            "properties" | "additionalProperties" | "propertyNames" => true,
+            _ => return Err(format!("{path}: the schema's word `{word}` is not known")),
+        };
+        if !holds {
+            return Err(format!(
+                "{path}: `{word}` {given} does not hold for {value}"
+            ));
+        }
+    }
+    members(words, value, path)
+}
+
+fn of_type(given: &Value, value: &Value) -> bool {
+    let one = |name: &str| match name {
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        "number" => value.is_number(),
+        "integer" => value.is_i64() || value.is_u64(),
+        _ => false,
+    };
+    match given {
+        Value::String(name) => one(name),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).any(one),
+        _ => false,
+    }
+}
+
+/// The one pattern that is known: 64 hexadecimal digits.
+fn matches_hex(given: &Value, text: &str) -> bool {
+    let digits = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    given == "^[0-9a-f]{64}$" && text.len() == 64 && text.bytes().all(digits)
+}
+
+fn size(given: &Value) -> Option<usize> {
+    given.as_u64().and_then(|n| usize::try_from(n).ok())
+}
+
+fn one_of(given: &Value, value: &Value, path: &str) -> Result<bool, String> {
+    let all = given.as_array().map(Vec::as_slice).unwrap_or_default();
+    let tried: Vec<Result<(), String>> = all.iter().map(|s| at(s, value, path)).collect();
+    match tried.iter().filter(|one| one.is_ok()).count() {
+        1 => Ok(true),
+        count => Err(format!("{path}: {count} of `oneOf` fit: {tried:?}")),
+    }
+}
+
+fn required(given: &Value, value: &Value, path: &str) -> Result<bool, String> {
+    let names = given
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    for name in names {
+        if value
+            .as_object()
+            .is_some_and(|members| !members.contains_key(name))
+        {
+            return Err(format!("{path}: `{name}` is absent"));
+        }
+    }
+    Ok(true)
+}
+
+fn members(words: &Map<String, Value>, value: &Value, path: &str) -> Result<(), String> {
+    let Some(found) = value.as_object() else {
+        return Ok(());
+    };
+    let known = words.get("properties").and_then(Value::as_object);
+    let others = words
+        .get("additionalProperties")
+        .unwrap_or(&Value::Bool(true));
+    for (name, member) in found {
+        let path = format!("{path}.{name}");
+        if let Some(names) = words.get("propertyNames") {
+            at(names, &Value::String(name.clone()), &path)?;
+        }
+        let schema = known.and_then(|known| known.get(name)).unwrap_or(others);
+        at(schema, member, &path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_fits_and_what_does_not() {
+        let hex = json!({"type": "string", "pattern": "^[0-9a-f]{64}$"});
+        let object = json!({
+            "type": "object", "additionalProperties": false, "required": ["a"],
+            "properties": {"a": {"type": "integer", "minimum": 0}, "b": {"type": ["string", "null"]}}
+        });
+        let either = json!({"oneOf": [{"const": 1}, {"type": "string"}]});
+        let list = json!({"type": "array", "items": {"enum": ["x", "y"]}, "minItems": 1});
+        let digits = "ab".repeat(32);
+        let cases = [
+            (&hex, json!(digits), true),
+            (&hex, json!("AB"), false),
+            (&object, json!({"a": 1}), true),
+            (&object, json!({"a": 1, "b": null}), true),
+            (&object, json!({"b": null}), false),
+            (&object, json!({"a": -1}), false),
+            (&object, json!({"a": 1.5}), false),
+            (&object, json!({"a": 1, "c": 1}), false),
+            (&either, json!("text"), true),
+            (&either, json!(2), false),
+            (&list, json!(["x", "y"]), true),
+            (&list, json!([]), false),
+            (&list, json!(["z"]), false),
+        ];
+        for (schema, value, expected) in cases {
+            assert_eq!(fits(schema, &value).is_ok(), expected, "{value}");
+        }
+        assert!(fits(&json!({"maxLength": 3}), &json!("x")).is_err());
+    }
+}
