@@ -202,7 +202,7 @@ impl Hub {
 
     fn lock(&self) -> Result<Lock, HubError> {
         make_folder(&self.folder, Access::Public)?;
-        Ok(file::lock(&self.folder.join(".lock"))?)
+        Ok(file::lock(&self.folder.join("names.lock"))?)
     }
 
     fn files(&self) -> Result<BTreeMap<ModelId, Option<u64>>, HubError> {

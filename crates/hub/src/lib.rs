@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! models/<ModelId>.safetensors     the model; its id is recomputed on every load
-//! models/names.json                name ──▶ ModelId, changed under a lock, replaced whole
+//! models/names.json                name ──▶ ModelId, changed under the lock names.lock, replaced whole
 //!
 //! a float model's file ──import_file──▶ Candidate: a model, and how faithful it is
 //! ```

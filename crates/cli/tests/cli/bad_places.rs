@@ -77,7 +77,7 @@ fn a_disk_that_fills_up_while_a_model_is_written() {
     with_little_room(&place, &own, 8, &import)
         .expect(9)
         .says("no space is left");
-    assert_eq!(names(&own.join("models")), [".lock"]);
+    assert_eq!(names(&own.join("models")), ["names.lock"]);
     let listed = place.run_at(&own, &["model", "list"]).expect(0);
     assert!(listed.out.is_empty());
 }
