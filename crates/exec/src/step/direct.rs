@@ -1,6 +1,8 @@
 //! Convolution without packing, its lanes along the outputs: for one input channel per output channel, and for geometries whose
 //! padded copy or packed weights would be out of proportion to the model.
 
+use core::ops::Range;
+
 use super::{Axis, Place, Position, Rounding};
 use crate::cells::Cells;
 
@@ -85,37 +87,69 @@ impl DirectConv {
 
     /// Adds what the window's cells give to the outputs from `first` on.
     #[inline(always)]
-    fn window(&self, x: &[i8], (i, j): (usize, usize), first: usize, into: &mut [i32; AT_ONCE]) {
+    fn window(&self, x: &[i8], (i, j): (usize, usize), first: usize, sums: &mut [i32; AT_ONCE]) {
         let [vertical, horizontal] = &self.axes;
-        // One channel of x for each output, and as many as are summed at once.
-        let aligned =
-            self.depth == 1 && self.channels == self.outputs && first + AT_ONCE <= self.outputs;
         let (rows, top) = vertical.inside(i);
         let (columns, left) = horizontal.inside(j);
-        let mut sums = *into;
-        for u in rows.clone() {
-            let row = top + (u - rows.start) * vertical.dilation;
+        let covered = Covered {
+            rows: rows.clone(),
+            columns: columns.clone(),
+            first: (top * horizontal.length + left) * self.channels,
+        };
+        // One channel of x for each output, and as many as are summed at once.
+        if self.depth == 1 && self.channels == self.outputs && first + AT_ONCE <= self.outputs {
+            *sums = self.channel_by_channel(x, &covered, first, *sums);
+            return;
+        }
+        for u in rows {
             for v in columns.clone() {
-                let column = left + (v - columns.start) * horizontal.dilation;
-                let pixel = (row * horizontal.length + column) * self.channels;
-                let tap = (u * horizontal.kernel + v) * self.depth;
-                let weights = &self.weights[tap * self.bias.len() + first..];
-                if aligned
-                    && let (Some(x), Some(weights)) =
-                        (x[pixel + first..].first_chunk(), weights.first_chunk())
-                {
-                    multiply_add(&mut sums, x, weights);
-                } else {
-                    self.pixel(&x[pixel..][..self.channels], weights, first, &mut sums);
-                }
+                let weights = &self.weights[self.tap(u, v) * self.bias.len() + first..];
+                let x = &x[self.pixel(&covered, u, v)..][..self.channels];
+                self.any_channels(x, weights, first, sums);
             }
         }
-        *into = sums;
+    }
+
+    /// The first entry of a cell of the window, in rows of weights.
+    #[inline(always)]
+    fn tap(&self, u: usize, v: usize) -> usize {
+        (u * self.axes[1].kernel + v) * self.depth
+    }
+
+    /// Where the pixel that a cell of the window covers begins.
+    #[inline(always)]
+    fn pixel(&self, covered: &Covered, u: usize, v: usize) -> usize {
+        let [vertical, horizontal] = &self.axes;
+        let row = (u - covered.rows.start) * vertical.dilation * horizontal.length;
+        let column = (v - covered.columns.start) * horizontal.dilation;
+        covered.first + (row + column) * self.channels
+    }
+
+    /// Channel c of x meets output c alone. The sums are a value of their own, so that they stay in registers.
+    #[inline(always)]
+    fn channel_by_channel(
+        &self,
+        x: &[i8],
+        covered: &Covered,
+        first: usize,
+        mut sums: [i32; AT_ONCE],
+    ) -> [i32; AT_ONCE] {
+        for u in covered.rows.clone() {
+            for v in covered.columns.clone() {
+                let weights = &self.weights[self.tap(u, v) * self.bias.len() + first..];
+                let x = &x[self.pixel(covered, u, v) + first..];
+                let (Some(&x), Some(&weights)) = (x.first_chunk(), weights.first_chunk()) else {
+                    return sums;
+                };
+                sums = multiply_add(sums, x, weights);
+            }
+        }
+        sums
     }
 
     /// Adds what one pixel gives to the outputs from `first` on, whatever channels they read; `weights` begins with the pixel's first.
     #[inline(always)]
-    fn pixel(&self, x: &[i8], weights: &[i8], first: usize, sums: &mut [i32; AT_ONCE]) {
+    fn any_channels(&self, x: &[i8], weights: &[i8], first: usize, sums: &mut [i32; AT_ONCE]) {
         let per_group = self.outputs * self.depth / self.channels;
         let used = AT_ONCE.min(self.outputs - first);
         for (c, weights) in weights.chunks(self.bias.len()).enumerate().take(self.depth) {
@@ -127,11 +161,22 @@ impl DirectConv {
     }
 }
 
+/// What of a window lies inside x: which of its cells, and where the first one's pixel begins.
+struct Covered {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    first: usize,
+}
+
 #[inline(always)]
-fn multiply_add(sums: &mut [i32; AT_ONCE], x: &[i8; AT_ONCE], weights: &[i8; AT_ONCE]) {
-    for ((sum, w), x) in sums.iter_mut().zip(weights).zip(x) {
+fn multiply_add(
+    mut sums: [i32; AT_ONCE],
+    x: [i8; AT_ONCE],
+    weights: [i8; AT_ONCE],
+) -> [i32; AT_ONCE] {
+    for ((sum, x), w) in sums.iter_mut().zip(&x).zip(&weights) {
         // Both fit 16 bits and so does their product: one multiplication of 16-bit lanes.
-        let product = i16::from(*w) * i16::from(*x);
-        *sum = sum.wrapping_add(product.into());
+        *sum = sum.wrapping_add((i16::from(*w) * i16::from(*x)).into());
     }
+    sums
 }
