@@ -7,6 +7,9 @@
 //!
 //! Read are little-endian binary32, i32 and i64 in C order: what a model takes. Other types are refused by name and not
 //! converted, since a receipt covers the elements that the model saw.
+//!
+//! The kept crate for this format (npyz 0.9) is used in tests and benchmarks, but not on bytes from strangers: it multiplies the dimensions of a
+//! header unchecked and reads any nesting of Python literals.
 
 use credence_model::{Elements, Tensor, TensorError};
 
