@@ -134,7 +134,10 @@ fn names_are_checked_before_anything_is_written() {
     place
         .run_at(&own, &arguments(onnx, calibrate, &["--name", "mlp"]))
         .expect(0);
-    let (other, inputs) = (shipped("forest.onnx"), shipped("forest.calibrate.npz"));
+    let (other, inputs) = (
+        shipped("digits-cnn.onnx"),
+        shipped("digits-cnn.calibrate.npz"),
+    );
     let (other, inputs) = (other.to_str().unwrap(), inputs.to_str().unwrap());
     place
         .run_at(&own, &arguments(other, inputs, &["--name", "mlp"]))
