@@ -288,6 +288,11 @@ fn adapted(proto: &ModelProto) -> Result<ModelProto, ReferenceError> {
                     "tract takes the first class for the winner where there is one score",
                 );
             }
+            "TreeEnsembleClassifier" if !is_numbered(&node) => {
+                return refuse(
+                    "tract takes nodes to be numbered from 0 in each tree, the root first",
+                );
+            }
             _ => nodes.push(node),
         }
     }
@@ -301,12 +306,44 @@ fn adapted(proto: &ModelProto) -> Result<ModelProto, ReferenceError> {
     Ok(proto)
 }
 
+fn ints<'a>(node: &'a NodeProto, name: &str) -> &'a [i64] {
+    let found = node.attribute.iter().find(|a| a.name == name);
+    found.map_or(&[], |a| a.ints.as_slice())
+}
+
 fn is_binary(node: &NodeProto) -> bool {
-    let ints = |name: &str| {
-        let found = node.attribute.iter().find(|a| a.name == name);
-        found.map_or(&[][..], |a| a.ints.as_slice())
-    };
-    ints("classlabels_int64s").len() <= 2 && ints("class_ids").iter().all(|&id| id == 0)
+    let labels = ints(node, "classlabels_int64s").len();
+    labels <= 2 && ints(node, "class_ids").iter().all(|&id| id == 0)
+}
+
+/// Whether children stand where tract looks for them: it counts from the tree's first row and does not check.
+fn is_numbered(node: &NodeProto) -> bool {
+    let trees = ints(node, "nodes_treeids");
+    let nodes = ints(node, "nodes_nodeids");
+    let children = [
+        ints(node, "nodes_truenodeids"),
+        ints(node, "nodes_falsenodeids"),
+    ];
+    let counted = trees
+        .iter()
+        .zip(nodes)
+        .scan((None, 0), |(tree, next), (&id, &number)| {
+            if *tree != Some(id) {
+                (*tree, *next) = (Some(id), 0);
+            }
+            *next += 1;
+            Some(number == *next - 1)
+        });
+    // A sound tree whose root is node 0 has it as nobody's child; leaves name node 0 for want of another.
+    let modes = node.attribute.iter().find(|a| a.name == "nodes_modes");
+    let modes = modes.map_or(&[][..], |a| a.strings.as_slice());
+    let rooted = children.iter().all(|side| {
+        let pairs = side.iter().zip(modes);
+        pairs
+            .into_iter()
+            .all(|(&child, mode)| child != 0 || mode == b"LEAF")
+    });
+    counted.into_iter().all(|fits| fits) && rooted
 }
 
 /// `(x − offset)·scale` as two nodes.

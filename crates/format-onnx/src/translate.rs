@@ -49,7 +49,7 @@ pub(crate) fn translate(proto: &GraphProto, opset: i64) -> Result<(Graph, Vec<St
     }
     for info in &proto.input {
         // Files of the first IR versions list initializers among the inputs.
-        if translator.slots.contains_key(&info.name) {
+        if let Some(Slot::Constant(_)) = translator.slots.get(&info.name) {
             continue;
         }
         let (dtype, shape) = ports::input(info)?;

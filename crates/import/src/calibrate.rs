@@ -161,20 +161,29 @@ impl Histogram {
     }
 }
 
-/// What an input of one axis holds, feature by feature.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Features {
-    /// Largest magnitude of each feature.
-    pub(crate) max: Vec<f64>,
-    /// Variance of each feature.
-    pub(crate) variance: Vec<f64>,
+/// What one feature, an element of an input of one axis, was on the calibration set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Feature {
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
+}
+
+impl Feature {
+    /// Largest magnitude.
+    pub(crate) fn largest(self) -> f64 {
+        self.max.abs().max(self.min.abs())
+    }
 }
 
 /// What was observed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Observed {
     histograms: Vec<Histogram>,
-    features: Vec<Option<Features>>,
+    features: Vec<Option<Vec<Feature>>>,
+    /// For each input the largest e such that all its elements are multiples of 2^e; none if all are 0.
+    grains: Vec<Option<i32>>,
 }
 
 impl Observed {
@@ -201,7 +210,13 @@ impl Observed {
         Ok(Self {
             histograms,
             features: features(graph, &positions),
+            grains: grains(graph, &positions),
         })
+    }
+
+    /// The largest e such that all elements of an input are multiples of `2^e`.
+    pub(crate) fn grain(&self, value: ValueId) -> Option<i32> {
+        *self.grains.get(value.0)?
     }
 
     /// Largest magnitude of a value.
@@ -215,49 +230,78 @@ impl Observed {
     }
 
     /// Features of an input of one axis.
-    pub(crate) fn features(&self, value: ValueId) -> Option<&Features> {
-        self.features.get(value.0)?.as_ref()
+    pub(crate) fn features(&self, value: ValueId) -> Option<&[Feature]> {
+        self.features.get(value.0)?.as_deref()
     }
 }
 
-/// Means and variances, summed in the order of positions.
-fn features(graph: &Graph, positions: &Positions<'_>) -> Vec<Option<Features>> {
-    let inputs = graph.inputs().len();
-    let empty = |input: usize| {
-        let shape = &graph.inputs()[input].shape;
-        (shape.len() == 1).then(|| {
-            (
-                vec![0.0; shape[0]],
-                vec![0.0; shape[0]],
-                vec![0.0; shape[0]],
-            )
-        })
-    };
-    let mut sums: Vec<Option<(Vec<f64>, Vec<f64>, Vec<f64>)>> = (0..inputs).map(empty).collect();
+fn grains(graph: &Graph, positions: &Positions<'_>) -> Vec<Option<i32>> {
+    let mut grains: Vec<Option<i32>> = vec![None; graph.inputs().len()];
     for index in 0..positions.count() {
-        for (sums, values) in sums.iter_mut().zip(positions.position(index)) {
-            let Some((max, sum, squares)) = sums else {
-                continue;
-            };
-            for (k, x) in values.into_iter().enumerate() {
-                max[k] = x.abs().max(max[k]);
-                sum[k] += x;
-                squares[k] += x * x;
+        for (grain, values) in grains.iter_mut().zip(positions.position(index)) {
+            for own in values.into_iter().filter_map(grain_of) {
+                *grain = Some(grain.map_or(own, |grain| grain.min(own)));
             }
         }
     }
-    let count = from_len(positions.count());
-    let finish = |(max, sum, squares): (Vec<f64>, Vec<f64>, Vec<f64>)| {
-        let pairs = sum.into_iter().zip(squares);
-        let variance = pairs.map(|(sum, squares)| {
-            let mean = sum / count;
-            (squares / count - mean * mean).max(0.0)
-        });
-        Features {
-            max,
-            variance: variance.collect(),
-        }
+    grains
+}
+
+/// The exponent of the lowest bit of a normal number.
+fn grain_of(x: f64) -> Option<i32> {
+    let significand = (x.to_bits() & ((1 << 52) - 1)) | (1 << 52);
+    let zeros = i32::try_from(significand.trailing_zeros()).unwrap_or(0);
+    (x.abs() >= f64::MIN_POSITIVE).then(|| exponent_over(x.abs()) - 1 - 52 + zeros)
+}
+
+/// Extremes and sums of one feature.
+#[derive(Clone, Copy)]
+struct Moments {
+    min: f64,
+    max: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    const NONE: Self = Self {
+        min: f64::INFINITY,
+        max: f64::NEG_INFINITY,
+        sum: 0.0,
+        squares: 0.0,
     };
+
+    fn add(&mut self, x: f64) {
+        self.min = self.min.min(x);
+        self.max = self.max.max(x);
+        self.sum += x;
+        self.squares += x * x;
+    }
+
+    fn finish(self, count: f64) -> Feature {
+        let mean = self.sum / count;
+        Feature {
+            min: self.min,
+            max: self.max,
+            mean,
+            variance: (self.squares / count - mean * mean).max(0.0),
+        }
+    }
+}
+
+/// Features of all inputs of one axis, summed in the order of positions.
+fn features(graph: &Graph, positions: &Positions<'_>) -> Vec<Option<Vec<Feature>>> {
+    let empty = |shape: &Vec<usize>| (shape.len() == 1).then(|| vec![Moments::NONE; shape[0]]);
+    let inputs = graph.inputs().iter();
+    let mut sums: Vec<Option<Vec<Moments>>> = inputs.map(|input| empty(&input.shape)).collect();
+    for index in 0..positions.count() {
+        for (sums, values) in sums.iter_mut().zip(positions.position(index)) {
+            let sums = sums.iter_mut().flatten();
+            sums.zip(values).for_each(|(moments, x)| moments.add(x));
+        }
+    }
+    let count = from_len(positions.count());
+    let finish = |sums: Vec<Moments>| sums.into_iter().map(|m| m.finish(count)).collect();
     sums.into_iter().map(|sums| sums.map(finish)).collect()
 }
 
@@ -280,10 +324,19 @@ mod tests {
         let mut outlier = uniform.repeat(100);
         outlier.push(4.0);
         let reach = histogram(&outlier).reach(Clipping::LeastError, 127.0);
-        assert!((1.0..2.0).contains(&reach), "{reach}");
+        assert!((2.0..3.0).contains(&reach), "{reach}");
         assert_eq!(histogram(&outlier).reach(Clipping::Largest, 127.0), 4.0);
         let percentile = histogram(&outlier).reach(Clipping::Percentile, 127.0);
         assert!((0.99..1.01).contains(&percentile), "{percentile}");
+    }
+
+    #[test]
+    fn grains_are_lowest_bits() {
+        let cases = [(1.0, 0), (-3.0, 0), (12.0, 2), (0.0625, -4), (1.5, -1)];
+        for (x, expected) in cases {
+            assert_eq!(grain_of(x), Some(expected), "{x}");
+        }
+        assert_eq!(grain_of(0.0), None);
     }
 
     #[test]

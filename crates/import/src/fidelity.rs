@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use credence_exact::{NodeId, Op};
+use credence_exact::{NodeId, Op, Shift, rescale};
 use credence_exec::{Engine, Options, PlanError, RunError};
 use credence_model::{Elements, Model, NodeSpec, Tensor, TensorError, Tensors};
 
@@ -21,7 +21,7 @@ pub struct Fidelity {
     pub positions: u64,
     /// One for each output, in order.
     pub outputs: Vec<OutputFidelity>,
-    /// Nodes of which cells reached the end of their range.
+    /// Nodes of which cells left the range of their stored form and were clamped.
     pub saturated: Vec<Saturation>,
 }
 
@@ -70,12 +70,12 @@ impl Agreement {
     }
 }
 
-/// Cells of one node that reached the end of their range where the float model has none.
+/// Cells of one node that were clamped where the float model has no end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saturation {
     /// The node's name in the program.
     pub node: String,
-    /// Cells at an end of the range.
+    /// Cells that were clamped.
     pub cells: u64,
     /// All cells of the node, over all positions.
     pub of: u64,
@@ -118,6 +118,7 @@ pub fn measure(
     let engine = Engine::new(Arc::clone(model), options)?;
     let nodes = &model.program().spec().nodes;
     let mut counts = vec![(0_u64, 0_u64); nodes.len()];
+    let mut known: Vec<Vec<i64>> = vec![Vec::new(); nodes.len()];
     let mut positions = 0;
     let mut outputs: Vec<Vec<Elements>> = vec![Vec::new(); model.program().spec().outputs.len()];
     let mut shapes = Vec::new();
@@ -125,8 +126,10 @@ pub fn measure(
         let execution = engine.run_observed(&part, &mut |node: NodeId, _, cells| {
             let at = usize::try_from(node.0).unwrap_or(usize::MAX);
             if let (Some(spec), Some(count)) = (nodes.get(at), counts.get_mut(at)) {
-                count.0 += saturated(spec, cells);
+                count.0 += saturated(model, spec, &known, cells.len());
                 count.1 += u64::try_from(cells.len()).unwrap_or(u64::MAX);
+                // Operands of the same position come before their readers.
+                known[at] = cells.to_vec();
             }
         })?;
         positions += execution.positions;
@@ -166,21 +169,46 @@ pub fn measure(
     })
 }
 
-/// Cells at an end of the node's clamp. A lower end of 0 is a rectifier's, and none is counted there; nor is an end inside the type's range,
-/// which is a clip of the model's own.
-fn saturated(node: &NodeSpec, cells: &[i64]) -> u64 {
-    let (min, max) = match &node.op {
+/// Cells that a clamp has changed because the type ends there. A lower end of the clamp that is the form's zero (0, or −128 for unsigned forms) is a
+/// rectifier's, and an end inside the type's range a clip of the model's own: neither is counted.
+fn saturated(model: &Model, node: &NodeSpec, known: &[Vec<i64>], cells: usize) -> u64 {
+    let of = |x: NodeId| known.get(usize::try_from(x.0).unwrap_or(usize::MAX));
+    let (sums, shift): (Vec<i64>, Shift) = match &node.op {
+        Op::Rescale(op) => {
+            let (Some(x), Some(multiplier)) = (of(op.x), model.param(op.multiplier)) else {
+                return 0;
+            };
+            let multipliers = multiplier.to_i32_vec();
+            let all = x.iter().zip(multipliers.iter().cycle());
+            (all.map(|(x, m)| x * i64::from(*m)).collect(), op.shift)
+        }
+        Op::Add(op) => {
+            let (Some(a), Some(b)) = (of(op.a), of(op.b)) else {
+                return 0;
+            };
+            let sign = if op.negate_b { -1 } else { 1 };
+            let (ma, mb) = (op.a_multiplier.get(), sign * op.b_multiplier.get());
+            let all = a.iter().zip(b);
+            (all.map(|(a, b)| a * ma + b * mb).collect(), op.shift)
+        }
+        _ => return 0,
+    };
+    let (low, high) = match &node.op {
         Op::Rescale(op) => (op.min, op.max),
         Op::Add(op) => (op.min, op.max),
         _ => return 0,
     };
     let top = node.dtype.range().1;
-    let at_end = |cell: &&i64| {
-        let high = i64::from(max) >= top && **cell >= top;
-        let low = i64::from(min) <= -top && **cell <= -top;
-        high || low
+    let outside = |sum: &&i64| {
+        let Ok(value) = rescale(**sum, shift) else {
+            return false;
+        };
+        let above = i64::from(high) == top && value > top;
+        let below = i64::from(low) == -top && value < -top;
+        above || below
     };
-    u64::try_from(cells.iter().filter(at_end).count()).unwrap_or(u64::MAX)
+    let count = sums.iter().take(cells).filter(outside).count();
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// The inputs in parts of at most [`CHUNK`] positions. What does not have one batch is one part, which the engine refuses by name.

@@ -47,10 +47,7 @@ pub fn import(graph: &Graph, options: &ImportOptions<'_>) -> Result<Imported, Im
         Some(tensors) => Some(Observed::new(graph, tensors).map_err(ImportError::Calibration)?),
         None => None,
     };
-    let planner = Planner {
-        graph,
-        reaches: Reaches::new(graph, observed, options.clipping),
-    };
+    let planner = Planner::new(graph, Reaches::new(graph, observed, options.clipping));
     let Lowered { mut spec, params } = lower(&planner)?;
     cuts::assign(&mut spec)?;
     let model = Model::new(spec, params).map_err(ImportError::Model)?;

@@ -1,6 +1,6 @@
 //! Inputs: how their elements are encoded, and the forms that their readers ask for.
 
-use credence_exact::{Add, Dtype, Input, Multiplier, Op, Shift};
+use credence_exact::{Add, Conv, Dtype, Input, Multiplier, Op, Shift};
 use credence_model::{BorderType, Encode};
 
 use crate::emit::Raw;
@@ -8,15 +8,27 @@ use crate::error::LowerError;
 use crate::forest::{Features, INTEGER_MAX};
 use crate::graph::{GraphOp, ValueId};
 use crate::lower::Lowering;
-use crate::number::pow2;
-use crate::plan::{Form, LIMBS_LEVELS, NARROW_LEVELS};
-use crate::quant::{Quant, Reciprocal, Scale};
+use crate::number::{dim32, pow2, round_to};
+use crate::plan::{Form, LIMBS_LEVELS, NARROW_LEVELS, feature_ranges};
+use crate::product::UNIT_WINDOW;
+use crate::quant::{Quant, Reciprocal, Scale, multipliers};
 use crate::view::View;
 
 /// Steps of a fine encoding on either side of zero, from which coarser forms are rescaled.
 const FINE_LEVELS: f64 = 1_073_741_823.0;
 /// A fine encoding reaches this many times as far as the calibration set.
 const FINE_HEADROOM: f64 = 4.0;
+/// Centres lie within the fine encoding.
+const CENTRE_MAX: i32 = 1 << 29;
+
+/// What the features of an input have been stored at, after rounding.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredFeatures {
+    /// Reals per step.
+    pub(crate) scales: Vec<f64>,
+    /// The reals that the integer 0 stands for.
+    pub(crate) centres: Vec<f64>,
+}
 
 impl Lowering<'_> {
     /// Emits the input node and says how its elements are encoded: as the one form that is needed, or finely for many.
@@ -98,45 +110,124 @@ impl Lowering<'_> {
                 }
             }
             Form::Features => {
-                let ratios = self.feature_ratios(value, raw, NARROW_LEVELS);
+                let (view, ratios) = self.features(value, form, raw, NARROW_LEVELS)?;
                 let quant = Quant::symmetric(Dtype::I8, Scale::pow2(0));
-                self.emitter.rescaled(&name, &raw.view, &ratios, quant)
+                self.emitter.rescaled(&name, &view, &ratios, quant)
             }
             Form::Limbs => self.split(value, &name, raw),
             Form::Keys | Form::Index => Ok(raw.view.clone()),
         }
     }
 
-    /// Reals per step of each feature, where its largest magnitude takes `levels` steps.
-    pub(crate) fn feature_scales(&self, value: ValueId, levels: f64) -> Vec<f64> {
+    /// An input less its features' centres, and the ratios that bring it to a scale for each feature, at which its reach takes `levels`
+    /// steps. What rounding makes of centres and scales is noted for the products that read the features.
+    fn features(
+        &mut self,
+        value: ValueId,
+        form: Form,
+        raw: &Raw,
+        levels: f64,
+    ) -> Result<(View, Vec<f64>), LowerError> {
+        let name = self.name(value).to_owned();
         let observed = self.planner.reaches.observed();
         let features = observed.and_then(|observed| observed.features(value));
-        let reach = |max: &f64| if *max < pow2(-100) { 1.0 } else { *max };
-        features
-            .map(|features| features.max.iter().map(|max| reach(max) / levels).collect())
-            .unwrap_or_default()
+        let ranges = feature_ranges(features.unwrap_or_default());
+        let unit = raw.scales[0];
+        let ratios: Vec<f64> = ranges.iter().map(|r| unit * levels / r.reach).collect();
+        let centres: Vec<i32> = ranges
+            .iter()
+            .map(|range| round_to(range.centre / unit, -CENTRE_MAX, CENTRE_MAX))
+            .collect();
+        let (entries, shift) = multipliers(&ratios).map_err(|error| LowerError::Ratio {
+            node: name.clone(),
+            ratio: error.got,
+        })?;
+        let divisor = pow2(i32::from(shift.bits()));
+        let noted = StoredFeatures {
+            scales: entries
+                .iter()
+                .map(|&m| unit * divisor / f64::from(m))
+                .collect(),
+            centres: centres.iter().map(|&c| f64::from(c) * unit).collect(),
+        };
+        self.features.insert((value, form), noted);
+        let view = if centres.iter().all(|&centre| centre == 0) {
+            raw.view.clone()
+        } else {
+            self.centred(&name, &raw.view, &centres)?
+        };
+        Ok((view, ratios))
     }
 
-    fn feature_ratios(&self, value: ValueId, raw: &Raw, levels: f64) -> Vec<f64> {
-        let scales = self.feature_scales(value, levels);
-        scales.iter().map(|scale| raw.scales[0] / scale).collect()
+    /// `x − centres`. A constant is the bias of a convolution whose weights are 0, of an operand that is 0.
+    fn centred(&mut self, name: &str, x: &View, centres: &[i32]) -> Result<View, LowerError> {
+        let features = centres.len();
+        let nought = Quant::symmetric(Dtype::I8, Scale::pow2(0));
+        let nought = Quant {
+            min: 0,
+            max: 0,
+            ..nought
+        };
+        let zeros = self
+            .emitter
+            .rescaled(&format!("{name}.zero"), x, &[0.0], nought)?;
+        let zeros = self
+            .emitter
+            .arranged(name, &zeros, &[0], &[1, 1, features])?;
+        let weight = vec![0; features];
+        let shape = [features, 1, 1, 1];
+        let weight = self
+            .emitter
+            .param(&format!("{name}.zero"), Dtype::I8, &shape, weight)?;
+        let bias = self.emitter.vector(&format!("{name}.centres"), centres)?;
+        let op = Op::Conv(Conv {
+            x: zeros,
+            weight,
+            bias: Some(bias),
+            window: UNIT_WINDOW,
+            groups: dim32(features),
+        });
+        let name = format!("{name}.centres");
+        let centres = self
+            .emitter
+            .node(&name, op, Dtype::I32, &[1, 1, features])?;
+        let centres = View::row_major(centres, &[features]);
+        let centres = self.emitter.arranged(&name, &centres, &[0], &[features])?;
+        let twice = || Multiplier::try_from(2).map_err(|_| LowerError::Size);
+        let op = Op::Add(Add {
+            a: x.node,
+            b: centres,
+            a_multiplier: twice()?,
+            b_multiplier: twice()?,
+            negate_b: true,
+            shift: Shift::try_from(1).map_err(|_| LowerError::Size)?,
+            min: -i32::MAX,
+            max: i32::MAX,
+        });
+        let shape = self.emitter.shape(x.node);
+        let node = self
+            .emitter
+            .node(&format!("{name}.less"), op, Dtype::I32, &shape)?;
+        Ok(x.of(node))
     }
 
     /// `x = 256·high + low` with both of 8 bits. Returned is the view of the low limb; the high one is kept beside it.
     fn split(&mut self, value: ValueId, name: &str, raw: &Raw) -> Result<View, LowerError> {
-        let ratios = self.feature_ratios(value, raw, LIMBS_LEVELS);
+        let (view, ratios) = self.features(value, Form::Limbs, raw, LIMBS_LEVELS)?;
         let unit = Scale::pow2(0);
         let levels = 32_639;
         let wide = Quant {
             dtype: Dtype::I16,
             scale: unit,
+            zero: 0,
             min: -levels,
             max: levels,
         };
-        let both = self.emitter.rescaled(name, &raw.view, &ratios, wide)?;
+        let both = self.emitter.rescaled(name, &view, &ratios, wide)?;
         let byte = Quant {
             dtype: Dtype::I8,
             scale: unit,
+            zero: 0,
             min: -128,
             max: 127,
         };

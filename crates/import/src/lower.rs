@@ -17,10 +17,11 @@ use crate::emit::{Emitter, Raw};
 use crate::error::LowerError;
 use crate::forest;
 use crate::graph::{Function, GraphOp, Kind, ValueId};
+use crate::input::StoredFeatures;
 use crate::number::{dim32, from_count, pow2};
 use crate::plan::{Demands, Form, PROBABILITY_BITS, Planner, SOFTMAX_BITS};
 use crate::producer::{Fold, Producer, producer};
-use crate::quant::{Quant, multipliers};
+use crate::quant::{Quant, Scale, multipliers};
 use crate::view::View;
 
 /// The order of an `[H, W, C]` node's axes in a `[C, H, W]` value.
@@ -39,10 +40,12 @@ pub(crate) struct Lowering<'a> {
     pub(crate) planner: &'a Planner<'a>,
     pub(crate) emitter: Emitter,
     views: BTreeMap<(ValueId, Form), View>,
-    /// Accumulators, before any rescaling, by the value they are of.
-    pub(crate) sums: BTreeMap<ValueId, Raw>,
-    /// Operands as vectors, and limbs, that several products share.
+    /// Sums and the like, before any rescaling, by the value they are of and the scale whose zero they are shifted by, if any.
+    pub(crate) sums: BTreeMap<(ValueId, Option<Scale>), Raw>,
+    /// Inputs as two limbs, the high one first.
     pub(crate) limbs: BTreeMap<ValueId, [View; 2]>,
+    /// Scales and centres of features, for inputs stored so.
+    pub(crate) features: BTreeMap<(ValueId, Form), StoredFeatures>,
 }
 
 /// Lowers a planned graph.
@@ -54,6 +57,7 @@ pub(crate) fn lower(planner: &Planner<'_>) -> Result<Lowered, LowerError> {
         views: BTreeMap::new(),
         sums: BTreeMap::new(),
         limbs: BTreeMap::new(),
+        features: BTreeMap::new(),
     };
     let inputs = lowering.inputs(&demands)?;
     for value in planner.graph.values().skip(inputs.len()) {
@@ -146,23 +150,43 @@ impl Lowering<'_> {
         let name = self.name(value).to_owned();
         match (producer(self.planner.graph, value), operands, views) {
             (Producer::Product { base, fold }, &[(x, form)], _) => {
-                if !self.sums.contains_key(&value) {
-                    let raw = self.product(value, base, &fold, (x, form))?;
-                    self.sums.insert(value, raw);
-                }
-                let raw = self.sums.get(&value).cloned().ok_or(LowerError::Size)?;
+                // What the form's zero adds is part of the bias.
+                let shifted = (quant.zero != 0).then_some(quant.scale);
+                let raw = match self.sums.get(&(value, shifted)) {
+                    Some(raw) => raw.clone(),
+                    None => {
+                        let fold = fold.shifted(quant.offset());
+                        let raw = self.product(value, base, &fold, (x, form))?;
+                        self.sums.insert((value, shifted), raw.clone());
+                        raw
+                    }
+                };
                 self.emitter.stored(&name, &raw, quant)
             }
             (Producer::Table { function, fold, .. }, &[(_, Form::Real(x))], [view]) => {
                 self.table(&name, &TableOf { function, fold, x }, view, quant)
             }
             (Producer::Diagonal(op), &[(_, Form::Real(x))], [view]) => {
-                let raw = self.diagonal(value, op, x, view)?;
+                let raw = self.once(value, |this| this.diagonal(value, op, x, view))?;
                 self.emitter.stored(&name, &raw, quant)
             }
             (Producer::Plain(op), operands, views) => self.plain(value, op, quant, operands, views),
             _ => Err(LowerError::Size),
         }
+    }
+
+    /// What a value is before any rescaling, emitted once however many forms are asked of it.
+    fn once(
+        &mut self,
+        value: ValueId,
+        emit: impl FnOnce(&mut Self) -> Result<Raw, LowerError>,
+    ) -> Result<Raw, LowerError> {
+        if let Some(raw) = self.sums.get(&(value, None)) {
+            return Ok(raw.clone());
+        }
+        let raw = emit(self)?;
+        self.sums.insert((value, None), raw.clone());
+        Ok(raw)
     }
 
     fn plain(
@@ -187,25 +211,32 @@ impl Lowering<'_> {
                 self.pooled(value, &name, op, quant.dtype)
             }
             (GraphOp::AveragePool { window, .. }, &[(x, Form::Real(from))], [view]) => {
-                let x = self.image(&name, x, view)?;
-                let op = Op::SumPool(SumPool { x, window: *window });
-                let area = f64::from(window.kernel[0]) * f64::from(window.kernel[1]);
-                let raw = Raw {
-                    view: self.pooled(value, &format!("{name}.sum"), op, Dtype::I32)?,
-                    scales: vec![from.scale.get() / area],
-                };
+                let raw = self.once(value, |this| {
+                    let x = this.image(&name, x, view)?;
+                    let op = Op::SumPool(SumPool { x, window: *window });
+                    let area = f64::from(window.kernel[0]) * f64::from(window.kernel[1]);
+                    Ok(Raw {
+                        view: this.pooled(value, &format!("{name}.sum"), op, Dtype::I32)?,
+                        scales: vec![from.scale.get() / area],
+                    })
+                })?;
                 self.emitter.stored(&name, &raw, quant)
             }
-            (GraphOp::Softmax { .. }, &[(x, _)], [view]) => self.softmax(value, x, view, quant),
+            (GraphOp::Softmax { .. }, &[(x, _)], [view]) => {
+                let raw = self.once(value, |this| this.softmax(value, x, view))?;
+                self.fixed(&name, raw, quant)
+            }
             (GraphOp::Trees { ensemble, .. }, &[(x, _)], [view]) => {
-                let features = self.features_of(value, x)?;
-                let dims = self.dims(x).to_vec();
-                let x = self.emitter.arranged(&name, view, &[0], &dims)?;
-                let node = forest::emit(&mut self.emitter, &name, x, ensemble, features)?;
-                let raw = Raw {
-                    view: View::row_major(node, self.dims(value)),
-                    scales: vec![pow2(forest::leaf_scale(ensemble))],
-                };
+                let raw = self.once(value, |this| {
+                    let features = this.features_of(value, x)?;
+                    let dims = this.dims(x).to_vec();
+                    let x = this.emitter.arranged(&name, view, &[0], &dims)?;
+                    let node = forest::emit(&mut this.emitter, &name, x, ensemble, features)?;
+                    Ok(Raw {
+                        view: View::row_major(node, this.dims(value)),
+                        scales: vec![pow2(forest::leaf_scale(ensemble))],
+                    })
+                })?;
                 self.fixed(&name, raw, quant)
             }
             (_, _, views) => self.moved(value, Form::Real(quant), views),
@@ -331,13 +362,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn softmax(
-        &mut self,
-        value: ValueId,
-        x: ValueId,
-        view: &View,
-        quant: Quant,
-    ) -> Result<View, LowerError> {
+    fn softmax(&mut self, value: ValueId, x: ValueId, view: &View) -> Result<Raw, LowerError> {
         let name = self.name(value).to_owned();
         let dims = self.dims(x).to_vec();
         let order = row_major(dims.len());
@@ -352,11 +377,10 @@ impl Lowering<'_> {
         let exp = self.emitter.shared("exp", Dtype::I32, &entries)?;
         let op = Op::Softmax(Softmax { x, exp, bits });
         let node = self.emitter.node(&name, op, Dtype::I32, &dims)?;
-        let raw = Raw {
+        Ok(Raw {
             view: View::row_major(node, &dims),
             scales: vec![pow2(-PROBABILITY_BITS)],
-        };
-        self.fixed(&name, raw, quant)
+        })
     }
 
     fn index(&mut self, value: ValueId, view: &View) -> Result<View, LowerError> {

@@ -8,16 +8,19 @@ use std::collections::BTreeSet;
 
 use credence_exact::Dtype;
 
+use crate::calibrate::Feature;
 use crate::error::LowerError;
 use crate::forest::leaf_scale;
 use crate::graph::{Function, Graph, GraphOp, Kind, ValueId};
 use crate::number::{exponent_above, exponent_over, pow2};
-use crate::producer::{Producer, feed, producer};
+use crate::producer::{Fold, Producer, feed, producer};
 use crate::quant::{Quant, Scale};
 use crate::reach::Reaches;
 
 /// Steps of an i8 activation on either side of zero.
 pub(crate) const NARROW_LEVELS: f64 = 127.0;
+/// Steps of an i8 activation that is never negative.
+const UNSIGNED_LEVELS: f64 = 255.0;
 /// Steps of an i16 activation.
 const WIDE_LEVELS: f64 = 32_767.0;
 /// Largest value of two limbs of 8 bits: 127·256 + 127.
@@ -26,6 +29,10 @@ pub(crate) const LIMBS_LEVELS: f64 = 32_639.0;
 const LIMBS_FEATURES_MAX: usize = 2048;
 /// The share of a matrix's signal that rounding its features may make up: −39 dB, what 8 bits give to features of one spread.
 const FEATURE_NOISE: f64 = 1.0 / 8192.0;
+/// The smallest reach of a feature, as a share of the largest magnitude.
+const FINEST_FEATURE: f64 = 1.0 / 1_048_576.0;
+/// A feature whose half range is below this share of its largest magnitude is mostly offset.
+const OFFSET_SHARE: f64 = 0.75;
 /// Fraction bits of a softmax's operand.
 pub(crate) const SOFTMAX_BITS: u8 = 11;
 /// Fraction bits of probabilities.
@@ -39,7 +46,7 @@ const DECODE_EXPONENT_MAX: i32 = 30;
 pub(crate) enum Form {
     /// Integers at one scale.
     Real(Quant),
-    /// i8, each feature at a scale of its own.
+    /// i8, each feature at a scale, and about a centre, of its own.
     Features,
     /// As [`Form::Features`] in 16 bits, split into two limbs of 8.
     Limbs,
@@ -55,9 +62,33 @@ pub(crate) type Demands = Vec<BTreeSet<Form>>;
 pub(crate) struct Planner<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) reaches: Reaches,
+    /// For each value, whether none who reads it as i8 needs the integer 0 to stand for the real 0.
+    unsigned_readers: Vec<bool>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    pub(crate) fn new(graph: &'a Graph, reaches: Reaches) -> Self {
+        let mut unsigned_readers = vec![true; graph.nodes().len()];
+        for reader in graph.nodes() {
+            let signed = match reader.op() {
+                // Outside its operand a convolution takes the integer 0 for the real.
+                GraphOp::Conv(op) => op.window.pad != [0; 4],
+                GraphOp::AveragePool { .. } | GraphOp::Affine(_) => true,
+                // Linear nodes take off in their bias what the zero adds; all others ask for other forms, or pass on what
+                // their readers ask for.
+                _ => false,
+            };
+            for operand in reader.op().operands() {
+                unsigned_readers[operand.0] &= !signed;
+            }
+        }
+        Self {
+            graph,
+            reaches,
+            unsigned_readers,
+        }
+    }
+
     /// All demands, from the outputs back.
     pub(crate) fn demands(&self) -> Result<Demands, LowerError> {
         let mut demands: Demands = vec![BTreeSet::new(); self.graph.nodes().len()];
@@ -100,12 +131,59 @@ impl Planner<'_> {
 
     /// The i8 form of a value.
     pub(crate) fn narrow(&self, value: ValueId) -> Result<Form, LowerError> {
-        let reach = self.reaches.clipped(value, NARROW_LEVELS);
+        let unsigned = self.unsigned_readers[value.0] && self.never_negative(value);
+        let levels = if unsigned {
+            UNSIGNED_LEVELS
+        } else {
+            NARROW_LEVELS
+        };
+        let reach = self.reaches.clipped(value, levels);
         let reach = reach.map_err(|unknown| self.uncalibrated(unknown.0))?;
-        Ok(Form::Real(Quant::symmetric(
-            Dtype::I8,
-            Scale::reaching(reach, NARROW_LEVELS),
-        )))
+        let scale = Scale::reaching(reach, levels);
+        Ok(Form::Real(if unsigned {
+            Quant::unsigned(scale)
+        } else {
+            let exact = self.exact_scale(value);
+            Quant::symmetric(Dtype::I8, exact.unwrap_or(scale))
+        }))
+    }
+
+    /// Whether a value is never negative and comes from ops that can store it unsigned: products, whose bias takes up the zero, and tables.
+    fn never_negative(&self, value: ValueId) -> bool {
+        let (mut open, mut clipped) = (vec![(value, false)], true);
+        while let Some((at, rectified)) = open.pop() {
+            let node = self.graph.node(at);
+            match producer(self.graph, at) {
+                Producer::Plain(GraphOp::Clip { x, min, .. }) => {
+                    open.push((*x, rectified || *min >= 0.0));
+                }
+                Producer::Plain(
+                    GraphOp::MaxPool { .. }
+                    | GraphOp::Reshape { .. }
+                    | GraphOp::Transpose { .. }
+                    | GraphOp::Concat { .. },
+                ) => open.extend(node.op().operands().into_iter().map(|x| (x, rectified))),
+                Producer::Product { .. } => clipped &= rectified,
+                Producer::Table { function, fold, .. } => {
+                    let positive = function == Function::Sigmoid && fold == Fold::identity();
+                    clipped &= rectified || positive;
+                }
+                Producer::Diagonal(_) | Producer::Plain(_) => return false,
+            }
+        }
+        clipped
+    }
+
+    /// The scale at which an input's elements are integers themselves, if they all are multiples of one power of two and few enough.
+    fn exact_scale(&self, value: ValueId) -> Option<Scale> {
+        let grain = self.reaches.observed()?.grain(value)?;
+        let steps = self.reaches.largest(value).ok()? / pow2(grain);
+        if !(1.0..=NARROW_LEVELS).contains(&steps) {
+            return None;
+        }
+        Some(Scale::exactly(
+            pow2(grain) / (NARROW_LEVELS / steps).floor(),
+        ))
     }
 
     /// The i16 form of a value.
@@ -198,6 +276,7 @@ impl Planner<'_> {
         Ok(Form::Real(Quant {
             dtype: Dtype::I16,
             scale: Scale::pow2(-bits.min(30)),
+            zero: 0,
             min: -levels,
             max: levels,
         }))
@@ -213,30 +292,30 @@ impl Planner<'_> {
             return Ok(narrow);
         };
         let observed = self.reaches.observed();
-        let Some(features) = observed.and_then(|observed| observed.features(x)) else {
+        let features = observed.and_then(|observed| observed.features(x));
+        let Some(features) = features.filter(|_| self.exact_scale(x).is_none()) else {
             return Ok(narrow);
         };
         let (_, fold) = feed(self.graph, base);
-        let columns = features.max.len();
+        let columns = features.len();
         let mut squares = vec![0.0; columns];
         for (at, &w) in op.weight.iter().enumerate() {
             let w = f64::from(w) * fold.scale_at(at % columns);
             squares[at % columns] += w * w;
         }
         let sum = |of: &dyn Fn(usize) -> f64| {
-            squares
-                .iter()
-                .enumerate()
-                .fold(0.0, |sum, (k, c)| sum + c * of(k))
+            let columns = squares.iter().enumerate();
+            columns.fold(0.0, |sum, (k, c)| sum + c * of(k))
         };
-        let allowed = 12.0 * FEATURE_NOISE * sum(&|k| features.variance[k]);
+        let allowed = 12.0 * FEATURE_NOISE * sum(&|k| features[k].variance);
         // An input is encoded at its scale and saturates at its reach: what lies beyond is noise too.
-        let beyond = |k: usize| (features.max[k] - quant.scale.get() * NARROW_LEVELS).max(0.0);
         let step = quant.scale.get();
+        let beyond = |k: usize| (features[k].largest() - step * NARROW_LEVELS).max(0.0);
         if sum(&|k| step * step + 12.0 * beyond(k) * beyond(k)) <= allowed {
             return Ok(narrow);
         }
-        let step = |k: usize| features.max[k] / NARROW_LEVELS;
+        let ranges = feature_ranges(features);
+        let step = |k: usize| ranges[k].reach / NARROW_LEVELS;
         let split = columns <= LIMBS_FEATURES_MAX && sum(&|k| step(k) * step(k)) > allowed;
         Ok(if split { Form::Limbs } else { Form::Features })
     }
@@ -273,6 +352,45 @@ impl Planner<'_> {
         }
         x
     }
+}
+
+/// The part of the reals that a feature's stored form covers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct FeatureRange {
+    pub(crate) centre: f64,
+    pub(crate) reach: f64,
+}
+
+/// What the stored forms of features cover: magnitudes, or, where one is mostly offset, all of them about their centres.
+pub(crate) fn feature_ranges(features: &[Feature]) -> Vec<FeatureRange> {
+    let largest = features.iter().map(|feature| feature.largest());
+    let largest = largest.fold(pow2(-100), f64::max);
+    let half = |feature: &Feature| (feature.max - feature.min) / 2.0;
+    let off = |feature: &Feature| half(feature) < OFFSET_SHARE * feature.largest();
+    let centred = features.iter().any(off);
+    let covered = |feature: &Feature| {
+        if centred {
+            ((feature.max + feature.min) / 2.0, half(feature))
+        } else {
+            (0.0, feature.largest())
+        }
+    };
+    let reaches = features.iter().map(|feature| covered(feature).1);
+    let smallest = reaches.filter(|reach| *reach > 0.0).reduce(f64::min);
+    let range = |feature: &Feature| {
+        let (centre, reach) = covered(feature);
+        // A feature that never changed is covered as far as the smallest of the others, so that its weights do not coarsen theirs.
+        let reach = if reach == 0.0 {
+            smallest.unwrap_or(largest)
+        } else {
+            reach
+        };
+        FeatureRange {
+            centre,
+            reach: reach.max(largest * FINEST_FEATURE),
+        }
+    };
+    features.iter().map(range).collect()
 }
 
 /// The exponent of a fine scale: sixteen times the largest magnitude observed fits 31 bits, and probabilities get 24.

@@ -176,14 +176,14 @@ fn check(input: &GraphInput, tensor: &Tensor) -> Result<u64, PositionsError> {
             got: tensor.shape().to_vec(),
         });
     };
-    if let Elements::Fp32(all) = tensor.elements() {
-        if let Some((index, &got)) = all.iter().enumerate().find(|(_, x)| !x.is_finite()) {
-            return Err(PositionsError::NotFinite {
-                name: name(),
-                index,
-                got,
-            });
-        }
+    if let Elements::Fp32(all) = tensor.elements()
+        && let Some((index, &got)) = all.iter().enumerate().find(|(_, x)| !x.is_finite())
+    {
+        return Err(PositionsError::NotFinite {
+            name: name(),
+            index,
+            got,
+        });
     }
     Ok(batch)
 }

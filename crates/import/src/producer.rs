@@ -35,6 +35,14 @@ impl Fold {
         }
     }
 
+    /// The same with a constant added.
+    pub(crate) fn shifted(&self, by: f64) -> Self {
+        Self {
+            scale: self.scale.clone(),
+            shift: self.shift.iter().map(|shift| shift + by).collect(),
+        }
+    }
+
     pub(crate) fn scale_at(&self, k: usize) -> f64 {
         self.scale[if self.scale.len() == 1 { 0 } else { k }]
     }

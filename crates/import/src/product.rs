@@ -2,43 +2,71 @@
 
 use credence_exact::{Add, Conv, Dtype, Linear, Multiplier, NodeId, Op, ParamId, Shift, Window};
 
+use crate::calibrate::Feature;
 use crate::emit::{Raw, i32_bytes};
 use crate::error::LowerError;
 use crate::graph::{AffineOp, ConvOp, GraphOp, LinearOp, ValueId};
+use crate::input::StoredFeatures;
 use crate::lower::{IMAGE, Lowering, row_major};
 use crate::number::dim32;
-use crate::plan::{Form, LIMBS_LEVELS, NARROW_LEVELS};
+use crate::plan::Form;
 use crate::producer::{Fold, feed};
 use crate::quant::Quant;
-use crate::rows::{Rows, quantise};
+use crate::rows::{Read, Rows, quantise};
 use crate::view::View;
+
+/// A window of one cell.
+pub(crate) const UNIT_WINDOW: Window = Window {
+    kernel: [1, 1],
+    stride: [1, 1],
+    pad: [0; 4],
+    dilation: [1, 1],
+};
 
 /// The operand of a product: which value, in which form, what is folded into the columns, and what one step stands for.
 struct Operand {
     x: ValueId,
     form: Form,
     fold: Fold,
-    /// Reals per step: one, or one for each column.
-    scales: Vec<f64>,
+    /// Reals per step: one, or one for each column; and what columns are centred about, if they are.
+    stored: StoredFeatures,
+    /// The integer that stands for 0.
+    zero: i32,
+    /// The mean of each column in what its weight is multiplied with, where it is known.
+    means: Vec<f64>,
 }
 
 impl Operand {
     /// What a column's weight is multiplied by, so that one scale is left for all of them.
     fn column(&self, k: usize) -> f64 {
-        let feature = if self.scales.len() == 1 {
+        let feature = if self.stored.scales.len() == 1 {
             1.0
         } else {
-            self.scales[k]
+            self.stored.scales[k]
         };
         self.fold.scale_at(k) * feature
     }
 
+    /// What a column adds for each unit of its weight when its integer is 0.
+    fn shift(&self, k: usize) -> f64 {
+        let centre = self.stored.centres.get(k).copied().unwrap_or(0.0);
+        self.fold.shift_at(k) + self.fold.scale_at(k) * centre
+    }
+
     /// The scale that is left.
     fn scale(&self) -> f64 {
-        if let [scale] = self.scales[..] {
+        if let [scale] = self.stored.scales[..] {
             scale
         } else {
             1.0
+        }
+    }
+
+    fn read(&self) -> Read<'_> {
+        Read {
+            scale: self.scale(),
+            zero: self.zero,
+            means: &self.means,
         }
     }
 }
@@ -53,22 +81,50 @@ impl Lowering<'_> {
         (x, form): (ValueId, Form),
     ) -> Result<Raw, LowerError> {
         let (_, in_front) = feed(self.planner.graph, base);
-        let scales = match form {
-            Form::Real(quant) => vec![quant.scale.get()],
-            Form::Features => self.feature_scales(x, NARROW_LEVELS),
-            _ => self.feature_scales(x, LIMBS_LEVELS),
+        let stored = match form {
+            Form::Real(quant) => StoredFeatures {
+                scales: vec![quant.scale.get()],
+                centres: Vec::new(),
+            },
+            form => {
+                let noted = self.features.get(&(x, form));
+                noted.cloned().ok_or(LowerError::Size)?
+            }
+        };
+        let zero = match form {
+            Form::Real(quant) => quant.zero,
+            _ => 0,
         };
         let operand = Operand {
             x,
             form,
             fold: in_front,
-            scales,
+            means: self.means(x, &stored),
+            stored,
+            zero,
         };
         match self.planner.graph.node(base).op() {
             GraphOp::Linear(op) => self.linear(value, op, fold, &operand),
             GraphOp::Conv(op) => self.conv(value, op, fold, &operand),
             _ => Err(LowerError::Size),
         }
+    }
+
+    /// Means of the features of an input, in what their weights are multiplied with.
+    fn means(&self, x: ValueId, stored: &StoredFeatures) -> Vec<f64> {
+        let observed = self.planner.reaches.observed();
+        let features = observed.and_then(|observed| observed.features(x));
+        let features = features.unwrap_or_default().iter().enumerate();
+        let stored_at = |(k, feature): (usize, &Feature)| {
+            let centre = stored.centres.get(k).copied().unwrap_or(0.0);
+            let step = if stored.scales.len() == 1 {
+                1.0
+            } else {
+                stored.scales[k]
+            };
+            (feature.mean - centre) / step
+        };
+        features.map(stored_at).collect()
     }
 
     fn linear(
@@ -99,12 +155,13 @@ impl Lowering<'_> {
         let bias = |r: usize| {
             let row = &op.weight[r * columns..(r + 1) * columns];
             let own = op.bias.get(r).map_or(0.0, |&b| f64::from(b));
-            let shifted = row.iter().enumerate().fold(own, |sum, (k, &w)| {
-                sum + f64::from(w) * operand.fold.shift_at(k)
-            });
+            let shifted = row
+                .iter()
+                .enumerate()
+                .fold(own, |sum, (k, &w)| sum + f64::from(w) * operand.shift(k));
             shifted * fold.scale_at(r) + fold.shift_at(r)
         };
-        let rows = quantise(op.rows, operand.scale(), weight, bias);
+        let rows = quantise(op.rows, operand.read(), weight, bias);
         let shape = [op.rows, columns];
         let (weight, bias) = self.row_params(&name, &rows, &shape)?;
         let node = if operand.form == Form::Limbs {
@@ -204,11 +261,11 @@ impl Lowering<'_> {
             let from = &op.weight[r * row..(r + 1) * row];
             let own = op.bias.get(r).map_or(0.0, |&b| f64::from(b));
             let shifted = from.iter().enumerate().fold(own, |sum, (at, &w)| {
-                sum + f64::from(w) * operand.fold.shift_at(channel(r, at / area))
+                sum + f64::from(w) * operand.shift(channel(r, at / area))
             });
             shifted * fold.scale_at(r) + fold.shift_at(r)
         };
-        let rows = quantise(op.channels, operand.scale(), weight, bias);
+        let rows = quantise(op.channels, operand.read(), weight, bias);
         let [height, width] = op.window.kernel.map(|k| usize::try_from(k).unwrap_or(1));
         let shape = [op.channels, height, width, depth];
         let (weight, bias) = self.row_params(&name, &rows, &shape)?;
@@ -297,7 +354,11 @@ impl Lowering<'_> {
         let at = |k: usize| if op.scale.len() == 1 { 0 } else { k };
         let rows = quantise(
             along,
-            from.scale.get(),
+            Read {
+                scale: from.scale.get(),
+                zero: 0,
+                means: &[],
+            },
             |r| vec![op.scale[at(r)]],
             |r| op.shift[at(r)],
         );
@@ -306,12 +367,7 @@ impl Lowering<'_> {
             x,
             weight,
             bias,
-            window: Window {
-                kernel: [1, 1],
-                stride: [1, 1],
-                pad: [0; 4],
-                dilation: [1, 1],
-            },
+            window: UNIT_WINDOW,
             groups: dim32(along),
         });
         let node =

@@ -29,6 +29,11 @@ impl Scale {
         )
     }
 
+    /// A scale whose reciprocal has few bits as it is.
+    pub(crate) fn exactly(scale: f64) -> Self {
+        Self(Reciprocal::of(scale).scale().to_bits())
+    }
+
     /// Reals per step.
     pub(crate) fn get(self) -> f64 {
         f64::from_bits(self.0)
@@ -64,11 +69,13 @@ impl Reciprocal {
     }
 }
 
-/// A stored form of a real value.
+/// A stored form of a real value: `x = (q − zero)·scale`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Quant {
     pub(crate) dtype: Dtype,
     pub(crate) scale: Scale,
+    /// The integer that stands for 0.
+    pub(crate) zero: i32,
     pub(crate) min: i32,
     pub(crate) max: i32,
 }
@@ -80,15 +87,31 @@ impl Quant {
         Self {
             dtype,
             scale,
+            zero: 0,
             min: -max,
             max,
         }
     }
 
+    /// All 256 integers of i8 for values that are never negative: twice the resolution of the symmetric form.
+    pub(crate) const fn unsigned(scale: Scale) -> Self {
+        Self {
+            dtype: Dtype::I8,
+            scale,
+            zero: -128,
+            min: -128,
+            max: 127,
+        }
+    }
+
+    /// The real that `zero` is away from the integer 0.
+    pub(crate) fn offset(self) -> f64 {
+        f64::from(self.zero) * self.scale.get()
+    }
+
     /// The part of it that a clip leaves.
     pub(crate) fn clipped(self, min: f64, max: f64) -> Self {
-        let low = round_to(min / self.scale.get(), self.min, self.max);
-        let high = round_to(max / self.scale.get(), self.min, self.max);
+        let [low, high] = [self.integer(min), self.integer(max)];
         Self {
             min: low.max(self.min).min(high),
             max: high,
@@ -98,7 +121,8 @@ impl Quant {
 
     /// The integer nearest to a real, clamped.
     pub(crate) fn integer(self, x: f64) -> i32 {
-        round_to(x / self.scale.get(), self.min, self.max)
+        let zero = f64::from(self.zero);
+        round_to((x / self.scale.get()).round() + zero, self.min, self.max)
     }
 }
 
@@ -166,5 +190,8 @@ mod tests {
         let above = full.clipped(100.0, f64::INFINITY);
         assert_eq!((above.min, above.max), (127, 127));
         assert_eq!(full.clipped(f64::NEG_INFINITY, f64::INFINITY), full);
+        let unsigned = Quant::unsigned(Scale::pow2(-4)).clipped(0.0, 6.0);
+        assert_eq!((unsigned.min, unsigned.max), (-128, -32));
+        assert_eq!((unsigned.integer(0.0), unsigned.offset()), (-128, -8.0));
     }
 }

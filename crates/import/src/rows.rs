@@ -17,10 +17,23 @@ pub(crate) struct Rows {
     pub(crate) scales: Vec<f64>,
 }
 
-/// Quantises rows. `weight(r)` gives the weights of a row, `bias(r)` its bias; one step of the operand stands for `operand`.
+/// What a product reads: one step stands for `scale`, and the integer `zero` for 0.
+#[derive(Clone, Copy)]
+pub(crate) struct Read<'a> {
+    pub(crate) scale: f64,
+    pub(crate) zero: i32,
+    /// The mean of each column, where it is known: what rounding the weights adds to the sum on average is taken off in the bias.
+    pub(crate) means: &'a [f64],
+}
+
+/// Quantises rows. `weight(r)` gives the weights of a row, `bias(r)` its bias.
 pub(crate) fn quantise(
     rows: usize,
-    operand: f64,
+    Read {
+        scale: operand,
+        zero,
+        means,
+    }: Read<'_>,
     weight: impl Fn(usize) -> Vec<f64>,
     bias: impl Fn(usize) -> f64,
 ) -> Rows {
@@ -43,13 +56,24 @@ pub(crate) fn quantise(
                 round_to(w / scale, -127, 127)
             }
         };
-        let bytes = row.into_iter().map(|w| integer(w).to_le_bytes()[0]);
-        result.weight.extend(bytes);
-        result.bias.push(if scale == 0.0 {
+        let (mut sum, mut bias) = (0_i64, bias);
+        for (k, w) in row.into_iter().enumerate() {
+            let rounded = integer(w);
+            sum += i64::from(rounded);
+            if let Some(mean) = means.get(k) {
+                bias += (w - f64::from(rounded) * scale) * mean;
+            }
+            result.weight.push(rounded.to_le_bytes()[0]);
+        }
+        let own = if scale == 0.0 {
             0
         } else {
             round_to(bias / (operand * scale), -BIAS_MAX, BIAS_MAX)
-        });
+        };
+        // Exactly what the operand's zero adds to the sum is taken off again. Only a row of more than 2^16 weights could come near
+        // the end of the range, and is refused by the limit on relations.
+        let shifted = i64::from(own) - i64::from(zero) * sum;
+        result.bias.push(i32::try_from(shifted).unwrap_or(own));
         result.scales.push(scale);
     }
     result
@@ -63,7 +87,12 @@ mod tests {
     fn each_row_has_its_own_scale() {
         let weights = [vec![1.0, -0.5], vec![0.0, 0.0], vec![1e-12, 0.0]];
         let biases = [0.25, 0.0, 4.0];
-        let rows = quantise(3, 0.5, |r| weights[r].clone(), |r| biases[r]);
+        let read = Read {
+            scale: 0.5,
+            zero: 0,
+            means: &[],
+        };
+        let rows = quantise(3, read, |r| weights[r].clone(), |r| biases[r]);
         let bytes: Vec<i8> = rows
             .weight
             .iter()
@@ -73,5 +102,16 @@ mod tests {
         assert_eq!(rows.scales[0], 1.0 / 127.0);
         assert_eq!(rows.scales[1], 0.0);
         assert_eq!(rows.bias, [64, 0, 1 << 29], "0.25·127/0.5 = 63.5");
+        let read = Read { zero: -128, ..read };
+        let rows = quantise(1, read, |r| weights[r].clone(), |r| biases[r]);
+        assert_eq!(rows.bias, [64 + 128 * (127 - 64)]);
+        let means = [0.0, 10.0];
+        let read = Read {
+            scale: 0.5,
+            zero: 0,
+            means: &means,
+        };
+        let rows = quantise(1, read, |r| weights[r].clone(), |_| 0.0);
+        assert_eq!(rows.bias, [10], "(−0.5 + 64/127)·10·127/0.5");
     }
 }

@@ -185,7 +185,7 @@ fn linear_model(
     rows: usize,
 ) -> Result<ValueId, OnnxError> {
     let x = t.real(node, 0, node.value(0)?)?;
-    Ok(t.push(
+    t.push(
         node,
         GraphOp::Linear(LinearOp {
             x,
@@ -193,7 +193,7 @@ fn linear_model(
             weight: attributes.floats("coefficients")?.to_vec(),
             bias: attributes.floats("intercepts")?.to_vec(),
         }),
-    )?)
+    )
 }
 
 /// Label and scores of a linear classifier with a row for each class.

@@ -107,27 +107,29 @@ pub(crate) fn batch_normalization(
     let epsilon = f64::from(attributes.float_or("epsilon", 1e-5)?);
     let x = node.value(0)?;
     let channels = t.shape(x).first().copied().unwrap_or(1);
-    let mut parts = Vec::with_capacity(4);
-    for index in 1..5 {
+    let part = |index: usize| {
         let constant = node.floats(index)?;
         let values = constant.floats().unwrap_or_default();
-        if values.len() != channels {
+        if values.len() == channels {
+            Ok(values)
+        } else {
             let expected = format!("of {channels} elements, one for each channel");
-            return Err(node.operand_error(index, expected, constant.describe()));
+            Err(node.operand_error(index, expected, constant.describe()))
         }
-        parts.push(values);
-    }
+    };
+    let (gammas, betas, means, variances) = (part(1)?, part(2)?, part(3)?, part(4)?);
     let (mut scale, mut shift) = (Vec::new(), Vec::new());
-    for k in 0..channels {
-        let [gamma, beta, mean, variance] =
-            [0, 1, 2, 3].map(|part: usize| f64::from(parts[part][k]));
-        if variance + epsilon <= 0.0 {
+    let first = gammas.iter().zip(betas);
+    for (k, ((gamma, beta), (mean, variance))) in first.zip(means.iter().zip(variances)).enumerate()
+    {
+        let variance = f64::from(*variance) + epsilon;
+        if variance <= 0.0 {
             let expected = "a variance that is positive with epsilon added";
             return Err(node.operand_error(4, expected, format!("{variance} for channel {k}")));
         }
-        let factor = gamma / (variance + epsilon).sqrt();
+        let factor = f64::from(*gamma) / variance.sqrt();
         scale.push(factor);
-        shift.push(beta - mean * factor);
+        shift.push(f64::from(*beta) - f64::from(*mean) * factor);
     }
     let affine = AffineOp {
         x,

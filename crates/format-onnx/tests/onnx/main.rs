@@ -1,0 +1,14 @@
+//! ONNX files end to end: parsed, evaluated, compared with tract, imported, run exactly.
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod operators;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod shipped;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod trees;
