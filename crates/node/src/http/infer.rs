@@ -79,8 +79,11 @@ async fn answer(
 }
 
 fn parse(body: &[u8]) -> Result<InferRequest, ApiError> {
-    let request: InferRequest = serde_json::from_slice(body)
-        .map_err(|e| ApiError::bad_request(format!("the body is not an inference request: {e}")))?;
+    let request: InferRequest = serde_json::from_slice(body).map_err(|e| {
+        ApiError::bad_request(format!(
+            "the body is not the JSON of an inference request: {e}"
+        ))
+    })?;
     check_parameters(request.parameters.as_ref(), "the request")
         .map_err(|e| ApiError::bad_request_because(&e))?;
     Ok(request)

@@ -130,7 +130,7 @@ async fn bad_requests_are_refused_with_their_reason_and_get_no_receipt() {
         body
     };
     let cases = [
-        ("{".to_owned(), "not an inference request"),
+        ("{".to_owned(), "not the JSON of an inference request"),
         ("{}".to_owned(), "missing field `inputs`"),
         (r#"{"inputs":[]}"#.to_owned(), "input `x` is missing"),
         (inputs("\"x\"", "\"y\""), "`y` is not an input"),
@@ -139,13 +139,19 @@ async fn bad_requests_are_refused_with_their_reason_and_get_no_receipt() {
         (inputs("[2,2]", "[4,1]"), "[4, 1]"),
         (inputs("[2,2]", "[2,2,1]"), "[2, 2, 1]"),
         (inputs("[2,2]", "[3,2]"), "has 4 elements"),
-        (inputs("[2,2]", "[-2,2]"), "not an inference request"),
+        (
+            inputs("[2,2]", "[-2,2]"),
+            "not the JSON of an inference request",
+        ),
         (inputs("[2,2]", "[9223372036854775807,2]"), "has 4 elements"),
         (
             inputs("[2,2]", "[0,2]").replace("[1,2,3,-4]", "[]"),
             "batch is empty",
         ),
-        (inputs("1,2,3", "1,NaN,3"), "not an inference request"),
+        (
+            inputs("1,2,3", "1,NaN,3"),
+            "not the JSON of an inference request",
+        ),
         (inputs("1,2,3", "1,1e39,3"), "element 1 of tensor `x`"),
         (inputs("1,2,3", "1,true,3"), "boolean"),
         (inputs("[1,2,3,-4]", "[[1,2,3],[-4]]"), "stand side by side"),
