@@ -103,6 +103,19 @@ fn automatic_padding_above_and_below() {
 }
 
 #[test]
+fn the_reference_keeps_a_step_in_front_of_padding() {
+    // tract's optimiser does not; onnxruntime agrees with our reading.
+    let mut file = File::new(13);
+    file.input("x", &[1, 3, 4]).output("y", &[2, 4, 6]);
+    file.floats("a", &[4, 1, 1, 1], &ramp(4))
+        .floats("b", &[2, 4, 1, 1], &ramp(8))
+        .floats("c", &[2], &[0.5, -0.5]);
+    file.node("Conv", "x a", "v", &[ints("strides", &[2, 1])]);
+    file.node("Conv", "v b c", "y", &[ints("pads", &[1; 4])]);
+    agrees(&file, &batch("x", &[2, 1, 3, 4], ramp(24)));
+}
+
+#[test]
 fn shapes_come_and_go() {
     let mut file = File::new(11);
     file.input("x", &[6]).output("y", &[3, 2]);
