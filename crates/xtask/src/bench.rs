@@ -61,10 +61,8 @@ pub(crate) fn run(root: &Path, seconds: f64) -> Result<String, String> {
                 cases.push(subject.time(batch, threads, seconds)?);
             }
             let peer = Peer::run(root, threads.get(), seconds)?;
-            (
-                version.clone_from(&peer.version),
-                processor.clone_from(&peer.processor),
-            );
+            version.clone_from(&peer.version);
+            processor.clone_from(&peer.processor);
             rounds.push((cases, peer));
         }
         for (index, (model, batch)) in CASES.into_iter().enumerate() {

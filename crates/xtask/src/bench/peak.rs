@@ -41,6 +41,23 @@ fn text(error: impl std::fmt::Debug) -> String {
 
 /// Times `vectors` vectors times a square matrix.
 fn product(width: u32, vectors: u32, seconds: f64) -> Result<f64, String> {
+    let model = Arc::new(square(width, vectors)?);
+    let options = Options {
+        threads: NonZeroUsize::MIN,
+        isa: Isa::detect(),
+    };
+    let engine = Engine::new(model, options).map_err(text)?;
+    let count = usize::try_from(u64::from(width) * u64::from(vectors)).map_err(text)?;
+    let x = [-3.0, 0.0, 5.0, 7.0].into_iter().cycle().take(count);
+    let shape = vec![1, vectors.into(), width.into()];
+    let x = Tensor::new("x", shape, Elements::Fp32(x.collect())).map_err(text)?;
+    let request = Tensors::new(vec![x]).map_err(text)?;
+    let figures = measure(seconds, || engine.run(&request).map(drop).map_err(text))?;
+    Ok(f64::from(width) * f64::from(width) * f64::from(vectors) / figures.wall_median_s / 1e9)
+}
+
+/// One linear layer without bias, of a square matrix.
+fn square(width: u32, vectors: u32) -> Result<Model, String> {
     let node = |name: &str, op, dtype, cut| NodeSpec {
         name: name.into(),
         op,
@@ -52,81 +69,51 @@ fn product(width: u32, vectors: u32, seconds: f64) -> Result<f64, String> {
         dtype,
         shape: shape.to_vec(),
     };
-    let encode = Encode::Quantise {
-        multiplier: 1,
-        shift: 0,
-        min: -8,
-        max: 7,
+    let linear = Linear {
+        x: NodeId(0),
+        weight: ParamId(0),
+        bias: None,
     };
-    let shift = Shift::try_from(20).map_err(text)?;
+    let rescale = Rescale {
+        x: NodeId(1),
+        multiplier: ParamId(1),
+        shift: Shift::try_from(20).map_err(text)?,
+        min: -127,
+        max: 127,
+    };
     let spec = ProgramSpec {
         profile: "exact-1".into(),
-        inputs: vec![InputSpec {
-            name: "x".into(),
-            dtype: BorderType::Fp32,
-            shape: vec![vectors, width],
-            encode,
-        }],
+        inputs: vec![input(&[vectors, width])],
         params: vec![
             param("w", Dtype::I8, &[width, width]),
             param("m", Dtype::I32, &[1]),
         ],
         nodes: vec![
             node("x", Op::Input(Input { index: 0 }), Dtype::I8, true),
-            node(
-                "dot",
-                Op::Linear(Linear {
-                    x: NodeId(0),
-                    weight: ParamId(0),
-                    bias: None,
-                }),
-                Dtype::I32,
-                false,
-            ),
-            node(
-                "y",
-                Op::Rescale(Rescale {
-                    x: NodeId(1),
-                    multiplier: ParamId(1),
-                    shift,
-                    min: -127,
-                    max: 127,
-                }),
-                Dtype::I8,
-                true,
-            ),
+            node("dot", Op::Linear(linear), Dtype::I32, false),
+            node("y", Op::Rescale(rescale), Dtype::I8, true),
         ],
         outputs: vec![OutputSpec {
             name: "y".into(),
             node: NodeId(2),
-            decode: Decode::Scale {
-                multiplier: 1,
-                shift: 0,
-            },
+            decode: Decode::Integer {},
         }],
     };
     let cells = usize::try_from(u64::from(width) * u64::from(width)).map_err(text)?;
     let weights: Vec<u8> = (0..=255_u8).cycle().take(cells).collect();
-    let model =
-        Arc::new(Model::new(spec, vec![weights, 1024_i32.to_le_bytes().to_vec()]).map_err(text)?);
-    let engine = Engine::new(
-        model,
-        Options {
-            threads: NonZeroUsize::MIN,
-            isa: Isa::detect(),
+    Model::new(spec, vec![weights, 1024_i32.to_le_bytes().to_vec()]).map_err(text)
+}
+
+fn input(shape: &[u32]) -> InputSpec {
+    InputSpec {
+        name: "x".into(),
+        dtype: BorderType::Fp32,
+        shape: shape.to_vec(),
+        encode: Encode::Quantise {
+            multiplier: 1,
+            shift: 0,
+            min: -8,
+            max: 7,
         },
-    )
-    .map_err(text)?;
-    let count = usize::try_from(u64::from(width) * u64::from(vectors)).map_err(text)?;
-    let x = Elements::Fp32(
-        [-3.0, 0.0, 5.0, 7.0]
-            .into_iter()
-            .cycle()
-            .take(count)
-            .collect(),
-    );
-    let x = Tensor::new("x", vec![1, vectors.into(), width.into()], x).map_err(text)?;
-    let request = Tensors::new(vec![x]).map_err(text)?;
-    let figures = measure(seconds, || engine.run(&request).map(drop).map_err(text))?;
-    Ok(f64::from(width) * f64::from(width) * f64::from(vectors) / figures.wall_median_s / 1e9)
+    }
 }

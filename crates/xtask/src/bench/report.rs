@@ -49,11 +49,18 @@ fn write(
     processor: &str,
     peak: &Peak,
 ) -> std::fmt::Result {
+    let isa = peak.isa;
     writeln!(
         page,
-        "\nProcessor: {processor}; instructions: {}; onnxruntime {onnxruntime}.\n",
-        peak.isa
+        "\nProcessor: {processor}; instructions: {isa}; onnxruntime {onnxruntime}.\n"
     )?;
+    against_peer(page, rows)?;
+    let alone: Vec<&Row> = rows.iter().filter(|row| row.threads == 1).collect();
+    parts(page, &alone)?;
+    limits(page, &alone, peak)
+}
+
+fn against_peer(page: &mut String, rows: &[Row]) -> std::fmt::Result {
     writeln!(page, "## Run with trace, against onnxruntime f32\n")?;
     writeln!(
         page,
@@ -82,34 +89,41 @@ fn write(
             cells.join(" | ")
         )?;
     }
+    Ok(())
+}
+
+fn parts(page: &mut String, rows: &[&Row]) -> std::fmt::Result {
     writeln!(page, "\n## Parts, one thread\n\n{PARTS}")?;
     writeln!(
         page,
         "| model | batch | run | root | root, of both | trace, bytes | receipt | verify | verify / (run, trace, root) |"
     )?;
     writeln!(page, "|---|---|---|---|---|---|---|---|---|")?;
-    for row in rows.iter().filter(|row| row.threads == 1) {
+    for row in rows {
         let case = &row.ours;
         let both = case.run_and_root.wall_median_s;
-        let share = case.root.wall_median_s / both * 100.0;
-        let receipt = (case.receipt.wall_median_s - both).max(0.0);
         let verify = case.verify.wall_median_s;
-        let times = [
+        let cells = [
             us(case.run.wall_median_s),
             us(case.root.wall_median_s),
-            format!("{share:.0} %"),
+            format!("{:.0} %", case.root.wall_median_s / both * 100.0),
             case.trace_bytes.to_string(),
+            us((case.receipt.wall_median_s - both).max(0.0)),
+            us(verify),
+            format!("{:.2}", verify / both),
         ];
-        let more = [us(receipt), us(verify), format!("{:.2}", verify / both)];
         writeln!(
             page,
-            "| {} | {} | {} | {} |",
+            "| {} | {} | {} |",
             row.model,
             row.batch,
-            times.join(" | "),
-            more.join(" | ")
+            cells.join(" | ")
         )?;
     }
+    Ok(())
+}
+
+fn limits(page: &mut String, rows: &[&Row], peak: &Peak) -> std::fmt::Result {
     writeln!(page, "\n## Which limit\n\n{FLOORS}")?;
     let (cache, memory) = (peak.in_cache_g, peak.from_memory_g);
     writeln!(
@@ -120,20 +134,17 @@ fn write(
         page,
         "| model | batch | multiply-adds | floor | run / floor |\n|---|---|---|---|---|"
     )?;
-    for row in rows
-        .iter()
-        .filter(|row| row.threads == 1 && row.multiply_adds > 0)
-    {
+    for row in rows.iter().filter(|row| row.multiply_adds > 0) {
         let products = row.multiply_adds * u64::try_from(row.batch).unwrap_or(1);
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let floor = products as f64 / (cache * 1e9);
+        let over = row.ours.run.wall_median_s / floor;
         writeln!(
             page,
-            "| {} | {} | {products} | {} | {:.1} |",
+            "| {} | {} | {products} | {} | {over:.1} |",
             row.model,
             row.batch,
-            us(floor),
-            row.ours.run.wall_median_s / floor
+            us(floor)
         )?;
     }
     Ok(())

@@ -13,6 +13,8 @@ use credence_model::{
 use serde_json::{Value, json};
 
 type Failure = String;
+/// A program by name.
+type Named = (&'static str, fn() -> Result<Builder, Failure>);
 
 /// A program in the making. Nodes and parameters are named by their numbers.
 struct Builder {
@@ -211,7 +213,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 pub(super) fn files() -> Result<Vec<(String, Value)>, Failure> {
-    let named: [(&str, fn() -> Result<Builder, Failure>); 7] = [
+    let named: [Named; 7] = [
         ("linear", linear),
         ("conv", conv),
         ("pools", pools),
