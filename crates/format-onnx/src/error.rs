@@ -80,6 +80,20 @@ pub enum OnnxError {
         /// What the file has.
         got: String,
     },
+    /// A constant holds NaN or an infinity.
+    #[error(
+        "tensor `{tensor}`, which node `{node}` reads, has {got} at element {element}: repair the model before importing it"
+    )]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// Index of the element, row-major.
+        element: usize,
+        /// The element.
+        got: f32,
+        /// The node that reads it.
+        node: String,
+    },
     /// A node reads a name that nothing before it makes: a cycle, a wrong order, or an input that is not declared.
     #[error(
         "node `{node}` reads `{name}`, which no earlier node, input or initializer makes: the graph has a cycle, is out of order, or misses an input"

@@ -239,10 +239,21 @@ impl Node<'_> {
         }
     }
 
-    /// A constant operand of floats.
+    /// A constant operand of floats, each a finite number.
     pub(crate) fn floats(&self, index: usize) -> Result<&Constant, OnnxError> {
         match self.constant(index)? {
-            Some(constant) if constant.floats().is_some() => Ok(constant),
+            Some(constant) if constant.floats().is_some() => {
+                let all = constant.floats().unwrap_or_default().iter();
+                match all.enumerate().find(|(_, x)| !x.is_finite()) {
+                    None => Ok(constant),
+                    Some((element, got)) => Err(OnnxError::NotFinite {
+                        tensor: self.proto.input.get(index).cloned().unwrap_or_default(),
+                        element,
+                        got: *got,
+                        node: self.name.clone(),
+                    }),
+                }
+            }
             Some(constant) => Err(self.operand_error(index, "of floats", constant.describe())),
             None => Err(self.operand_error(index, "given", "absent")),
         }

@@ -313,7 +313,7 @@ fn tensors() {
         let bytes = bad.to_le_bytes();
         refused(
             |f| f.graph().initializer[0].raw_data[8..12].copy_from_slice(&bytes),
-            &["`m`", "the weight", "repair"],
+            &["`m`", "tensor `w`", "repair"],
         );
     }
     refused(
