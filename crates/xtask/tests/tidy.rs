@@ -164,8 +164,10 @@ fn code_of(text: &str) -> &str {
         .unwrap_or_default()
 }
 
+/// The testkit is all test.
 fn is_test(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "tests")
+    path.components()
+        .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "testkit")
         || path.file_name().is_some_and(|name| name == "tests.rs")
 }
 

@@ -245,7 +245,10 @@ fn policies_from_a_file() {
     );
     let policy = place.write("policy.toml", good.as_bytes());
     place.run(&["verify", bundle, "--policy", policy]).expect(0);
-    let policy = place.write("policy.toml", good.replace("5a", "5b").as_bytes());
+    let policy = place.write(
+        "policy.toml",
+        good.replace(&nonce, &"5b".repeat(32)).as_bytes(),
+    );
     place
         .run(&["verify", bundle, "--policy", policy])
         .expect(6)

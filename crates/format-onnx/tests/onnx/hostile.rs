@@ -318,7 +318,7 @@ fn tensors() {
     }
     refused(
         |f| f.graph().initializer[1].raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes()),
-        &["`a`", "the shift"],
+        &["`a`", "tensor `b`"],
     );
 }
 
