@@ -12,7 +12,7 @@ compile_error!(
 );
 
 /// Cells that one pass of a step holds in registers and the first cache.
-pub(crate) const CHUNK: usize = 256;
+pub(crate) const CHUNK: usize = 128;
 
 /// An integer type that cells are stored in.
 pub(crate) trait Cell: Pod + Ord {

@@ -8,6 +8,7 @@
 )]
 
 mod shapes;
+mod shipped;
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -25,7 +26,7 @@ fn request(model: &Model, batch: u64) -> Tensors {
         .collect();
     let cells: u64 = shape.iter().product();
     let pixels = (0..cells).map(|at| f32::from(u8::try_from(at * 7 % 17).unwrap()));
-    let tensor = Tensor::new("x", shape, Elements::Fp32(pixels.collect())).unwrap();
+    let tensor = Tensor::new(input.name.as_str(), shape, Elements::Fp32(pixels.collect())).unwrap();
     Tensors::new(vec![tensor]).unwrap()
 }
 
@@ -36,8 +37,9 @@ fn engine(model: &Arc<Model>, isa: Isa, threads: usize) -> Engine {
 
 fn runs(criterion: &mut Criterion) {
     let models = [
-        ("digits-cnn", shapes::digits_cnn(), [1, 64]),
-        ("forest", shapes::forest(), [1, 64]),
+        ("digits-cnn", shipped::digits_cnn(), [1, 64]),
+        ("digits-mlp", shipped::digits_mlp(), [1, 64]),
+        ("forest", shipped::forest(), [1, 64]),
         ("wide-mlp", shapes::wide_mlp(), [1, 64]),
         ("square", shapes::square(), [1, 8]),
         ("wide-conv", shapes::wide_conv(), [1, 8]),
@@ -69,7 +71,7 @@ fn runs(criterion: &mut Criterion) {
 
 fn threads(criterion: &mut Criterion) {
     let models = [
-        ("digits-cnn", shapes::digits_cnn(), 256),
+        ("digits-cnn", shipped::digits_cnn(), 256),
         ("wide-mlp", shapes::wide_mlp(), 1),
         ("wide-mlp", shapes::wide_mlp(), 64),
         ("wide-conv", shapes::wide_conv(), 1),

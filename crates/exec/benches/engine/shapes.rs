@@ -1,9 +1,6 @@
-//! Models whose shapes are worth measuring, with random weights: what a run costs does not depend on them.
+//! Models of one or two layers, each at another limit of the machine, with random weights: what a run costs does not depend on them.
 
-use credence_exact::{
-    Conv, Dtype, GatherSum, Input, Linear, MaxPool, NodeId, Op, ParamId, Reindex, Rescale, Shift,
-    TreeLeaves, Window,
-};
+use credence_exact::{Conv, Dtype, Input, Linear, NodeId, Op, ParamId, Rescale, Shift, Window};
 use credence_model::{
     BorderType, Decode, Encode, InputSpec, Model, NodeSpec, OutputSpec, ParamSpec, ProgramSpec,
 };
@@ -23,25 +20,26 @@ const SAME: Window = Window {
     pad: [1, 1, 1, 1],
     dilation: [1, 1],
 };
-const HALVES: Window = Window {
-    kernel: [2, 2],
-    stride: [2, 2],
-    pad: [0; 4],
-    dilation: [1, 1],
-};
 
 impl Shapes {
-    /// Starts with a float input of this shape.
-    fn new(shape: &[u32], encode: Encode, dtype: Dtype) -> Self {
+    /// Starts with a float input of this shape, in 8 bits.
+    fn new(shape: &[u32]) -> Self {
+        let encode = Encode::Quantise {
+            multiplier: 100,
+            shift: 3,
+            min: -128,
+            max: 127,
+        };
+        let input = InputSpec {
+            name: "x".to_owned(),
+            dtype: BorderType::Fp32,
+            shape: shape.to_vec(),
+            encode,
+        };
         let mut shapes = Self {
             spec: ProgramSpec {
                 profile: "exact-1".to_owned(),
-                inputs: vec![InputSpec {
-                    name: "x".to_owned(),
-                    dtype: BorderType::Fp32,
-                    shape: shape.to_vec(),
-                    encode,
-                }],
+                inputs: vec![input],
                 params: Vec::new(),
                 nodes: Vec::new(),
                 outputs: Vec::new(),
@@ -50,18 +48,13 @@ impl Shapes {
             choices: Choices::new(1),
             dims: shape.to_vec(),
         };
-        shapes.node(Op::Input(Input { index: 0 }), shape.to_vec(), dtype, true);
+        shapes.node(
+            Op::Input(Input { index: 0 }),
+            shape.to_vec(),
+            Dtype::I8,
+            true,
+        );
         shapes
-    }
-
-    fn bytes(shape: &[u32]) -> Self {
-        let encode = Encode::Quantise {
-            multiplier: 100,
-            shift: 3,
-            min: -128,
-            max: 127,
-        };
-        Self::new(shape, encode, Dtype::I8)
     }
 
     fn last(&self) -> NodeId {
@@ -101,7 +94,7 @@ impl Shapes {
         self.param(dtype, shape, &entries)
     }
 
-    fn rescaled(&mut self, op: Op, dims: Vec<u32>, min: i32, cut: bool) {
+    fn rescaled(&mut self, op: Op, dims: Vec<u32>, min: i32) {
         let outputs = *dims.last().unwrap();
         self.node(op, dims.clone(), Dtype::I32, false);
         let entries: Vec<i32> = (0..outputs)
@@ -114,7 +107,7 @@ impl Shapes {
             min,
             max: 127,
         };
-        self.node(Op::Rescale(rescale), dims, Dtype::I8, cut);
+        self.node(Op::Rescale(rescale), dims, Dtype::I8, true);
     }
 
     fn linear(mut self, outputs: u32) -> Self {
@@ -126,11 +119,11 @@ impl Shapes {
         });
         let mut dims = self.dims.clone();
         *dims.last_mut().unwrap() = outputs;
-        self.rescaled(op, dims, -128, true);
+        self.rescaled(op, dims, -128);
         self
     }
 
-    fn conv(mut self, outputs: u32, groups: u32, cut: bool) -> Self {
+    fn conv(mut self, outputs: u32, groups: u32) -> Self {
         let (rows, columns, channels) = (self.dims[0], self.dims[1], self.dims[2]);
         let op = Op::Conv(Conv {
             x: self.last(),
@@ -139,75 +132,7 @@ impl Shapes {
             window: SAME,
             groups,
         });
-        self.rescaled(op, vec![rows, columns, outputs], 0, cut);
-        self
-    }
-
-    fn pool(mut self) -> Self {
-        let dims = vec![self.dims[0] / 2, self.dims[1] / 2, self.dims[2]];
-        let op = Op::MaxPool(MaxPool {
-            x: self.last(),
-            window: HALVES,
-        });
-        self.node(op, dims, Dtype::I8, true);
-        self
-    }
-
-    /// The same cells in another shape.
-    fn shape(mut self, dims: &[u32]) -> Self {
-        let mut strides = vec![1; dims.len()];
-        for axis in (0..dims.len() - 1).rev() {
-            strides[axis] = strides[axis + 1] * i32::try_from(dims[axis + 1]).unwrap();
-        }
-        let op = Op::Reindex(Reindex {
-            x: self.last(),
-            shape: dims.to_vec(),
-            offset: 0,
-            strides,
-        });
-        self.node(op, dims.to_vec(), Dtype::I8, false);
-        self
-    }
-
-    /// Complete trees of random splits, and the sum of their leaves' rows.
-    fn forest(mut self, trees: u32, depth: u32, classes: u32) -> Self {
-        let features = i32::try_from(self.dims[0]).unwrap();
-        let (splits, leaves) = ((1_u32 << depth) - 1, 1_u32 << depth);
-        let mut records = Vec::new();
-        for tree in 0..trees {
-            for split in 0..splits {
-                let child = |n: u32| {
-                    if n < splits {
-                        i32::try_from(tree * splits + n).unwrap()
-                    } else {
-                        -1 - i32::try_from(tree * leaves + n - splits).unwrap()
-                    }
-                };
-                let threshold = f32::from(i16::try_from(self.choices.int(0, 15)).unwrap()) + 0.5;
-                records.extend([
-                    self.choices.int(0, features - 1),
-                    i32::try_from(threshold.to_bits()).unwrap(),
-                    child(2 * split + 1),
-                    child(2 * split + 2),
-                ]);
-            }
-        }
-        let roots: Vec<i32> = (0..trees)
-            .map(|tree| i32::try_from(tree * splits).unwrap())
-            .collect();
-        let op = Op::TreeLeaves(TreeLeaves {
-            x: self.last(),
-            nodes: self.param(Dtype::I32, &[trees * splits, 4], &records),
-            roots: self.param(Dtype::I32, &[trees], &roots),
-            depth,
-        });
-        self.node(op, vec![trees], Dtype::I32, true);
-        let op = Op::GatherSum(GatherSum {
-            x: self.last(),
-            table: self.random(Dtype::I32, &[trees * leaves, classes], 1 << 20),
-            bias: None,
-        });
-        self.node(op, vec![classes], Dtype::I32, true);
+        self.rescaled(op, vec![rows, columns, outputs], 0);
         self
     }
 
@@ -224,36 +149,22 @@ impl Shapes {
     }
 }
 
-/// Two convolutions, a pool and two linear layers on 8×8 pixels: the digits model that ships.
-pub(crate) fn digits_cnn() -> Model {
-    let shapes = Shapes::bytes(&[1, 8, 8]).shape(&[8, 8, 1]);
-    let shapes = shapes.conv(16, 1, true).conv(32, 1, false).pool();
-    shapes.shape(&[512]).linear(64).linear(10).model()
-}
-
-/// A hundred complete trees of 64 leaves on 64 features, 10 classes.
-pub(crate) fn forest() -> Model {
-    Shapes::new(&[64], Encode::OrderKey {}, Dtype::I32)
-        .forest(100, 6, 10)
-        .model()
-}
-
 /// Linear layers whose 8 MiB of weights fit no second cache.
 pub(crate) fn wide_mlp() -> Model {
-    Shapes::bytes(&[2048]).linear(2048).linear(2048).model()
+    Shapes::new(&[2048]).linear(2048).linear(2048).model()
 }
 
 /// One product that stays in the first and second cache: the multiply-adds of the kernel alone.
 pub(crate) fn square() -> Model {
-    Shapes::bytes(&[64, 1024]).linear(256).model()
+    Shapes::new(&[64, 1024]).linear(256).model()
 }
 
 /// A 3×3 convolution of 64 channels on 32×32 pixels.
 pub(crate) fn wide_conv() -> Model {
-    Shapes::bytes(&[32, 32, 64]).conv(64, 1, true).model()
+    Shapes::new(&[32, 32, 64]).conv(64, 1).model()
 }
 
 /// The same, channel by channel.
 pub(crate) fn depthwise() -> Model {
-    Shapes::bytes(&[32, 32, 64]).conv(64, 64, true).model()
+    Shapes::new(&[32, 32, 64]).conv(64, 64).model()
 }

@@ -1,6 +1,6 @@
 //! Which nodes need no memory: sums that only a rounding reads, and re-indexings that move nothing.
 
-use credence_exact::{Conv, Dtype, NodeId, Op, Reindex, Shape, Window};
+use credence_exact::{Conv, NodeId, Op, Reindex, Shape, Window};
 use credence_model::Model;
 
 use crate::cells::index;
@@ -39,7 +39,6 @@ pub(super) fn fates(model: &Model) -> Vec<Fate> {
         }
         if let [reader] = readers[at][..]
             && !node.cut
-            && node.dtype == Dtype::I32
             && matches!(node.op, Op::Linear(_) | Op::Conv(_))
             && let Some(Op::Rescale(_)) = program.node(reader).map(|node| &node.op)
         {

@@ -3,9 +3,6 @@
 use super::{Place, Position};
 use crate::cells::{CHUNK, Cells, low32, row};
 
-/// Longest row of a softmax, by the profile.
-const SOFTMAX_MAX: usize = credence_exact::shape::SOFTMAX_MAX;
-
 /// Normalised exponentials.
 pub(crate) struct Softmax {
     pub(crate) x: Place,
@@ -21,28 +18,54 @@ impl Softmax {
     pub(crate) fn run(&self, at: &mut Position<'_>) {
         let (mut y, others) = at.write(self.y);
         let x = others.read(self.x);
-        let mut cells = [0_i32; SOFTMAX_MAX];
-        let cells = &mut cells[..self.length];
+        let mut chunk = [0_i32; CHUNK];
         for first in (0..self.y.cells).step_by(self.length) {
-            x.widen(first, cells);
-            self.row(cells);
-            y.narrow(first, cells);
+            let row = first..first + self.length;
+            let (mut max, mut sum) = (i32::MIN, 0_i64);
+            for at in row.clone().step_by(CHUNK) {
+                let cells = &mut chunk[..CHUNK.min(row.end - at)];
+                x.widen(at, cells);
+                max = cells.iter().copied().fold(max, i32::max);
+            }
+            for at in row.clone().step_by(CHUNK) {
+                let cells = &mut chunk[..CHUNK.min(row.end - at)];
+                x.widen(at, cells);
+                sum += self.exponentials(max, cells);
+            }
+            for at in row.clone().step_by(CHUNK) {
+                let cells = &mut chunk[..CHUNK.min(row.end - at)];
+                // A row of one chunk has its exponentials already.
+                if self.length > CHUNK {
+                    x.widen(at, cells);
+                    self.exponentials(max, cells);
+                }
+                self.normalise(sum, cells);
+                y.narrow(at, cells);
+            }
         }
     }
 
+    /// Puts `exp[min(max − x, n − 1)]` in the place of each x, and returns the sum.
     #[inline(always)]
-    fn row(&self, cells: &mut [i32]) {
-        let max = cells.iter().copied().fold(i32::MIN, i32::max);
+    fn exponentials(&self, max: i32, cells: &mut [i32]) -> i64 {
         let last = self.exp.len() - 1;
-        let mut sum = 0_i64;
+        let mut sum = 0;
         for cell in cells.iter_mut() {
-            let below = max.abs_diff(*cell);
-            *cell = self.exp[usize::try_from(below).unwrap_or(last).min(last)];
+            let below = usize::try_from(max.abs_diff(*cell)).unwrap_or(last);
+            *cell = self.exp[below.min(last)];
             sum += i64::from(*cell);
         }
+        sum
+    }
+
+    /// `⌊(e·2^bits + ⌊sum/2⌋) / sum⌋`. Entries are not negative and at most 2^24, bits at most 24, the sum below 2^34 and not 0, as the
+    /// maximum's own entry is positive: in unsigned numbers nothing wraps.
+    #[inline(always)]
+    fn normalise(&self, sum: i64, cells: &mut [i32]) {
+        let (sum, bits) = (sum.cast_unsigned(), self.bits);
         for cell in cells.iter_mut() {
-            // Entries are not negative and at most 2^24, bits at most 24: nothing wraps. The maximum's own entry is positive.
-            *cell = low32(((i64::from(*cell) << self.bits) + sum / 2) / sum);
+            let e = u64::from(cell.cast_unsigned());
+            *cell = low32((((e << bits) + sum / 2) / sum).cast_signed());
         }
     }
 }

@@ -527,7 +527,9 @@ impl Builder<'_> {
     fn softmax(&mut self) -> Option<Value> {
         let x = self.value(|v| !v.dims.is_empty() && v.last() <= 300)?;
         let length = self.choices.size(1, 400);
-        let mut exp: Vec<i32> = (0..length).map(|_| self.choices.int(0, 1 << 24)).collect();
+        // Small entries make quotients that end in one half.
+        let reach = *self.choices.pick(&[1 << 24, 3, 1]);
+        let mut exp: Vec<i32> = (0..length).map(|_| self.choices.int(0, reach)).collect();
         exp[0] = exp[0].max(1);
         if self.choices.chance(50) {
             exp.sort_unstable_by(|a, b| b.cmp(a));
