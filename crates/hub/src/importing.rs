@@ -17,7 +17,7 @@ use credence_import::{
 use credence_model::{Model, Provenance};
 use credence_wiring::{FloatModel, Format, ParseError};
 
-/// How far scales reach. Measured on the shipped models, least error is the most faithful (`docs/spec/import.md`).
+/// How far scales reach. On the shipped models all three ways are within noise of each other (`docs/spec/import.md`).
 const CLIPPING: Clipping = Clipping::LeastError;
 
 /// Why a file became no model.
