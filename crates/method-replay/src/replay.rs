@@ -9,7 +9,7 @@ use credence_claim::{
     Part, Quantity, Refutation, SeedSource,
 };
 use credence_exec::{Engine, Options, PlanError, RunError};
-use credence_model::{Model, Program, TensorLimits, Tensors};
+use credence_model::{Model, Program, Tensor, TensorLimits, Tensors};
 
 use crate::compare::first_difference;
 use crate::params::check_tensor_params;
@@ -81,6 +81,8 @@ impl Method for Replay {
         // Asked for before the run, which may be long.
         let claimed_output = case.output()?;
         let inputs = Tensors::decode(input, LIMITS).map_err(|e| malformed(Part::Input, e))?;
+
+        check_order(subject.model.program(), &inputs)?;
 
         let execution = subject.engine.run(&inputs).map_err(not_run)?;
         let positions = execution.positions;
@@ -188,6 +190,33 @@ fn not_run(error: RunError) -> MethodError {
         | RunError::Empty
         | RunError::TooLarge { .. }
         | RunError::Value { .. } => malformed(Part::Input, error),
+    }
+}
+
+/// The claimed bytes hold the inputs in another order than the program's, and so are not the one form of this request.
+#[derive(Debug, thiserror::Error)]
+#[error("the inputs must stand in the model's order, {expected:?}")]
+struct InputOrder {
+    expected: Vec<String>,
+}
+
+/// Checks that inputs whose names are the program's stand in its order. Other names are for the engine to refuse.
+fn check_order(program: &Program, inputs: &Tensors) -> Result<(), MethodError> {
+    let names = || {
+        program
+            .spec()
+            .inputs
+            .iter()
+            .map(|input| input.name.as_str())
+    };
+    match inputs.ordered(names()) {
+        Some(_) if inputs.iter().map(Tensor::name).ne(names()) => Err(malformed(
+            Part::Input,
+            InputOrder {
+                expected: names().map(str::to_owned).collect(),
+            },
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -237,6 +237,15 @@ impl Tensors {
         self.0.iter().find(|tensor| tensor.name == name)
     }
 
+    /// The same tensors in the order of `names`; `None` unless those are exactly their names.
+    #[must_use]
+    pub fn ordered<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let ordered: Option<Vec<Tensor>> = names.map(|name| self.get(name).cloned()).collect();
+        ordered
+            .filter(|ordered| ordered.len() == self.0.len())
+            .map(Self)
+    }
+
     /// Their number.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -410,6 +419,18 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn tensors_are_put_in_order_if_the_names_are_theirs() {
+        let ordered = sample().ordered(["none", "x", "ids"].into_iter()).unwrap();
+        assert_eq!(
+            ordered.iter().map(Tensor::name).collect::<Vec<_>>(),
+            ["none", "x", "ids"]
+        );
+        assert_eq!(ordered.get("x"), sample().get("x"));
+        assert_eq!(sample().ordered(["x", "ids"].into_iter()), None);
+        assert_eq!(sample().ordered(["x", "ids", "other"].into_iter()), None);
     }
 
     #[test]

@@ -142,7 +142,16 @@ impl Service {
         execution: Execution,
     ) -> Result<Answer, AnswerError> {
         let draws = Draws::from_system()?;
-        let answer = issue(&self.operator, hosted.id(), question, execution, &draws)?;
+        // A claim commits to the inputs in the program's order, whatever order the client sent them in.
+        let names = hosted.model.program().spec().inputs.iter();
+        let inputs = question
+            .inputs
+            .ordered(names.map(|input| input.name.as_str()));
+        let question = Question {
+            inputs: inputs.unwrap_or_else(|| question.inputs.clone()),
+            nonce: question.nonce,
+        };
+        let answer = issue(&self.operator, hosted.id(), &question, execution, &draws)?;
         self.receipts
             .put(answer.receipt, &answer.bundle.encode()?)?;
         Ok(answer)

@@ -458,3 +458,32 @@ fn every_flipped_bit_of_the_output_is_refuted() {
 fn story_outputs(story: &Story) -> Tensors {
     Tensors::decode(&story.output, LIMITS).unwrap()
 }
+
+#[test]
+fn inputs_out_of_the_models_order_are_malformed() {
+    let mut spec = model(1).program().spec().clone();
+    let mut second = spec.inputs[0].clone();
+    second.name = "z".to_owned();
+    spec.inputs.push(second);
+    spec.nodes.push(NodeSpec {
+        name: "z".to_owned(),
+        op: Op::Input(Input { index: 1 }),
+        dtype: Dtype::I8,
+        cut: true,
+    });
+    let program = Program::check(spec).unwrap();
+    let tensor = |name: &str| Tensor::new(name, vec![1, 2], Elements::Fp32(vec![0.0; 2])).unwrap();
+    let order = |names: [&str; 2]| {
+        check_order(&program, &Tensors::new(names.map(tensor).to_vec()).unwrap())
+    };
+    assert!(order(["x", "z"]).is_ok());
+    assert!(matches!(
+        order(["z", "x"]),
+        Err(MethodError::Malformed {
+            part: Part::Input,
+            ..
+        })
+    ));
+    // Other names are the engine's to refuse, which names them.
+    assert!(order(["z", "other"]).is_ok());
+}
