@@ -5,6 +5,10 @@
 //! an integer or an error, and no arithmetic wraps. So it serves the reference engine (which asks for every cell), and
 //! whoever checks one opened cell with values a stranger sent.
 
+mod language;
+
+pub use language::sees;
+
 use crate::shape::window_cells;
 use crate::{
     ACCUMULATOR_LIMIT, Add, Concat, Conv, DtypeError, GatherSum, Linear, MaxPool, NodeId, Op,
@@ -66,7 +70,34 @@ pub trait Context {
     fn param(&mut self, param: ParamId, index: usize) -> Result<i64, CellError>;
     /// An element of one of the program's inputs, already encoded.
     fn input(&mut self, input: u32, index: usize) -> Result<i64, CellError>;
+    /// Language models: the number of this position.
+    fn position(&self) -> Result<usize, CellError> {
+        Err(NO_TOKENS)
+    }
+    /// Language models: the id of the token at this position.
+    fn token(&mut self) -> Result<i64, CellError> {
+        Err(NO_TOKENS)
+    }
+    /// Language models: a cell of a node at this position or an earlier one.
+    fn past(&mut self, node: NodeId, position: usize, index: usize) -> Result<i64, CellError> {
+        let (_, _) = (node, position);
+        Err(CellError::Absent {
+            what: "the past",
+            index,
+        })
+    }
+    /// Language models: the window of a [`Scores`](crate::Scores) node.
+    fn window(&self, scores: NodeId) -> Result<Option<u32>, CellError> {
+        let _ = scores;
+        Err(NO_TOKENS)
+    }
 }
+
+/// What a program of positions that do not see each other answers.
+const NO_TOKENS: CellError = CellError::Absent {
+    what: "a program without tokens",
+    index: 0,
+};
 
 /// The value of cell `index` of the node with this op and shape.
 ///
@@ -102,6 +133,17 @@ pub fn evaluate(
         }
         Op::TreeLeaves(op) => tree_leaf(op, index, cx),
         Op::GatherSum(op) => gather_sum(op, index, cx),
+        Op::Token(_) => cx.token(),
+        Op::Position(_) => language::position(cx),
+        Op::Embed(op) => language::embed(op, index, cx),
+        Op::MaxAbs(op) => language::max_abs(op.x, index, cx),
+        Op::Quantise(op) => language::quantise(op, index, cx),
+        Op::RmsRatio(op) => language::rms_ratio(op, index, cx),
+        Op::Mul(op) => language::mul(op, index, cx),
+        Op::Rope(op) => language::rope(op, index, cx),
+        Op::Scores(op) => language::scores(op, shape, index, cx),
+        Op::Attend(op) => language::attend(op, shape, index, cx),
+        Op::Hadamard(op) => language::hadamard(op, index, cx),
     }
 }
 

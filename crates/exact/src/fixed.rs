@@ -51,6 +51,19 @@ pub fn exp_neg(x: u32, x_bits: u8, bits: u8) -> i64 {
     )
 }
 
+/// Number of entries of [`exp_256`] that are not 0: `exp(−x/256)·2¹⁵` is below ½ from here on.
+pub const EXP_256_ENTRIES: u32 = 2_840;
+
+/// The weight of a score that lies `below/256` nats under the largest: `exp(−below/256)` in units of 2⁻¹⁵, at most 2¹⁵ − 1. A constant of the
+/// profile, the same for every model.
+#[must_use]
+pub fn exp_256(below: u64) -> i64 {
+    match u32::try_from(below) {
+        Ok(below) if below < EXP_256_ENTRIES => exp_neg(below, 8, 15).min((1 << 15) - 1),
+        _ => 0,
+    }
+}
+
 /// `2^bits / (1 + exp(−x/2^x_bits))`, for `x_bits` and `bits` of at most 30.
 #[must_use]
 pub fn sigmoid(x: i32, x_bits: u8, bits: u8) -> i64 {
@@ -93,6 +106,11 @@ mod tests {
         assert_eq!(exp_neg(0, 8, 24), 1 << 24);
         assert_eq!(exp_neg(u32::MAX, 0, 24), 0);
         assert_eq!(exp_neg(1 << 8, 8, 30), 395_007_542);
+        assert_eq!(exp_256(0), 32_767);
+        assert_eq!(exp_256(1), 32_640);
+        assert_eq!(exp_256(u64::from(EXP_256_ENTRIES) - 1), 1);
+        assert_eq!(exp_neg(EXP_256_ENTRIES, 8, 15), 0);
+        assert_eq!(exp_256(u64::MAX), 0);
         assert_eq!(sigmoid(0, 8, 15), 1 << 14);
         assert_eq!(sigmoid(i32::MIN, 0, 15), 0);
         assert_eq!(tanh(i32::MIN, 0, 15), -(1 << 15));

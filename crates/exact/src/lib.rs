@@ -21,8 +21,9 @@ pub mod shape;
 
 pub use dtype::{Dtype, DtypeError};
 pub use op::{
-    Add, ArgMax, Concat, Conv, GatherSum, Input, Linear, MaxPool, NodeId, Op, ParamId, Reindex,
-    Rescale, Softmax, SumPool, Table, TreeLeaves, Window,
+    Add, ArgMax, Attend, Concat, Conv, Embed, GatherSum, Hadamard, Input, Linear, MaxAbs, MaxPool,
+    Mul, NodeId, Op, ParamId, Position, Quantise, Reindex, Rescale, RmsRatio, Rope, Scores,
+    Softmax, SumPool, Table, Token, TreeLeaves, Window,
 };
 pub use rescale::{ACCUMULATOR_LIMIT, Multiplier, RescaleError, SHIFT_MAX, Shift, clamp, rescale};
 pub use shape::{Shape, ShapeError};

@@ -6,8 +6,13 @@
 //! Shapes are those of one *position* (an item of a batch; later, a token): no op of a tensor model mixes positions, which is why
 //! a batch gives the same integers as its items alone.
 
+mod language;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::language::{
+    Attend, Embed, Hadamard, MaxAbs, Mul, Position, Quantise, RmsRatio, Rope, Scores, Token,
+};
 use crate::{Multiplier, Shift};
 
 /// The index of a node in its program. Operands always stand before the node that reads them.
@@ -52,6 +57,28 @@ pub enum Op {
     TreeLeaves(TreeLeaves),
     /// Sum of the table's rows that the operand's values name.
     GatherSum(GatherSum),
+    /// The token at this position.
+    Token(Token),
+    /// The number of this position.
+    Position(Position),
+    /// A table's row, with its own scale.
+    Embed(Embed),
+    /// Largest magnitude along the last axis.
+    MaxAbs(MaxAbs),
+    /// Division by a scale of the operand's own.
+    Quantise(Quantise),
+    /// A scale over the root of a sum of squares.
+    RmsRatio(RmsRatio),
+    /// Product of two values.
+    Mul(Mul),
+    /// Rotation by the position's angles.
+    Rope(Rope),
+    /// Queries against the keys of the positions seen.
+    Scores(Scores),
+    /// Mean of the values of the positions seen.
+    Attend(Attend),
+    /// Walsh–Hadamard transform of blocks.
+    Hadamard(Hadamard),
 }
 
 /// The program's input number `index`, encoded as its declaration says.
@@ -271,6 +298,17 @@ impl Op {
             Self::ArgMax(_) => "arg_max",
             Self::TreeLeaves(_) => "tree_leaves",
             Self::GatherSum(_) => "gather_sum",
+            Self::Token(_) => "token",
+            Self::Position(_) => "position",
+            Self::Embed(_) => "embed",
+            Self::MaxAbs(_) => "max_abs",
+            Self::Quantise(_) => "quantise",
+            Self::RmsRatio(_) => "rms_ratio",
+            Self::Mul(_) => "mul",
+            Self::Rope(_) => "rope",
+            Self::Scores(_) => "scores",
+            Self::Attend(_) => "attend",
+            Self::Hadamard(_) => "hadamard",
         }
     }
 
@@ -278,7 +316,7 @@ impl Op {
     #[must_use]
     pub fn operands(&self) -> Vec<NodeId> {
         match self {
-            Self::Input(_) => Vec::new(),
+            Self::Input(_) | Self::Token(_) | Self::Position(_) => Vec::new(),
             Self::Linear(op) => vec![op.x],
             Self::Conv(op) => vec![op.x],
             Self::Rescale(op) => vec![op.x],
@@ -292,6 +330,25 @@ impl Op {
             Self::ArgMax(op) => vec![op.x],
             Self::TreeLeaves(op) => vec![op.x],
             Self::GatherSum(op) => vec![op.x],
+            Self::Embed(op) => vec![op.x],
+            Self::MaxAbs(op) => vec![op.x],
+            Self::Quantise(op) => vec![op.x, op.scale],
+            Self::RmsRatio(op) => vec![op.x, op.scale],
+            Self::Mul(op) => vec![op.a, op.b],
+            Self::Rope(op) => vec![op.x],
+            Self::Scores(op) => vec![op.q, op.k],
+            Self::Attend(op) => vec![op.scores, op.v],
+            Self::Hadamard(op) => vec![op.x],
+        }
+    }
+
+    /// The operand that is read at this and at earlier positions, if there is one: keys, values.
+    #[must_use]
+    pub const fn remembered(&self) -> Option<NodeId> {
+        match self {
+            Self::Scores(op) => Some(op.k),
+            Self::Attend(op) => Some(op.v),
+            _ => None,
         }
     }
 
@@ -306,7 +363,18 @@ impl Op {
             Self::Softmax(op) => vec![op.exp],
             Self::TreeLeaves(op) => vec![op.nodes, op.roots],
             Self::GatherSum(op) => [Some(op.table), op.bias].into_iter().flatten().collect(),
-            Self::Input(_)
+            Self::Embed(op) => vec![op.table, op.multiplier],
+            Self::Mul(op) => op.bias.into_iter().collect(),
+            Self::Rope(op) => vec![op.cos, op.sin],
+            Self::Token(_)
+            | Self::Position(_)
+            | Self::MaxAbs(_)
+            | Self::Quantise(_)
+            | Self::RmsRatio(_)
+            | Self::Scores(_)
+            | Self::Attend(_)
+            | Self::Hadamard(_)
+            | Self::Input(_)
             | Self::Add(_)
             | Self::MaxPool(_)
             | Self::SumPool(_)

@@ -6,15 +6,16 @@
 use crate::shape::{ShapeError, Shapes};
 use crate::{Dtype, NodeId, Op, ParamId, Window};
 
-/// What one relation may cost at most: 2,048 values, or 16,384 of 8 bits.
+/// What one relation may cost at most: 2,048 values, 4,096 of 16 bits, or 16,384 of 8 bits.
 pub const COST_MAX: u64 = 16_384;
 
-/// What one value read counts: 1 if it has 8 bits, else 8.
+/// What one value read counts: 1 if it has 8 bits, 4 if it has 16, else 8.
 #[must_use]
 pub const fn cost_of(dtype: Dtype) -> u64 {
     match dtype {
         Dtype::I8 => 1,
-        Dtype::I16 | Dtype::I32 => 8,
+        Dtype::I16 => 4,
+        Dtype::I32 => 8,
     }
 }
 
@@ -25,6 +26,8 @@ pub struct Reads {
     pub nodes: Vec<(NodeId, u64)>,
     /// Whether a cell reads from one of `nodes` only, not from all.
     pub alternatives: bool,
+    /// Cells of an operand at this and earlier positions.
+    pub past: Vec<(NodeId, u64)>,
     /// Entries of parameters, counted by [`cost_of`] their type.
     pub params: Vec<(ParamId, u64)>,
 }
@@ -86,6 +89,56 @@ pub fn reads(op: &Op, shapes: &impl Shapes) -> Result<Reads, ShapeError> {
             reads.params.push(entries(op.table, trees));
             reads.params.extend(op.bias.map(|bias| (bias, 1)));
         }
+        Op::Token(_)
+        | Op::Position(_)
+        | Op::Embed(_)
+        | Op::MaxAbs(_)
+        | Op::Quantise(_)
+        | Op::RmsRatio(_)
+        | Op::Mul(_)
+        | Op::Rope(_)
+        | Op::Scores(_)
+        | Op::Attend(_)
+        | Op::Hadamard(_) => return language(op, shapes),
+    }
+    Ok(reads)
+}
+
+/// Those that language models add.
+fn language(op: &Op, shapes: &impl Shapes) -> Result<Reads, ShapeError> {
+    let of = |node, count: usize| (node, u64::try_from(count).unwrap_or(u64::MAX));
+    let mut reads = Reads::default();
+    match op {
+        Op::Embed(op) => {
+            reads.nodes.push((op.x, 1));
+            reads.params.extend([(op.table, 1), (op.multiplier, 1)]);
+        }
+        Op::MaxAbs(op) => reads.nodes.push(of(op.x, shapes.node(op.x)?.0.last())),
+        Op::Quantise(op) => reads.nodes.extend([(op.x, 1), (op.scale, 1)]),
+        Op::RmsRatio(op) => {
+            let length = shapes.node(op.x)?.0.last();
+            reads.nodes.extend([of(op.x, length), (op.scale, 1)]);
+        }
+        Op::Mul(op) => {
+            reads.nodes.extend([(op.a, 1), (op.b, 1)]);
+            reads.params.extend(op.bias.map(|bias| (bias, 1)));
+        }
+        Op::Rope(op) => {
+            reads.nodes.push((op.x, 2));
+            reads.params.extend([(op.cos, 1), (op.sin, 1)]);
+        }
+        Op::Scores(op) => {
+            let width = shapes.node(op.q)?.0.last();
+            reads.nodes.push(of(op.q, width));
+            reads.past.push(of(op.k, width));
+        }
+        Op::Attend(op) => {
+            let context = shapes.context()?;
+            reads.nodes.push(of(op.scores, context));
+            reads.past.push(of(op.v, context));
+        }
+        Op::Hadamard(op) => reads.nodes.push((op.x, u64::from(op.size))),
+        _ => {}
     }
     Ok(reads)
 }

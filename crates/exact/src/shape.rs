@@ -1,5 +1,7 @@
 //! Shapes, and which shape each op yields (`docs/spec/arithmetic.md`, section 4).
 
+mod language;
+
 use crate::{Conv, Dtype, NodeId, Op, ParamId, Reindex, Softmax, TreeLeaves, Window};
 
 /// Most axes a value or parameter may have.
@@ -118,6 +120,10 @@ pub trait Shapes {
     fn param(&self, param: ParamId) -> Result<(&Shape, Dtype), ShapeError>;
     /// Shape of one of the program's inputs.
     fn input(&self, index: u32) -> Result<&Shape, ShapeError>;
+    /// Most positions of a run, if the program is a language model's.
+    fn context(&self) -> Result<usize, ShapeError>;
+    /// Whether a node before the one in question is a [`Scores`](crate::Scores).
+    fn is_scores(&self, node: NodeId) -> bool;
 }
 
 fn operand(what: &'static str, expected: impl Into<String>, got: impl Into<String>) -> ShapeError {
@@ -196,6 +202,16 @@ pub fn infer(op: &Op, shapes: &impl Shapes) -> Result<Shape, ShapeError> {
             optional_vector("bias", op.bias, width, shapes)?;
             Shape::from_sizes(&[width])
         }
+        Op::Token(_) | Op::Position(_) => shapes.context().and_then(|_| language::scalar()),
+        Op::Embed(op) => language::embed(op, shapes),
+        Op::MaxAbs(op) => language::max_abs(op.x, shapes),
+        Op::Quantise(op) => language::quantise(op, shapes),
+        Op::RmsRatio(op) => language::rms_ratio(op, shapes),
+        Op::Mul(op) => language::mul(op, shapes),
+        Op::Rope(op) => language::rope(op, shapes),
+        Op::Scores(op) => language::scores(op, shapes),
+        Op::Attend(op) => language::attend(op, shapes),
+        Op::Hadamard(op) => language::hadamard(op, shapes),
     }
 }
 

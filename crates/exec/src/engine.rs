@@ -10,7 +10,7 @@
 use core::cell::RefCell;
 use core::fmt;
 use core::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use credence_exact::NodeId;
 use credence_model::{Model, Tensors};
@@ -18,24 +18,37 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::buffer::Buffer;
+use crate::cache::Cache;
 use crate::cells::Cells;
 use crate::plan::{Plan, Seen};
 use crate::request::{Request, answer};
-use crate::step::{Refused, Surroundings, Tile, decode, no_elements};
+use crate::session::Workspaces;
+use crate::step::{Refused, Surroundings, Tile, decode, no_elements, shown};
 use crate::{Isa, PlanError, RunError, Trace};
 
 /// From which size on work is split among threads. No result depends on it.
 #[derive(Clone, Copy, Debug)]
-struct Splitting {
+pub(crate) struct Splitting {
     /// Operations below which a run stays on the caller's thread: waking others takes some microseconds.
     run_min: usize,
-    /// Operations of the smallest part of a step that is worth a thread.
+    /// Multiply-adds of the smallest part of a product that is worth a thread.
     part_min: usize,
+    /// Operations of the smallest part of any other step of a language model that is worth a thread.
+    plain_min: usize,
 }
 
 const SPLITTING: Splitting = Splitting {
     run_min: 1 << 22,
     part_min: 1 << 20,
+    plain_min: 1 << 16,
+};
+
+/// Splits work of any size: programs in tests are small.
+#[cfg(test)]
+pub(crate) const EVERYTHING: Splitting = Splitting {
+    run_min: 0,
+    part_min: 1,
+    plain_min: 1,
 };
 
 /// Scratch memory above which a thread does not keep it.
@@ -68,10 +81,11 @@ pub struct Engine {
     threads: usize,
     pool: Option<ThreadPool>,
     splitting: Splitting,
+    workspaces: Workspaces,
 }
 
 /// Values that somebody watches: node, position, cells.
-type Watched = (NodeId, usize, Vec<i64>);
+pub(crate) type Watched = (NodeId, usize, Vec<i64>);
 
 impl Engine {
     /// Plans a model and starts the threads.
@@ -101,6 +115,7 @@ impl Engine {
             threads,
             pool,
             splitting: SPLITTING,
+            workspaces: Workspaces::default(),
         })
     }
 
@@ -116,13 +131,62 @@ impl Engine {
         &self.plan
     }
 
+    /// The engine with tiles of at most so many positions.
+    #[cfg(test)]
+    pub(crate) fn splitting_everything(mut self, tile: usize, splitting: Splitting) -> Self {
+        self.splitting = splitting;
+        self.plan.main.tile_positions = self.plan.main.tile_positions.min(tile);
+        self
+    }
+
+    pub(crate) const fn workspaces(&self) -> &Workspaces {
+        &self.workspaces
+    }
+
+    /// What the steps of a language model need besides a tile.
+    pub(crate) fn around<'a>(&'a self, caches: &'a [RwLock<Cache>]) -> Surroundings<'a> {
+        Surroundings {
+            isa: self.plan.isa,
+            model: &self.model,
+            inputs: &[],
+            caches,
+            threads: if self.pool.is_some() { self.threads } else { 1 },
+            part_min: self.splitting.part_min,
+            work: 0,
+            plain_min: self.splitting.plain_min,
+        }
+    }
+
+    /// Calls `work` on the engine's threads, if it has any.
+    pub(crate) fn on_pool(&self, work: impl FnOnce() + Send) {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    /// Calls both, side by side if there are threads.
+    pub(crate) fn both<A: Send, B: Send>(
+        &self,
+        first: impl FnOnce() -> A + Send,
+        second: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        match &self.pool {
+            Some(_) => {
+                let (second, first) = rayon::join(second, first);
+                (first, second)
+            }
+            None => (first(), second()),
+        }
+    }
+
     /// Runs a request.
     ///
     /// # Errors
     /// [`RunError`] if the request does not fit the model.
     pub fn run(&self, inputs: &Tensors) -> Result<Execution, RunError> {
         let request = Request::check(&self.model, inputs)?;
-        let mut trace = Trace::zeroed(request.positions, self.plan.block_bytes);
+        let mut trace = Trace::zeroed(request.positions, self.plan.main.block_bytes);
         self.run_tiles::<false>(&request, &mut trace)?;
         self.finish(&request, trace)
     }
@@ -138,7 +202,7 @@ impl Engine {
         observer: &mut dyn FnMut(NodeId, u64, &[i64]),
     ) -> Result<Execution, RunError> {
         let request = Request::check(&self.model, inputs)?;
-        let mut trace = Trace::zeroed(request.positions, self.plan.block_bytes);
+        let mut trace = Trace::zeroed(request.positions, self.plan.main.block_bytes);
         let mut values = self.run_tiles::<true>(&request, &mut trace)?;
         values.sort_by_key(|(_, position, _)| *position);
         for (node, position, cells) in &values {
@@ -153,17 +217,22 @@ impl Engine {
         request: &Request<'_>,
         trace: &mut Trace,
     ) -> Result<Vec<Watched>, RunError> {
-        let plan = &self.plan;
+        let plan = &self.plan.main;
         let work = plan.work.saturating_mul(request.positions);
         let pool = self
             .pool
             .as_ref()
             .filter(|_| work >= self.splitting.run_min);
         let around = |threads| Surroundings {
-            isa: plan.isa,
+            isa: self.plan.isa,
+            model: &self.model,
             inputs: &request.inputs,
+            caches: &[],
             threads,
             part_min: self.splitting.part_min,
+            work: 0,
+            // Positions are what is split; plain steps are not.
+            plain_min: usize::MAX,
         };
         let share = request.positions.div_ceil(self.threads);
         let tile = plan.tile_positions.min(if pool.is_some() {
@@ -227,7 +296,7 @@ impl Engine {
         trace: &mut [u8],
         around: Surroundings<'_>,
     ) -> Result<Vec<Watched>, Refused> {
-        let plan = &self.plan;
+        let plan = &self.plan.main;
         let positions = trace.len() / plan.block_bytes;
         with_scratch(|scratch| {
             let mut sums = if WATCHED {
@@ -237,6 +306,8 @@ impl Engine {
             };
             let mut tile = Tile {
                 first,
+                rows: &[],
+                scores: &mut [],
                 trace,
                 block_bytes: plan.block_bytes,
                 scratch: scratch.arena.reserve(positions * plan.arena_bytes),
@@ -249,7 +320,7 @@ impl Engine {
                 planned.step.run(&mut tile, around)?;
                 if WATCHED {
                     for &(node, seen) in &planned.nodes {
-                        watch(&mut tile, node, seen, &mut watched);
+                        watch(&mut tile, node, seen, 0, &mut watched);
                     }
                 }
             }
@@ -265,7 +336,7 @@ impl Engine {
         for (spec, place) in specs.iter().zip(&self.plan.outputs) {
             let cells = place.cells * request.positions;
             let mut elements = no_elements(spec.decode.border_type(), cells);
-            for block in trace.bytes().chunks_exact(self.plan.block_bytes) {
+            for block in trace.bytes().chunks_exact(self.plan.main.block_bytes) {
                 let cells = Cells::new(place.dtype, &block[place.offset..][..place.bytes()]);
                 decode(self.plan.isa, &spec.decode, cells, &mut elements).map_err(|source| {
                     RunError::Value {
@@ -296,10 +367,17 @@ impl fmt::Debug for Engine {
 }
 
 /// Copies a node's values of all positions of a tile.
-fn watch(tile: &mut Tile<'_>, node: NodeId, seen: Seen, watched: &mut Vec<Watched>) {
+pub(crate) fn watch(
+    tile: &mut Tile<'_>,
+    node: NodeId,
+    seen: Seen,
+    context: usize,
+    watched: &mut Vec<Watched>,
+) {
     for number in 0..tile.positions() {
         let cells = match seen {
             Seen::Place(place) => tile.position(number).read(place).to_vec(),
+            Seen::Scores(place) => shown(place, tile.position(number).scores(place), context),
             Seen::Sums { cells } => {
                 let position = tile.position(number);
                 Cells::I32(&position.sums()[..cells]).to_vec()

@@ -17,6 +17,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod buffer;
+mod cache;
 mod cells;
 mod engine;
 mod error;
@@ -25,6 +26,7 @@ mod kernel;
 mod plan;
 pub mod reference;
 mod request;
+mod session;
 mod step;
 mod trace;
 
@@ -32,4 +34,5 @@ pub use engine::{Engine, Execution, Options};
 pub use error::{PlanError, RunError};
 pub use isa::Isa;
 pub use plan::Plan;
+pub use session::{Feed, LogitSink, Session, SessionError, ValueSink};
 pub use trace::Trace;

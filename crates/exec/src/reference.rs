@@ -3,6 +3,8 @@
 //! It follows `docs/spec/arithmetic.md` line by line and is as slow as that makes it. Its purpose is to be read, and to be what the
 //! fast engine must equal on every value. It deliberately shares no kernel, plan or memory layout with it.
 
+mod language;
+
 use credence_exact::cell::{CellError, Context, evaluate};
 use credence_exact::{NodeId, ParamId, Shape};
 use credence_model::{Model, NodeSpec, Tensors, encode_elements};
@@ -11,6 +13,8 @@ use crate::cells::index;
 use crate::engine::Execution;
 use crate::request::{Request, answer, decode};
 use crate::{RunError, Trace};
+
+pub use language::{Tokens, TokensError, run_tokens};
 
 /// A run with all of its values.
 #[derive(Debug)]

@@ -10,7 +10,13 @@ use credence_commit::tree;
 use crate::buffer::Buffer;
 
 /// The kind of the one section that tensor models have: positions, each a block as the program's layout says.
-const SECTION_POSITIONS: u8 = 0;
+pub(crate) const SECTION_POSITIONS: u8 = 0;
+/// Language models: what `scores` remember.
+pub(crate) const SECTION_KEYS: u8 = 1;
+/// Language models: what `attend` remember.
+pub(crate) const SECTION_VALUES: u8 = 2;
+/// Language models: blocks of the positions where a token is drawn.
+pub(crate) const SECTION_SAMPLED: u8 = 3;
 
 /// Positions × block bytes; bytes that belong to no cell are 0.
 pub struct Trace {
@@ -75,7 +81,7 @@ impl PartialEq for Trace {
 impl Eq for Trace {}
 
 /// The root over sections given as kind, length in bytes and root.
-fn root_of_sections(sections: &[(u8, usize, Digest)]) -> TraceRoot {
+pub(crate) fn root_of_sections(sections: &[(u8, usize, Digest)]) -> TraceRoot {
     let count = u32::try_from(sections.len()).unwrap_or(u32::MAX);
     let mut list = count.to_le_bytes().to_vec();
     for (kind, len, root) in sections {

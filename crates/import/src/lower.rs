@@ -77,6 +77,7 @@ pub(crate) fn lower(planner: &Planner<'_>) -> Result<Lowered, LowerError> {
             params: lowering.emitter.params,
             nodes: lowering.emitter.nodes,
             outputs,
+            language: None,
         },
         params: lowering.emitter.bytes,
     })

@@ -3,6 +3,8 @@
 //! The rules are those of `docs/spec/arithmetic.md`, section 7. They are upper bounds, worked out per row for matrix products (from the
 //! weights' signs) and per node else. A program that does not pass is refused, never wrapped.
 
+mod language;
+
 use credence_exact::{
     ACCUMULATOR_LIMIT, Add, Conv, GatherSum, Linear, Op, ParamId, Rescale, RescaleError, Shift,
     Softmax, Table, TreeLeaves, clamp, rescale,
@@ -47,6 +49,16 @@ pub enum BoundsError {
         /// The sum.
         #[source]
         source: RescaleError,
+    },
+    /// A sum that is divided, or whose root is taken, could reach 2⁶².
+    #[error(
+        "a sum of node `{node}` may reach {magnitude}, the limit is 2^62: use smaller weights or scales"
+    )]
+    Sum {
+        /// The node.
+        node: String,
+        /// Largest possible magnitude.
+        magnitude: i128,
     },
     /// A value could be outside the table or list it selects from.
     #[error("node `{node}` selects entry {min}..={max} of {what}, which has {length}")]
@@ -195,6 +207,17 @@ impl Bounder<'_> {
             }
             Op::TreeLeaves(op) => self.tree_leaves(op),
             Op::GatherSum(op) => self.gather_sum(op),
+            Op::Token(_) => Ok(self.token()),
+            Op::Position(_) => Ok(self.position()),
+            Op::Embed(op) => self.embed(op),
+            Op::MaxAbs(op) => Ok(self.max_abs(op.x)),
+            Op::Quantise(op) => self.quantise(op),
+            Op::RmsRatio(op) => self.rms_ratio(op),
+            Op::Mul(op) => self.mul(op),
+            Op::Rope(op) => self.rope(op),
+            Op::Scores(op) => self.scores(op),
+            Op::Attend(op) => self.attend(op),
+            Op::Hadamard(op) => self.hadamard(op),
         }
     }
 
@@ -311,25 +334,25 @@ impl Bounder<'_> {
         )
     }
 
+    fn rounded(&self, sum: i128, shift: Shift) -> Result<i64, BoundsError> {
+        // Products of a value with a multiplier are below 2^62 each, so a sum of two is an i64.
+        let sum = i64::try_from(sum).map_err(|_| RescaleError::Sum { got: sum });
+        let rounded = sum.and_then(|sum| rescale(sum, shift));
+        rounded.map_err(|source| BoundsError::Rescale {
+            node: self.node.name.clone(),
+            source,
+        })
+    }
+
     fn rescaled(
         &self,
         sums: [i128; 2],
         shift: Shift,
         clamps: (i32, i32),
     ) -> Result<Interval, BoundsError> {
-        let one = |sum: i128| {
-            // Products of a value with a multiplier are below 2^62 each, so a sum of two is an i64.
-            let sum = i64::try_from(sum).map_err(|_| RescaleError::Sum { got: sum });
-            let rounded = sum.and_then(|sum| rescale(sum, shift));
-            rounded.map_err(|source| BoundsError::Rescale {
-                node: self.node.name.clone(),
-                source,
-            })
-        };
-        let [low, high] = [one(sums[0])?, one(sums[1])?];
         Ok(Interval {
-            min: clamp(low, clamps.0, clamps.1),
-            max: clamp(high, clamps.0, clamps.1),
+            min: clamp(self.rounded(sums[0], shift)?, clamps.0, clamps.1),
+            max: clamp(self.rounded(sums[1], shift)?, clamps.0, clamps.1),
         })
     }
 

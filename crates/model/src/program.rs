@@ -2,13 +2,17 @@
 //!
 //! Weights are not needed for any of it, so whoever holds only the program (a spot check, a referee) checks the same.
 
+mod language;
+mod relations;
+
 use std::collections::BTreeSet;
 
 use credence_base::Profile;
-use credence_exact::reads::{COST_MAX, Reads, cost_of, reads};
 use credence_exact::shape::{ShapeError, Shapes, infer};
 use credence_exact::{Dtype, NodeId, Op, ParamId, Shape};
 
+use self::relations::Relations;
+use crate::language::LanguageLayout;
 use crate::layout::TraceLayout;
 use crate::spec::{BorderType, Decode, Encode, NodeSpec, OutputSpec, ProgramSpec};
 
@@ -112,6 +116,12 @@ pub enum ProgramError {
         /// The limit.
         max: u64,
     },
+    /// What makes a program a language model's does not fit together.
+    #[error("the program is not a language model's: {reason}")]
+    Language {
+        /// The rule it breaks.
+        reason: &'static str,
+    },
     /// One position's values take too many bytes.
     #[error("one position takes {got} bytes; at most {max} are allowed")]
     Size {
@@ -130,6 +140,7 @@ pub struct Program {
     params: Vec<Shape>,
     nodes: Vec<Shape>,
     layout: TraceLayout,
+    language: Option<LanguageLayout>,
 }
 
 /// Converts an index of the wire form; indices past the address space refer to nothing.
@@ -154,18 +165,30 @@ impl Program {
             spec.params.iter().map(|p| (&p.name, p.shape.as_slice())),
         )?;
         check_encodings(&spec)?;
+        language::check_form(&spec)?;
         let nodes = check_nodes(&spec, &inputs, &params)?;
         check_outputs(&spec)?;
         check_use(&spec)?;
         let layout = lay_out(&spec, &nodes)?;
+        let language = match &spec.language {
+            Some(language) => Some(language::lay_out(&spec, language, &nodes)?),
+            None => None,
+        };
         let program = Self {
             spec,
             inputs,
             params,
             nodes,
             layout,
+            language,
         };
-        program.check_relations()?;
+        let view = program.view();
+        let relations = Relations::new(&view).map_err(|source| ProgramError::Shape {
+            what: "node",
+            name: String::new(),
+            source,
+        })?;
+        relations.check()?;
         Ok(program)
     }
 
@@ -218,69 +241,25 @@ impl Program {
         &self.layout
     }
 
+    /// How the trace is laid out if this is a language model's program.
+    #[must_use]
+    pub const fn language(&self) -> Option<&LanguageLayout> {
+        self.language.as_ref()
+    }
+
     /// What the relation of one cell of this node reads at most, back to cut cells and parameters, in 8-bit values.
     #[must_use]
     pub fn relation_cost(&self, node: NodeId) -> Option<u64> {
-        self.relation_costs().ok()?.get(at(node.0)).copied()
+        Relations::new(&self.view()).ok()?.cost(node)
     }
 
-    fn relation_costs(&self) -> Result<Vec<u64>, ShapeError> {
-        let view = View {
+    fn view(&self) -> View<'_> {
+        View {
             spec: &self.spec,
             inputs: &self.inputs,
             params: &self.params,
             nodes: &self.nodes,
-        };
-        let mut costs: Vec<u64> = Vec::with_capacity(self.nodes.len());
-        for node in &self.spec.nodes {
-            let reads = reads(&node.op, &view)?;
-            costs.push(self.cost(&reads, &costs));
         }
-        Ok(costs)
-    }
-
-    fn cost(&self, reads: &Reads, costs: &[u64]) -> u64 {
-        let nodes = reads.nodes.iter().map(|&(node, cells)| {
-            let one = match self.node(node) {
-                Some(read) if read.cut => cost_of(read.dtype),
-                _ => costs.get(at(node.0)).copied().unwrap_or(u64::MAX),
-            };
-            one.saturating_mul(cells)
-        });
-        let nodes = if reads.alternatives {
-            nodes.max().unwrap_or(0)
-        } else {
-            nodes.fold(0, u64::saturating_add)
-        };
-        let params = reads.params.iter().map(|&(param, entries)| {
-            let dtype = self
-                .spec
-                .params
-                .get(at(param.0))
-                .map_or(Dtype::I32, |p| p.dtype);
-            cost_of(dtype).saturating_mul(entries)
-        });
-        params.fold(nodes, u64::saturating_add)
-    }
-
-    fn check_relations(&self) -> Result<(), ProgramError> {
-        let costs = self
-            .relation_costs()
-            .map_err(|source| ProgramError::Shape {
-                what: "node",
-                name: String::new(),
-                source,
-            })?;
-        for (node, &got) in self.spec.nodes.iter().zip(&costs) {
-            if node.cut && got > COST_MAX {
-                return Err(ProgramError::Relation {
-                    node: node.name.clone(),
-                    got,
-                    max: COST_MAX,
-                });
-            }
-        }
-        Ok(())
     }
 }
 
@@ -290,9 +269,10 @@ fn check_counts(spec: &ProgramSpec) -> Result<(), ProgramError> {
             got: spec.profile.clone(),
         });
     }
+    let ports_min = usize::from(spec.language.is_none());
     let counts = [
-        ("inputs", spec.inputs.len(), 1, PORTS_MAX),
-        ("outputs", spec.outputs.len(), 1, PORTS_MAX),
+        ("inputs", spec.inputs.len(), ports_min, PORTS_MAX),
+        ("outputs", spec.outputs.len(), ports_min, PORTS_MAX),
         ("nodes", spec.nodes.len(), 1, COUNT_MAX),
         ("parameters", spec.params.len(), 0, COUNT_MAX),
     ];
@@ -417,6 +397,21 @@ impl Shapes for View<'_> {
             .get(at(index))
             .ok_or_else(|| absent("input", index))
     }
+
+    fn context(&self) -> Result<usize, ShapeError> {
+        let language = self.spec.language.as_ref();
+        let context = language.map(|language| at(language.context));
+        context.ok_or_else(|| ShapeError::Operand {
+            what: "the program",
+            expected: "a language model's".to_owned(),
+            got: "one of tensors".to_owned(),
+        })
+    }
+
+    fn is_scores(&self, node: NodeId) -> bool {
+        let spec = self.spec.nodes.get(at(node.0));
+        spec.is_some_and(|spec| matches!(spec.op, Op::Scores(_)))
+    }
 }
 
 fn check_nodes(
@@ -522,7 +517,9 @@ fn check_outputs(spec: &ProgramSpec) -> Result<(), ProgramError> {
 fn check_use(spec: &ProgramSpec) -> Result<(), ProgramError> {
     let operands = spec.nodes.iter().flat_map(|node| node.op.operands());
     let shown = spec.outputs.iter().map(|output| output.node);
-    let used: BTreeSet<NodeId> = operands.chain(shown).collect();
+    let language = spec.language.as_ref();
+    let logits = language.map(|language| language.logits);
+    let used: BTreeSet<NodeId> = operands.chain(shown).chain(logits).collect();
     for (node, id) in spec.nodes.iter().zip(0_u32..) {
         // An input that nothing reads is still a part of the request, and stays.
         if !used.contains(&NodeId(id)) && !matches!(node.op, Op::Input(_)) {
@@ -536,6 +533,7 @@ fn check_use(spec: &ProgramSpec) -> Result<(), ProgramError> {
         .nodes
         .iter()
         .flat_map(|node| node.op.params())
+        .chain(language.map(|language| language.text))
         .collect();
     match spec
         .params

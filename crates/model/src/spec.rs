@@ -6,6 +6,8 @@
 use credence_exact::{Dtype, NodeId, Op};
 use serde::{Deserialize, Serialize};
 
+use crate::language::LanguageSpec;
+
 /// A whole program. Its canonical JSON (RFC 8785) is the first section of the bytes under a `ModelId`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,9 @@ pub struct ProgramSpec {
     pub nodes: Vec<NodeSpec>,
     /// What an answer holds, in order.
     pub outputs: Vec<OutputSpec>,
+    /// Present if positions are tokens that see those before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub language: Option<LanguageSpec>,
 }
 
 /// Element types of tensors outside: in requests and answers. Names as in the Open Inference Protocol.

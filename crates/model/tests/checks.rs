@@ -84,6 +84,7 @@ fn good() -> (ProgramSpec, Vec<Vec<u8>>) {
                 shift: 7,
             },
         }],
+        language: None,
     };
     let weights = vec![1, 2, 3, 4, 0xff, 0xfe, 0xfd, 0xfc, 127, 127, 0x81, 0x81];
     (

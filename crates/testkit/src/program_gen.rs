@@ -9,10 +9,13 @@
 //!
 //! It makes programs that are checked successfully; programs that must be refused are the model crate's own tests.
 
+mod language;
 mod nodes;
 mod random;
 
-use credence_model::{BorderType, Elements, Encode, InputSpec, Model, Tensor, Tensors};
+use credence_model::{
+    BorderType, Elements, Encode, InputSpec, Model, ProgramSpec, Tensor, Tensors,
+};
 
 pub use random::Choices;
 
@@ -22,9 +25,22 @@ pub use random::Choices;
 /// If a hundred programs in a row are refused: then generator and checker have come apart.
 #[must_use]
 pub fn model(seed: u64) -> Model {
+    first_valid(seed, nodes::program)
+}
+
+/// A random language model, of one or two blocks.
+///
+/// # Panics
+/// As [`model`].
+#[must_use]
+pub fn language_model(seed: u64) -> Model {
+    first_valid(seed, language::program)
+}
+
+fn first_valid(seed: u64, program: impl Fn(&mut Choices) -> (ProgramSpec, Vec<Vec<u8>>)) -> Model {
     for attempt in 0..100 {
         let mut choices = Choices::new(seed ^ (attempt << 56));
-        let (mut spec, params) = nodes::program(&mut choices);
+        let (mut spec, params) = program(&mut choices);
         if let Ok(model) = Model::new(spec.clone(), params.clone()) {
             return model;
         }
@@ -153,6 +169,19 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn every_op_of_language_models_occurs() {
+        let mut ops = BTreeMap::new();
+        for seed in 0..100 {
+            let model = language_model(seed);
+            for (_, node, _) in model.program().nodes() {
+                *ops.entry(node.op.name()).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(ops.len(), 16, "{ops:?}");
+        assert!(ops.values().all(|&count| count >= 30), "{ops:?}");
+    }
 
     #[test]
     fn every_op_occurs_and_a_seed_is_a_program() {

@@ -95,6 +95,7 @@ pub fn program() -> (ProgramSpec, Vec<Vec<u8>>) {
                 shift: 7,
             },
         }],
+        language: None,
     };
     (
         spec,

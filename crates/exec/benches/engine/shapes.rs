@@ -43,6 +43,7 @@ impl Shapes {
                 params: Vec::new(),
                 nodes: Vec::new(),
                 outputs: Vec::new(),
+                language: None,
             },
             params: Vec::new(),
             choices: Choices::new(1),

@@ -9,11 +9,6 @@ use super::*;
 use crate::reference;
 use credence_model::{Elements, Tensor};
 
-const EVERYTHING: Splitting = Splitting {
-    run_min: 0,
-    part_min: 1,
-};
-
 fn engine(model: &Arc<Model>, isa: Isa, threads: usize) -> Engine {
     let threads = NonZeroUsize::new(threads).unwrap();
     let mut engine = Engine::new(Arc::clone(model), Options { threads, isa }).unwrap();
@@ -85,7 +80,7 @@ fn every_value_on_every_thread_count_batch_and_tile() {
             let expected = reference::run(&model, &inputs).unwrap();
             for threads in [1, 2, 3, 7] {
                 let mut engine = engine(&model, Isa::detect(), threads);
-                engine.plan.tile_positions = engine.plan.tile_positions.min(tile);
+                engine.plan.main.tile_positions = engine.plan.main.tile_positions.min(tile);
                 let what = format!("seed {seed}, batch {batch}, tile {tile}, {threads} threads");
                 assert_equal(&engine, &inputs, &expected, &what);
             }
@@ -136,7 +131,7 @@ fn random_programs_take_every_way_through_the_engine() {
     let mut fused = 0;
     for seed in 0..400 {
         let plan = Plan::new(&model(seed), Isa::detect()).unwrap();
-        for planned in &plan.steps {
+        for planned in &plan.main.steps {
             *steps.entry(planned.step.name()).or_insert(0) += 1;
             fused += usize::from(matches!(planned.nodes[0].1, Seen::Sums { .. }));
         }

@@ -1,11 +1,12 @@
 //! Walks the program: which step computes which nodes, and how large the memory around them is.
 
 use credence_exact::{Dtype, NodeId, Op, ParamId, Shape};
-use credence_model::{Model, NodeSpec};
+use credence_model::{Model, NodeSpec, Part, TraceLayout};
 
 use super::fuse::{Fate, fates, readers};
 use super::placing::{Places, places};
-use super::{Plan, Planned, Seen, TILE_BYTES, TILE_POSITIONS_MAX};
+use super::scope::Scope;
+use super::{Phase, Plan, Planned, Seen, TILE_BYTES, TILE_POSITIONS_MAX, TILE_TOKENS};
 use crate::cells::index;
 use crate::kernel::{Layout, Rescaling};
 use crate::step::{Place, Rounding, Step};
@@ -17,7 +18,7 @@ pub(super) type Broken = &'static str;
 pub(super) struct Builder<'a> {
     pub(super) model: &'a Model,
     pub(super) isa: Isa,
-    fates: Vec<Fate>,
+    fates: &'a [Fate],
     places: Places,
     pub(super) tile_positions: usize,
     steps: Vec<Planned>,
@@ -29,44 +30,89 @@ pub(super) struct Builder<'a> {
 /// [`PlanError::Node`], which a checked model never gives.
 pub(super) fn build(model: &Model, isa: Isa) -> Result<Plan, PlanError> {
     let program = model.program();
-    let fates = fates(model);
-    let places = places(model, &fates, &readers(model));
-    let position_bytes = program.trace_layout().block_bytes() + places.arena_bytes;
+    let (fates, readers) = (fates(model), readers(model));
+    let mut phases: Vec<(Phase, Places)> = Vec::new();
+    for (number, scope) in Scope::phases(model).into_iter().enumerate() {
+        let part = program.language().map(|language| match number {
+            0 => language.positions(),
+            _ => language.sampled(),
+        });
+        let layout = part.map_or(program.trace_layout(), Part::fixed);
+        let places = places(model, &fates, &readers, (&scope, layout));
+        let mut builder = Builder {
+            model,
+            isa,
+            fates: &fates,
+            tile_positions: tile_positions(model, layout.block_bytes() + places.arena_bytes),
+            places,
+            steps: Vec::new(),
+        };
+        for (id, node, shape) in program.nodes().filter(|(id, _, _)| scope.here[index(id.0)]) {
+            let planned = builder.node(id, node, shape);
+            planned.map_err(|reason| broken(&node.name, reason))?;
+        }
+        let copies = phases.last().map_or_else(Vec::new, |(_, before)| {
+            let pairs = before.of.iter().zip(&builder.places.of).zip(&scope.copied);
+            let copied = pairs.filter(|(_, copied)| **copied);
+            copied.filter_map(|((from, to), _)| from.zip(*to)).collect()
+        });
+        phases.push(builder.finish(copies, layout, part));
+    }
+    finish(model, isa, phases)
+}
+
+fn broken(node: &str, reason: Broken) -> PlanError {
+    PlanError::Node {
+        node: node.to_owned(),
+        reason,
+    }
+}
+
+fn tile_positions(model: &Model, position_bytes: usize) -> usize {
+    if model.program().language().is_some() {
+        return TILE_TOKENS;
+    }
     // Weights that no cache holds are read once for each tile.
     let large = model.params().iter().any(|bytes| bytes.len() > TILE_BYTES);
     let least = if large { 8 } else { 1 };
-    let mut builder = Builder {
-        model,
-        isa,
-        fates,
-        places,
-        tile_positions: (TILE_BYTES / position_bytes).clamp(least, TILE_POSITIONS_MAX),
-        steps: Vec::new(),
+    (TILE_BYTES / position_bytes).clamp(least, TILE_POSITIONS_MAX)
+}
+
+fn finish(model: &Model, isa: Isa, phases: Vec<(Phase, Places)>) -> Result<Plan, PlanError> {
+    let spec = model.program().spec();
+    let mut phases = phases.into_iter();
+    let (main, places) = phases.next().ok_or_else(|| broken("", "there is none"))?;
+    let place = |places: &Places, node: NodeId, name: &str| {
+        let place = places.of.get(index(node.0)).copied().flatten();
+        place.ok_or_else(|| broken(name, "its value is not in memory"))
     };
-    for (id, node, shape) in program.nodes() {
-        builder
-            .node(id, node, shape)
-            .map_err(|reason| PlanError::Node {
-                node: node.name.clone(),
-                reason,
-            })?;
+    let outputs = spec
+        .outputs
+        .iter()
+        .map(|output| place(&places, output.node, &output.name))
+        .collect::<Result<Vec<Place>, _>>()?;
+    let (mut sampled, mut logits) = (None, None);
+    if let (Some(language), Some((phase, places))) = (&spec.language, phases.next()) {
+        logits = Some(place(&places, language.logits, "logits")?);
+        sampled = Some(phase);
     }
-    let outputs = program.spec().outputs.iter().map(|output| {
-        let place = builder.place(output.node);
-        place.map_err(|reason| PlanError::Node {
-            node: output.name.clone(),
-            reason,
-        })
-    });
-    let outputs = outputs.collect::<Result<Vec<Place>, _>>()?;
-    Ok(builder.finish(outputs))
+    Ok(Plan {
+        isa,
+        main,
+        sampled,
+        outputs,
+        logits,
+        names: spec.nodes.iter().map(|node| node.name.clone()).collect(),
+    })
 }
 
 impl Builder<'_> {
-    fn finish(self, outputs: Vec<Place>) -> Plan {
-        let program = self.model.program();
-        let block_bytes = program.trace_layout().block_bytes();
-        let arena_bytes = self.places.arena_bytes;
+    fn finish(
+        self,
+        copies: Vec<(Place, Place)>,
+        layout: &TraceLayout,
+        part: Option<&Part>,
+    ) -> (Phase, Places) {
         let tile_positions = self.tile_positions;
         let panel = |planned: &Planned| match &planned.step {
             Step::Product(product) => product
@@ -76,36 +122,23 @@ impl Builder<'_> {
             _ => 0,
         };
         let sums = |(_, seen): &(NodeId, Seen)| match *seen {
-            Seen::Place(_) => 0,
+            Seen::Place(_) | Seen::Scores(_) => 0,
             Seen::Sums { cells } => cells,
         };
-        Plan {
-            isa: self.isa,
-            outputs,
-            arena_bytes,
-            block_bytes,
+        let watched = self.steps.iter().flat_map(|planned| &planned.nodes);
+        let works = self.steps.iter().map(|planned| planned.work);
+        let phase = Phase {
+            copies,
+            arena_bytes: self.places.arena_bytes,
+            block_bytes: layout.block_bytes(),
             panel_bytes: self.steps.iter().map(panel).max().unwrap_or(0),
             tile_positions,
-            sums: self
-                .steps
-                .iter()
-                .flat_map(|planned| &planned.nodes)
-                .map(sums)
-                .max()
-                .unwrap_or(0),
-            work: self
-                .steps
-                .iter()
-                .map(|planned| planned.work)
-                .fold(0, usize::saturating_add),
-            names: program
-                .spec()
-                .nodes
-                .iter()
-                .map(|node| node.name.clone())
-                .collect(),
+            sums: watched.map(sums).max().unwrap_or(0),
+            work: works.fold(0, usize::saturating_add),
+            heads: part.map_or(0, Part::heads),
             steps: self.steps,
-        }
+        };
+        (phase, self.places)
     }
 
     pub(super) fn place(&self, node: NodeId) -> Result<Place, Broken> {
@@ -141,6 +174,15 @@ impl Builder<'_> {
                     .push(seen);
                 return Ok(());
             }
+            Fate::Scores => {
+                let Op::Scores(op) = &node.op else {
+                    return Err("it has no scores");
+                };
+                let (step, place, work) = self.scores(id, op, shape)?;
+                let nodes = vec![(id, Seen::Scores(place))];
+                self.steps.push(Planned { step, nodes, work });
+                return Ok(());
+            }
             Fate::Rounds => self.rounded(id, node)?,
             Fate::Own => self.step(&node.op, shape, self.place(id)?)?,
         };
@@ -158,9 +200,17 @@ impl Builder<'_> {
             Step::Product(product) => product.work(),
             Step::DirectConv(conv) => conv.work(),
             Step::TreeLeaves(trees) => trees.work(),
+            Step::Attend(attend) => attend.work(),
             _ => shape.cells(),
         };
         self.steps.push(Planned { step, nodes, work });
+        for step in self.remember(id)? {
+            self.steps.push(Planned {
+                step,
+                nodes: Vec::new(),
+                work: shape.cells(),
+            });
+        }
         Ok(())
     }
 

@@ -16,6 +16,8 @@ pub(super) enum Fate {
     Fused { rescale: NodeId },
     /// It is computed by the step of the sums it rounds.
     Rounds,
+    /// Its cells stand among the position's scores, whose number grows.
+    Scores,
     /// It shows its operand's cells from `first` on.
     Alias { of: NodeId, first: usize },
 }
@@ -27,6 +29,9 @@ pub(super) fn fates(model: &Model) -> Vec<Fate> {
     let mut fates = vec![Fate::Own; readers.len()];
     for (id, node, shape) in program.nodes() {
         let at = index(id.0);
+        if matches!(node.op, Op::Scores(_)) {
+            fates[at] = Fate::Scores;
+        }
         if let Op::Reindex(op) = &node.op
             && !node.cut
             && program.node(op.x).is_some_and(|x| x.dtype == node.dtype)

@@ -29,6 +29,17 @@ impl Builder<'_> {
             Op::ArgMax(op) => self.arg_max(op, y),
             Op::TreeLeaves(op) => self.tree_leaves(op, y),
             Op::GatherSum(op) => self.gather_sum(op, y),
+            Op::Token(_) => Ok(Step::Token(step::Token { y })),
+            Op::Position(_) => Ok(Step::Number(step::Number { y })),
+            Op::Embed(op) => self.embed(op, y),
+            Op::MaxAbs(op) => self.max_abs(op.x, y),
+            Op::Quantise(op) => self.quantise(op, y),
+            Op::RmsRatio(op) => self.rms_ratio(op, y),
+            Op::Mul(op) => self.mul(op, shape, y),
+            Op::Rope(op) => self.rope(op, shape, y),
+            Op::Scores(_) => Err("its scores have no place"),
+            Op::Attend(op) => self.attend(op, y),
+            Op::Hadamard(op) => self.hadamard(op, y),
         }
     }
 

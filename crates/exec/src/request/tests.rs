@@ -47,6 +47,7 @@ fn model() -> Arc<Model> {
             node: NodeId(0),
             decode: Decode::Integer {},
         }],
+        language: None,
     };
     Arc::new(Model::new(spec, Vec::new()).unwrap())
 }

@@ -4,8 +4,10 @@
 //! for each position, and the scratch arena, which has one as well. A step's own files hold what it needs at run time, decoded
 //! from the model once.
 
+mod attention;
 mod border;
 mod direct;
+mod language;
 mod moves;
 mod place;
 mod pointwise;
@@ -14,19 +16,24 @@ mod product;
 mod rows;
 mod trees;
 
+pub(crate) use attention::{Attend, Kind, Remember, ScorePlace, Scores, WEIGHTS_MAX, shown};
 pub(crate) use border::{Encoding, Input, decode, no_elements};
 pub(crate) use direct::{DirectConv, fill_up, turn};
+pub(crate) use language::{Embed, Hadamard, MaxAbs, Mul, Number, Quantise, RmsRatio, Rope, Token};
 pub(crate) use moves::{Concat, Reindex};
-pub(crate) use place::{Place, Position, Region, Tile};
+pub(crate) use place::{Place, Position, Region, Row, Tile};
 pub(crate) use pointwise::{Add, Rescale, Table, repeat};
 pub(crate) use pool::{Axis, Pool, PoolKind};
 pub(crate) use product::{Operand, Padded, Product};
 pub(crate) use rows::{ArgMax, GatherSum, Softmax};
 pub(crate) use trees::TreeLeaves;
 
-use credence_model::{BorderValueError, Elements};
+use std::sync::{PoisonError, RwLock};
+
+use credence_model::{BorderValueError, Elements, Model};
 
 use crate::Isa;
+use crate::cache::Cache;
 use crate::kernel::{Work, vectorise};
 
 pub(crate) use crate::kernel::Rounding;
@@ -46,18 +53,36 @@ pub(crate) enum Step {
     ArgMax(ArgMax),
     TreeLeaves(TreeLeaves),
     GatherSum(GatherSum),
+    Token(Token),
+    Number(Number),
+    Embed(Embed),
+    MaxAbs(MaxAbs),
+    Quantise(Quantise),
+    RmsRatio(RmsRatio),
+    Mul(Mul),
+    Rope(Rope),
+    Hadamard(Hadamard),
+    Remember(Remember),
+    Scores(Scores),
+    Attend(Attend),
 }
 
 /// What steps need besides a tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) isa: Isa,
+    pub(crate) model: &'a Model,
     /// The request's elements.
     pub(crate) inputs: &'a [&'a Elements],
+    /// What the sessions of a language model's rows remember.
+    pub(crate) caches: &'a [RwLock<Cache>],
     /// Threads among which a large product is split; 1 where positions are split already, or there is no pool.
     pub(crate) threads: usize,
     /// Multiply-adds of the smallest part of a product that is worth a thread.
     pub(crate) part_min: usize,
+    /// Operations of the step at one position, roughly, and of the smallest part of a plain step that is worth a thread.
+    pub(crate) work: usize,
+    pub(crate) plain_min: usize,
 }
 
 /// Why an input cannot be encoded: its index, and the element's.
@@ -82,11 +107,42 @@ impl Step {
                 step.run(tile, around);
                 Ok(())
             }
+            Self::Remember(step) => {
+                for position in 0..tile.positions() {
+                    let at = tile.position(position);
+                    let cache = around.caches.get(at.row.session);
+                    if let Some(cache) = cache {
+                        step.run(
+                            &at,
+                            &mut cache.write().unwrap_or_else(PoisonError::into_inner),
+                        );
+                    }
+                }
+                Ok(())
+            }
             _ => {
-                vectorise(around.isa, Plain { step: self, tile });
+                let work = around.work.saturating_mul(tile.positions());
+                let parts = around.threads.min(work / around.plain_min.max(1)).max(1);
+                self.plain(tile, around, parts);
                 Ok(())
             }
         }
+    }
+
+    /// Computes a step of plain loops in so many parts.
+    fn plain(&self, tile: &mut Tile<'_>, around: Surroundings<'_>, parts: usize) {
+        let positions = tile.positions();
+        if parts < 2 || positions < 2 {
+            let step = self;
+            vectorise(around.isa, Plain { step, tile, around });
+            return;
+        }
+        let share = parts / 2;
+        let (mut left, mut right) = tile.split((positions * share / parts).max(1));
+        rayon::join(
+            || self.plain(&mut left, around, share),
+            || self.plain(&mut right, around, parts - share),
+        );
     }
 
     /// Its name, for people.
@@ -105,17 +161,30 @@ impl Step {
             Self::ArgMax(_) => "arg_max",
             Self::TreeLeaves(_) => "tree_leaves",
             Self::GatherSum(_) => "gather_sum",
+            Self::Token(_) => "token",
+            Self::Number(_) => "position",
+            Self::Embed(_) => "embed",
+            Self::MaxAbs(_) => "max_abs",
+            Self::Quantise(_) => "quantise",
+            Self::RmsRatio(_) => "rms_ratio",
+            Self::Mul(_) => "mul",
+            Self::Rope(_) => "rope",
+            Self::Hadamard(_) => "hadamard",
+            Self::Remember(_) => "remember",
+            Self::Scores(_) => "scores",
+            Self::Attend(_) => "attend",
         }
     }
 }
 
 /// A step that is plain loops over one position after another.
-struct Plain<'s, 't, 'a> {
+struct Plain<'s, 't, 'a, 'b> {
     step: &'s Step,
     tile: &'t mut Tile<'a>,
+    around: Surroundings<'b>,
 }
 
-impl Work for Plain<'_, '_, '_> {
+impl Work for Plain<'_, '_, '_, '_> {
     #[inline(always)]
     fn run(self) {
         for position in 0..self.tile.positions() {
@@ -131,7 +200,28 @@ impl Work for Plain<'_, '_, '_> {
                 Step::Softmax(step) => step.run(&mut at),
                 Step::ArgMax(step) => step.run(&mut at),
                 Step::GatherSum(step) => step.run(&mut at),
-                Step::Input(_) | Step::Product(_) | Step::TreeLeaves(_) => {}
+                Step::Token(step) => step.run(&mut at),
+                Step::Number(step) => step.run(&mut at),
+                Step::Embed(step) => step.run(&mut at, self.around.model),
+                Step::MaxAbs(step) => step.run(&mut at),
+                Step::Quantise(step) => step.run(&mut at),
+                Step::RmsRatio(step) => step.run(&mut at),
+                Step::Mul(step) => step.run(&mut at),
+                Step::Rope(step) => step.run(&mut at),
+                Step::Hadamard(step) => step.run(&mut at),
+                Step::Scores(step) => {
+                    if let Some(cache) = self.around.caches.get(at.row.session) {
+                        let cache = cache.read().unwrap_or_else(PoisonError::into_inner);
+                        step.run(&mut at, &cache);
+                    }
+                }
+                Step::Attend(step) => {
+                    if let Some(cache) = self.around.caches.get(at.row.session) {
+                        let cache = cache.read().unwrap_or_else(PoisonError::into_inner);
+                        step.run(&mut at, &cache);
+                    }
+                }
+                Step::Input(_) | Step::Product(_) | Step::TreeLeaves(_) | Step::Remember(_) => {}
             }
         }
     }

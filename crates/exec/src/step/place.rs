@@ -1,7 +1,12 @@
 //! Where a node's cells stand while a tile of positions is computed.
 
-use credence_exact::Dtype;
+use core::ops::Range;
 
+use bytemuck::{cast_slice, cast_slice_mut};
+use credence_exact::Dtype;
+use credence_model::score_row_bytes;
+
+use super::ScorePlace;
 use crate::cells::{Cells, CellsMut};
 
 /// Which memory.
@@ -29,10 +34,24 @@ impl Place {
     }
 }
 
-/// Consecutive positions that one thread computes step by step.
+/// A token of a language model, and where it stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Row {
+    /// Which of the caches.
+    pub(crate) session: usize,
+    /// Its number in its session.
+    pub(crate) position: usize,
+    pub(crate) token: u32,
+}
+
+/// Positions that one thread computes step by step.
 pub(crate) struct Tile<'a> {
     /// Number of the first position in the request.
     pub(crate) first: usize,
+    /// Language models: the tokens, one for each position.
+    pub(crate) rows: &'a [Row],
+    /// Language models: the scores of each position, as many bytes apart as the longest of them takes.
+    pub(crate) scores: &'a mut [u8],
     pub(crate) trace: &'a mut [u8],
     pub(crate) block_bytes: usize,
     pub(crate) scratch: &'a mut [u8],
@@ -59,13 +78,71 @@ impl Tile<'_> {
     #[inline(always)]
     pub(crate) fn position(&mut self, number: usize) -> Position<'_> {
         let room = self.sums_room();
+        let row = self.rows.get(number).copied().unwrap_or_default();
+        let stride = self.scores.len() / self.positions();
         let sums = self.sums.as_deref_mut();
         let sums = sums.map(|sums| &mut sums[number * room..][..room]);
         Position {
+            row,
             sums,
+            scores: &mut self.scores[number * stride..][..stride],
             trace: &mut self.trace[number * self.block_bytes..][..self.block_bytes],
             scratch: &mut self.scratch[number * self.arena_bytes..][..self.arena_bytes],
         }
+    }
+
+    /// The first positions, and the others.
+    pub(crate) fn split(&mut self, positions: usize) -> (Tile<'_>, Tile<'_>) {
+        let (count, room) = (self.positions(), self.sums_room());
+        let stride = self.scores.len() / count;
+        let (trace, later_trace) = self.trace.split_at_mut(positions * self.block_bytes);
+        let (scratch, later_scratch) = self.scratch.split_at_mut(positions * self.arena_bytes);
+        let (scores, later_scores) = self.scores.split_at_mut(positions * stride);
+        let (rows, later_rows) = self.rows.split_at(positions.min(self.rows.len()));
+        let sums = self.sums.as_deref_mut();
+        let (sums, later_sums) = sums.map(|sums| sums.split_at_mut(positions * room)).unzip();
+        let first = Tile {
+            first: self.first,
+            rows,
+            scores,
+            trace,
+            block_bytes: self.block_bytes,
+            scratch,
+            arena_bytes: self.arena_bytes,
+            panel: &mut [],
+            sums,
+        };
+        let later = Tile {
+            first: self.first + positions,
+            rows: later_rows,
+            scores: later_scores,
+            trace: later_trace,
+            scratch: later_scratch,
+            panel: &mut [],
+            sums: later_sums,
+            ..first
+        };
+        (first, later)
+    }
+
+    /// Copies a place of another tile's position.
+    pub(crate) fn copy_from(
+        &mut self,
+        other: &Tile<'_>,
+        (from, there): (usize, Place),
+        (to, here): (usize, Place),
+    ) {
+        let region = match there.region {
+            Region::Trace => &*other.trace,
+            Region::Scratch => &*other.scratch,
+        };
+        let start = from * other.stride(there.region) + there.offset;
+        let own = to * self.stride(here.region) + here.offset;
+        let place = match here.region {
+            Region::Trace => &mut *self.trace,
+            Region::Scratch => &mut *self.scratch,
+        };
+        place[own..][..here.bytes()].copy_from_slice(&region[start..][..there.bytes()]);
     }
 
     /// Bytes from one position's part of a region to the next.
@@ -104,6 +181,9 @@ impl Tile<'_> {
 
 /// One position's memory.
 pub(crate) struct Position<'a> {
+    /// The token, if there are tokens.
+    pub(crate) row: Row,
+    scores: &'a mut [u8],
     trace: &'a mut [u8],
     scratch: &'a mut [u8],
     /// Room for sums before rounding, if somebody watches.
@@ -124,6 +204,42 @@ impl Position<'_> {
     /// Sums before rounding, none if nobody watches.
     pub(crate) fn sums(&self) -> &[i32] {
         self.sums.as_deref().unwrap_or_default()
+    }
+
+    /// Bytes of a node's scores.
+    fn score_bytes(&self, place: ScorePlace) -> Range<usize> {
+        let row = score_row_bytes(self.row.position);
+        let first = place.heads_before * row;
+        first..first + place.heads * row
+    }
+
+    /// A node's scores.
+    pub(crate) fn scores(&self, place: ScorePlace) -> &[i16] {
+        cast_slice(&self.scores[self.score_bytes(place)])
+    }
+
+    /// Cells to be read, and scores to be written.
+    #[inline(always)]
+    pub(crate) fn read_and_scores(&mut self, x: Place, y: ScorePlace) -> (Cells<'_>, &mut [i16]) {
+        let range = self.score_bytes(y);
+        let region = match x.region {
+            Region::Trace => &*self.trace,
+            Region::Scratch => &*self.scratch,
+        };
+        let cells = Cells::new(x.dtype, &region[x.offset..][..x.bytes()]);
+        (cells, cast_slice_mut(&mut self.scores[range]))
+    }
+
+    /// Scores to be read, and cells to be written.
+    #[inline(always)]
+    pub(crate) fn scores_and_write(&mut self, x: ScorePlace, y: Place) -> (&[i16], CellsMut<'_>) {
+        let range = self.score_bytes(x);
+        let region = match y.region {
+            Region::Trace => &mut *self.trace,
+            Region::Scratch => &mut *self.scratch,
+        };
+        let cells = CellsMut::new(y.dtype, &mut region[y.offset..][..y.bytes()]);
+        (cast_slice(&self.scores[range]), cells)
     }
 
     /// Cells to be written, and everything else to be read.

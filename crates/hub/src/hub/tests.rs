@@ -27,6 +27,7 @@ fn model(max: i32) -> Model {
             node: NodeId(0),
             decode: Decode::Integer {},
         }],
+        language: None,
     };
     Model::new(spec, vec![]).unwrap()
 }

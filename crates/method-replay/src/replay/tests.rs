@@ -82,6 +82,7 @@ fn model(weight: i8) -> Arc<Model> {
             ),
             output("best", 3, Decode::Integer {}),
         ],
+        language: None,
     };
     let weights = [weight, 2, 3, -4, 5, 6];
     let weights: Vec<u8> = weights.iter().map(|w| w.to_le_bytes()[0]).collect();

@@ -77,6 +77,7 @@ pub(crate) fn model() -> Arc<Model> {
             output("scores", 1, Decode::Scale { multiplier, shift }),
             output("best", 2, Decode::Integer {}),
         ],
+        language: None,
     };
     Arc::new(Model::new(spec, vec![vec![1, 2, 3, 252, 5, 6]]).unwrap())
 }

@@ -51,6 +51,7 @@ pub(super) fn program(choices: &mut Choices) -> (ProgramSpec, Vec<Vec<u8>>) {
         params: Vec::new(),
         nodes: Vec::new(),
         outputs: Vec::new(),
+        language: None,
     };
     let mut builder = Builder {
         choices,

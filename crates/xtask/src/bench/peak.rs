@@ -98,6 +98,7 @@ fn square(width: u32, vectors: u32) -> Result<Model, String> {
             node: NodeId(2),
             decode: Decode::Integer {},
         }],
+        language: None,
     };
     let cells = usize::try_from(u64::from(width) * u64::from(width)).map_err(text)?;
     let weights: Vec<u8> = (0..=255_u8).cycle().take(cells).collect();

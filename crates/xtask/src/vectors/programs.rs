@@ -189,6 +189,7 @@ impl Builder {
             params,
             nodes,
             outputs,
+            language: None,
         };
         let program = credence_model::program_bytes(&spec).map_err(|error| text(&error))?;
         let weights: Vec<String> = self.bytes.iter().map(|bytes| hex(bytes)).collect();
