@@ -16,6 +16,7 @@ mod graph_check;
 mod graph_error;
 mod graph_rows;
 mod graph_text;
+mod lower;
 
 pub use float::{FloatError, FloatRun};
 pub use graph::{
@@ -25,3 +26,6 @@ pub use graph::{
 pub use graph_error::LanguageError;
 pub use graph_rows::{DenseRows, Rows};
 pub use graph_text::{SpecialIds, TextSource};
+pub use lower::{
+    ImportedLanguage, LanguageLowerError, LanguageOptions, Units, import_language,
+};
