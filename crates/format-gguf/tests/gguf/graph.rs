@@ -388,6 +388,12 @@ const UNKNOWN: &[(Change, &str)] = &[
         },
         "factor of a rotation's frequency must be positive",
     ),
+    (
+        |f| {
+            f.key("llama.feed_forward_length", Datum::Array(4, vec![]));
+        },
+        "must be one count for all blocks, but is no such count",
+    ),
 ];
 
 #[test]

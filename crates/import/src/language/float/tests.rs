@@ -451,6 +451,18 @@ fn positions_come_in_the_order_asked_for_and_may_repeat() {
 }
 
 #[test]
+fn threads_change_no_bit() {
+    let graph = LanguageGraph::new(model(LLAMA, 2)).unwrap();
+    let tokens: Vec<u32> = (0..37).map(|i| (i * 5) % 23).collect();
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let run = || FloatRun::new(&graph).logits(&tokens, &[0, 20, 36]).unwrap();
+        pool.unwrap().install(run)
+    };
+    assert_eq!(with(1), with(3));
+}
+
+#[test]
 fn runs_that_cannot_be_are_refused() {
     let graph = LanguageGraph::new(model(LLAMA, 1)).unwrap();
     let run = FloatRun::new(&graph);
