@@ -53,5 +53,6 @@ fn likeliest(row: &[f32]) -> Vec<(usize, f32)> {
     let mut all: Vec<(usize, f32)> = row.iter().copied().enumerate().collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     all.truncate(SHOWN);
+    all.shrink_to_fit();
     all
 }

@@ -162,6 +162,13 @@ impl Reader<'_> {
         let blocks = need("block_count")?;
         let inner = need("feed_forward_length")?;
         let heads = need("attention.head_count")?;
+        // Each block has tensors of its own, so this bounds what is made for a count that is a lie.
+        let tensors = self.tensors.count();
+        if blocks > tensors {
+            let key = self.key("block_count");
+            let expected = format!("at most {tensors}, the number of tensors");
+            return Err(refused(&key, expected, blocks.to_string()));
+        }
         let key = self.key("attention.head_count_kv");
         let kv_heads = self.settings.same_count(&key)?.unwrap_or(heads);
         let key = self.key("attention.key_length");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::cursor::Cursor;
 use crate::error::GgufError;
 use crate::kind::{TensorKind, name_of, supported_kinds};
+use crate::matrix::{Matrix, RowOrder};
 use crate::value::{self, Scalar, Value};
 
 /// Whoever owns the file's bytes: a vector, or a map of the file. It must give the same bytes each time.
@@ -133,6 +134,18 @@ impl Gguf {
     #[must_use]
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
+    }
+
+    /// A tensor as a matrix, one row if it has one dimension; `None` if there is no such tensor, or it has more than two.
+    #[must_use]
+    pub fn matrix(&self, name: &str) -> Option<Matrix> {
+        let tensor = self.tensors.iter().find(|tensor| tensor.name == name)?;
+        let rows = match tensor.dims.as_slice() {
+            [_] => 1,
+            [_, rows] => *rows,
+            _ => return None,
+        };
+        Some(Matrix::new(self, tensor, 0..rows, RowOrder::Straight))
     }
 
     /// The owner of the bytes.

@@ -71,19 +71,23 @@ impl<'a> Settings<'a> {
         let Some(Value::Array { kind, count, at }) = self.get(key) else {
             return self.count(key);
         };
-        let all = self.scalars(*kind, *count, at)?;
-        let first = match all.first() {
-            Some(Scalar::Integer(got)) => usize::try_from(*got).ok(),
+        let mut cursor = Cursor::starting(self.file.bytes(), at.start);
+        let mut same = None;
+        for _ in 0..*count {
+            let got = scalar(&mut cursor, *kind)?;
+            if same.is_some_and(|first| first != got) {
+                return Err(refused(key, "one count for all blocks", "different ones"));
+            }
+            same = Some(got);
+        }
+        let count = match same {
+            Some(Scalar::Integer(got)) => usize::try_from(got).ok(),
             _ => None,
         };
-        match first.filter(|_| all.iter().all(|other| all.first() == Some(other))) {
-            Some(count) => Ok(Some(count)),
-            None => Err(GgufError::Setting {
-                key: key.to_owned(),
-                expected: "one count for all blocks".to_owned(),
-                got: "different ones, or none".to_owned(),
-            }),
-        }
+        let expected = "one count for all blocks";
+        count
+            .map(Some)
+            .ok_or_else(|| refused(key, expected, "no such count"))
     }
 
     /// A count that must be there.
@@ -145,16 +149,6 @@ impl<'a> Settings<'a> {
         }
     }
 
-    fn scalars(
-        &self,
-        kind: ValueKind,
-        count: usize,
-        at: &Range<usize>,
-    ) -> Result<Vec<Scalar>, GgufError> {
-        let mut cursor = Cursor::starting(self.file.bytes(), at.start);
-        (0..count).map(|_| scalar(&mut cursor, kind)).collect()
-    }
-
     /// Texts; none if there is no such key.
     pub(crate) fn texts(&mut self, key: &str) -> Result<Vec<String>, GgufError> {
         let Some((count, at)) = self.array(key, ValueKind::String)? else {
@@ -193,9 +187,10 @@ impl<'a> Settings<'a> {
         let Some((count, at)) = self.array(key, ValueKind::Bool)? else {
             return Ok(None);
         };
-        let found = self.scalars(ValueKind::Bool, count, &at)?;
-        let flags = found.iter().map(|flag| *flag == Scalar::Bool(true));
-        Ok(Some(flags.collect()))
+        let mut cursor = Cursor::starting(self.file.bytes(), at.start);
+        let read = (0..count).map(|_| scalar(&mut cursor, ValueKind::Bool));
+        let flags = read.map(|flag| flag.map(|flag| flag == Scalar::Bool(true)));
+        flags.collect::<Result<_, _>>().map(Some)
     }
 
     /// Refuses any other value of a count than the one that means nothing special.

@@ -27,6 +27,11 @@ impl<'a> Tensors<'a> {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.by_name.len()
+    }
+
     /// Refuses tensors that nobody asked for.
     pub(crate) fn finish(&self, architecture: &str) -> Result<(), GgufError> {
         let mut all = self.by_name.keys();

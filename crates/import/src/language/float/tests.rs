@@ -65,6 +65,23 @@ struct Family {
 
 const CONTEXT: usize = 40;
 
+fn position(family: Family, numbers: &mut Numbers, width: usize) -> Position {
+    let rope = |base: f32, dims: usize, factors: Option<Vec<f32>>| Rope {
+        base,
+        dims,
+        factors,
+        linear: 2.0,
+    };
+    if family.learned {
+        Position::Learned(numbers.matrix(CONTEXT, width))
+    } else {
+        Position::Rope(vec![
+            rope(100.0, 4, None),
+            rope(1e4, 6, Some(vec![1.0, 2.0, 8.0])),
+        ])
+    }
+}
+
 fn model(family: Family, seed: u64) -> LanguageParts {
     let mut numbers = Numbers(seed);
     let (vocabulary, width, heads, kv_heads, head_width, inner) = (23, 12, 4, 2, 6, 17);
@@ -92,12 +109,6 @@ fn model(family: Family, seed: u64) -> LanguageParts {
         },
     });
     let blocks = blocks.collect();
-    let rope = |base: f32, dims: usize, factors: Option<Vec<f32>>| Rope {
-        base,
-        dims,
-        factors,
-        linear: 2.0,
-    };
     LanguageParts {
         name: "tiny".to_owned(),
         vocabulary,
@@ -113,14 +124,7 @@ fn model(family: Family, seed: u64) -> LanguageParts {
             NormKind::Rms
         },
         epsilon: 1e-5,
-        position: if family.learned {
-            Position::Learned(numbers.matrix(CONTEXT, width))
-        } else {
-            Position::Rope(vec![
-                rope(100.0, 4, None),
-                rope(1e4, 6, Some(vec![1.0, 2.0, 8.0])),
-            ])
-        },
+        position: position(family, &mut numbers, width),
         activation: family.activation,
         gated: family.gated,
         embedding: numbers.matrix(vocabulary, width),
@@ -447,6 +451,18 @@ fn positions_come_in_the_order_asked_for_and_may_repeat() {
 }
 
 #[test]
+fn threads_change_no_bit() {
+    let graph = LanguageGraph::new(model(LLAMA, 2)).unwrap();
+    let tokens: Vec<u32> = (0..37).map(|i| (i * 5) % 23).collect();
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let run = || FloatRun::new(&graph).logits(&tokens, &[0, 20, 36]).unwrap();
+        pool.unwrap().install(run)
+    };
+    assert_eq!(with(1), with(3));
+}
+
+#[test]
 fn runs_that_cannot_be_are_refused() {
     let graph = LanguageGraph::new(model(LLAMA, 1)).unwrap();
     let run = FloatRun::new(&graph);
@@ -482,6 +498,75 @@ fn runs_that_cannot_be_are_refused() {
     );
 }
 
+type Change = fn(&mut LanguageParts);
+
+fn small() -> Arc<dyn Rows> {
+    Arc::new(DenseRows::new(1, 1, vec![0.0]).unwrap())
+}
+
+/// Changes to sound parts, and what is then said.
+const UNFIT: &[(Change, &str)] = &[
+    (|p| p.vocabulary = 0, "vocabulary must be from 1"),
+    (
+        |p| p.width = 11,
+        "the embedding: the matrix must have 23 rows of 11, but has 23 of 12",
+    ),
+    (|p| p.context = usize::MAX, "context"),
+    (|p| p.kv_heads = 3, "multiple of 3"),
+    (|p| p.kv_heads = 8, "key heads must be from 1 to 4"),
+    (|p| p.head_width = usize::MAX, "head width"),
+    (|p| p.blocks.clear(), "number of blocks"),
+    (
+        |p| p.attention_scale = f32::NAN,
+        "attention scale must be positive",
+    ),
+    (|p| p.epsilon = 0.0, "epsilon"),
+    (|p| p.softcaps.logits = Some(-1.0), "soft limit on logits"),
+    (
+        |p| p.blocks[1].attention.rope = 2,
+        "block 1 uses rotation 2, but the model has 2",
+    ),
+    (|p| p.blocks[1].attention.window = Some(0), "window"),
+    (
+        |p| p.blocks[1].attention.k.weight = small(),
+        "block 1: k: the matrix",
+    ),
+    (
+        |p| p.blocks[0].attention.q_norm = Some(vec![0.0]),
+        "block 0: the norm of q must have 6 elements",
+    ),
+    (
+        |p| p.blocks[0].feed.gate = None,
+        "block 0: the gate must be there, but is absent",
+    ),
+    (
+        |p| p.blocks[0].feed.up.bias = Some(vec![f32::INFINITY; 17]),
+        "up's bias has inf at element 0",
+    ),
+    (
+        |p| p.final_norm.gain[3] = f32::NAN,
+        "the final norm has NaN at element 3",
+    ),
+    (|p| p.text.tokens.clear(), "list of tokens must have 23"),
+    (|p| p.text.special.end = Some(23), "`end` has id 23"),
+    (
+        |p| {
+            if let Position::Rope(ropes) = &mut p.position {
+                ropes[0].dims = 3;
+            }
+        },
+        "multiple of 2",
+    ),
+    (
+        |p| {
+            if let Position::Rope(ropes) = &mut p.position {
+                ropes[1].factors = Some(vec![1.0]);
+            }
+        },
+        "factors of the rotation must have 3",
+    ),
+];
+
 #[test]
 fn parts_that_do_not_fit_are_refused_by_name() {
     let family = Family {
@@ -490,88 +575,11 @@ fn parts_that_do_not_fit_are_refused_by_name() {
         post_norms: true,
         ..LLAMA
     };
-    let small = || Arc::new(DenseRows::new(1, 1, vec![0.0]).unwrap());
-    let changes: Vec<(Box<dyn Fn(&mut LanguageParts)>, &str)> = vec![
-        (Box::new(|p| p.vocabulary = 0), "vocabulary must be from 1"),
-        (
-            Box::new(|p| p.width = 11),
-            "the embedding: the matrix must have 23 rows of 11, but has 23 of 12",
-        ),
-        (Box::new(|p| p.context = usize::MAX), "context"),
-        (Box::new(|p| p.kv_heads = 3), "multiple of 3"),
-        (
-            Box::new(|p| p.kv_heads = 8),
-            "key heads must be from 1 to 4",
-        ),
-        (Box::new(|p| p.head_width = usize::MAX), "head width"),
-        (Box::new(|p| p.blocks.clear()), "number of blocks"),
-        (
-            Box::new(|p| p.attention_scale = f32::NAN),
-            "attention scale must be positive",
-        ),
-        (Box::new(|p| p.epsilon = 0.0), "epsilon"),
-        (
-            Box::new(|p| p.softcaps.logits = Some(-1.0)),
-            "soft limit on logits",
-        ),
-        (
-            Box::new(|p| p.blocks[1].attention.rope = 2),
-            "block 1 uses rotation 2, but the model has 2",
-        ),
-        (
-            Box::new(|p| p.blocks[1].attention.window = Some(0)),
-            "window",
-        ),
-        (
-            Box::new(move |p| p.blocks[1].attention.k.weight = small()),
-            "block 1: k: the matrix",
-        ),
-        (
-            Box::new(|p| p.blocks[0].attention.q_norm = Some(vec![0.0])),
-            "block 0: the norm of q must have 6 elements",
-        ),
-        (
-            Box::new(|p| p.blocks[0].feed.gate = None),
-            "block 0: the gate must be there, but is absent",
-        ),
-        (
-            Box::new(|p| p.blocks[0].feed.up.bias = Some(vec![f32::INFINITY; 17])),
-            "up's bias has inf at element 0",
-        ),
-        (
-            Box::new(|p| p.final_norm.gain[3] = f32::NAN),
-            "the final norm has NaN at element 3",
-        ),
-        (
-            Box::new(|p| p.text.tokens.clear()),
-            "list of tokens must have 23",
-        ),
-        (
-            Box::new(|p| p.text.special.end = Some(23)),
-            "`end` has id 23",
-        ),
-        (
-            Box::new(|p| {
-                if let Position::Rope(ropes) = &mut p.position {
-                    ropes[0].dims = 3;
-                }
-            }),
-            "multiple of 2",
-        ),
-        (
-            Box::new(|p| {
-                if let Position::Rope(ropes) = &mut p.position {
-                    ropes[1].factors = Some(vec![1.0]);
-                }
-            }),
-            "factors of the rotation must have 3",
-        ),
-    ];
     let check = |parts: LanguageParts| -> Result<LanguageGraph, LanguageError> {
         LanguageGraph::new(parts)
     };
     check(model(family, 3)).unwrap();
-    for (change, expected) in changes {
+    for (change, expected) in UNFIT {
         let mut parts = model(family, 3);
         change(&mut parts);
         let message = check(parts).unwrap_err().to_string();
