@@ -34,5 +34,5 @@ pub use engine::{Engine, Execution, Options};
 pub use error::{PlanError, RunError};
 pub use isa::Isa;
 pub use plan::Plan;
-pub use session::{Feed, LogitSink, Session, SessionError, ValueSink};
+pub use session::{Append, LogitSink, Session, SessionError, ValueSink};
 pub use trace::Trace;

@@ -8,6 +8,7 @@
 //! What is deliberately absent: names and layouts of any file format, tokenising (the tokenizer's data is carried, not read), caches,
 //! sampling, and anything that reaches a model's bytes.
 
+mod fidelity;
 mod float;
 mod float_attention;
 mod float_kernel;
@@ -18,6 +19,7 @@ mod graph_rows;
 mod graph_text;
 mod lower;
 
+pub use fidelity::{LanguageFidelity, LanguageFidelityError, language_fidelity};
 pub use float::{FloatError, FloatRun};
 pub use graph::{
     Activation, Attention, Block, Feed, Head, LanguageGraph, LanguageParts, Linear, Norm, NormKind,
@@ -26,6 +28,4 @@ pub use graph::{
 pub use graph_error::LanguageError;
 pub use graph_rows::{DenseRows, Rows};
 pub use graph_text::{SpecialIds, TextSource};
-pub use lower::{
-    ImportedLanguage, LanguageLowerError, LanguageOptions, Units, import_language,
-};
+pub use lower::{ImportedLanguage, LanguageLowerError, LanguageOptions, Units, import_language};

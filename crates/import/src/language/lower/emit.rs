@@ -75,7 +75,9 @@ pub(super) fn fixed(factors: &[f64]) -> Result<(Vec<i32>, Shift), LanguageLowerE
         1
     };
     let one = pow2(bits);
-    let all = factors.iter().map(|factor| round_to(factor * one, 0, i32::MAX));
+    let all = factors
+        .iter()
+        .map(|factor| round_to(factor * one, 0, i32::MAX));
     Ok((all.collect(), shift(bits)?))
 }
 
@@ -254,7 +256,8 @@ impl Emit {
         let bias = (!matrix.bias.is_empty()).then(|| {
             let real = |(row, bias): (usize, &f64)| bias * pow2((target.bits)(row));
             let all = matrix.bias.iter().enumerate().map(real);
-            all.map(|b| round_to(b, -WIDE_MAX, WIDE_MAX)).collect::<Vec<i32>>()
+            all.map(|b| round_to(b, -WIDE_MAX, WIDE_MAX))
+                .collect::<Vec<i32>>()
         });
         let bias = bias.map(|bias| self.vector(format!("{name}.bias"), &bias));
         let op = Mul {
@@ -304,7 +307,11 @@ impl Emit {
         let real = |g: &f32| f64::from(g.abs()) / f64::from(i16::MAX) * pow2(to);
         let reals: Vec<f64> = gain.iter().map(real).collect();
         let max = reals.iter().copied().fold(0.0, f64::max);
-        let up = if max > 0.0 { 14 - exponent_above(max) } else { 0 };
+        let up = if max > 0.0 {
+            14 - exponent_above(max)
+        } else {
+            0
+        };
         let up = up.clamp(1 - RATIO_BITS, 46 - RATIO_BITS);
         let scaled: Vec<f64> = reals.iter().map(|real| real * pow2(up)).collect();
         let (multipliers, bits) = fixed(&scaled)?;
@@ -320,7 +327,12 @@ impl Emit {
     }
 
     /// The stream and what is added to it.
-    pub(super) fn add(&mut self, name: String, a: NodeId, b: NodeId) -> Result<NodeId, LanguageLowerError> {
+    pub(super) fn add(
+        &mut self,
+        name: String,
+        a: NodeId,
+        b: NodeId,
+    ) -> Result<NodeId, LanguageLowerError> {
         let op = Add {
             a,
             b,

@@ -18,7 +18,7 @@ mod weights;
 use std::sync::Arc;
 
 use credence_exact::NodeId;
-use credence_exec::{Engine, Feed, Options, PlanError, SessionError};
+use credence_exec::{Append, Engine, Options, PlanError, SessionError};
 use credence_model::{Model, ModelError};
 
 use self::program::{PRODUCT_MAX, Source, VALUE_MAX, program};
@@ -144,7 +144,11 @@ fn supported(graph: &LanguageGraph) -> Result<(), LanguageLowerError> {
     for block in &graph.blocks {
         let posts = [&block.attention.post_norm, &block.feed.post_norm];
         let layer = graph.norm == NormKind::Layer;
-        if posts.into_iter().flatten().any(|norm| layer || norm.bias.is_some()) {
+        if posts
+            .into_iter()
+            .flatten()
+            .any(|norm| layer || norm.bias.is_some())
+        {
             return refuse("a LayerNorm behind a product", "RMS norms there");
         }
     }
@@ -196,9 +200,13 @@ fn measure(
     let parts: Vec<Option<(usize, Part)>> = nodes.map(|(_, node, _)| part(&node.name)).collect();
     let mut maxima = vec![Maxima::default(); units.len()];
     let mut head = 0;
-    for tokens in options.calibration.iter().filter(|tokens| !tokens.is_empty()) {
+    for tokens in options
+        .calibration
+        .iter()
+        .filter(|tokens| !tokens.is_empty())
+    {
         let mut session = engine.session()?;
-        let mut feeds = [Feed {
+        let mut appends = [Append {
             session: &mut session,
             tokens,
             sampled: 1,
@@ -224,7 +232,7 @@ fn measure(
                 }
             }
         };
-        engine.advance_observed(&mut feeds, &mut |_, _, _| head += 1, &mut observer)?;
+        engine.advance_observed(&mut appends, &mut |_, _, _| head += 1, &mut observer)?;
     }
     let limit = head_limit(model);
     let mut again = false;

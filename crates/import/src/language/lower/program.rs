@@ -1,14 +1,17 @@
 //! The integer program of a language model, given its quantised weights and the units of what each block keeps in 16 bits.
 
-use credence_exact::{Attend, Dtype, Embed, Mul, NodeId, Op, Position as PositionOp, Rope as RopeOp, Scores, Table, Token};
+use credence_exact::{
+    Attend, Dtype, Embed, Mul, NodeId, Op, Position as PositionOp, Rope as RopeOp, Scores, Table,
+    Token,
+};
 use credence_model::{LanguageSpec, ProgramSpec};
 
+use super::LanguageLowerError;
 use super::emit::{Emit, STREAM_MAX, Scaled, Target, Value, fixed, multiplier, shift};
 use super::rotation::count;
 use super::tables::{activation, rotation_table};
 use super::units::{STREAM_BITS, Units};
 use super::weights::{BlockWeights, Matrix, Weights};
-use super::LanguageLowerError;
 use crate::language::{Attention, Block, LanguageGraph, Position};
 use crate::number::pow2;
 
@@ -66,7 +69,12 @@ pub(super) fn program(
         },
         params: Vec::new(),
     };
-    let text = emit.param("text".to_owned(), Dtype::I8, &[source.text.len()], source.text.to_vec());
+    let text = emit.param(
+        "text".to_owned(),
+        Dtype::I8,
+        &[source.text.len()],
+        source.text.to_vec(),
+    );
     let mut shared = Shared {
         angles: Vec::new(),
         activations: Vec::new(),
@@ -134,7 +142,11 @@ fn rows(
     x: NodeId,
     matrix: &Matrix,
 ) -> Result<NodeId, LanguageLowerError> {
-    let reals: Vec<f64> = matrix.scales.iter().map(|s| s * pow2(STREAM_BITS)).collect();
+    let reals: Vec<f64> = matrix
+        .scales
+        .iter()
+        .map(|s| s * pow2(STREAM_BITS))
+        .collect();
     let (multipliers, shift) = fixed(&reals)?;
     let op = Embed {
         x,
@@ -177,18 +189,25 @@ impl BlockEmit<'_> {
         let stream = (self.epsilon(), STREAM_BITS);
         let normal = emit.norm(&self.named("attention"), Value { node: x, width }, stream)?;
         let [q, k, v] = self.heads(emit, normal)?;
-        let turned = |emit: &mut Emit, part: &str, x: NodeId| match shared.angles.get(attention.rope) {
-            Some(&[cos, sin]) => {
-                let max = head_max(graph.head_width);
-                let min = -max;
-                let op = RopeOp { x, cos, sin, min, max };
-                Ok(emit.node(self.named(part), Op::Rope(op), Dtype::I16, true))
-            }
-            None => {
-                let clamp = (1.0, head_max(graph.head_width));
-                emit.rescale(self.named(part), x, clamp, (Dtype::I16, true))
-            }
-        };
+        let turned =
+            |emit: &mut Emit, part: &str, x: NodeId| match shared.angles.get(attention.rope) {
+                Some(&[cos, sin]) => {
+                    let max = head_max(graph.head_width);
+                    let min = -max;
+                    let op = RopeOp {
+                        x,
+                        cos,
+                        sin,
+                        min,
+                        max,
+                    };
+                    Ok(emit.node(self.named(part), Op::Rope(op), Dtype::I16, true))
+                }
+                None => {
+                    let clamp = (1.0, head_max(graph.head_width));
+                    emit.rescale(self.named(part), x, clamp, (Dtype::I16, true))
+                }
+            };
         let (q, k) = (turned(emit, "q", q)?, turned(emit, "k", k)?);
         let scale = f64::from(graph.attention_scale) * SCORES_PER_NAT * pow2(-units.q - units.k);
         let (multipliers, bits) = fixed(&[scale])?;
@@ -199,14 +218,19 @@ impl BlockEmit<'_> {
             shift: bits,
             min: -32_767,
             max: 32_767,
-            window: attention.window.map(|w| u32::try_from(w).unwrap_or(u32::MAX)),
+            window: attention
+                .window
+                .map(|w| u32::try_from(w).unwrap_or(u32::MAX)),
         };
         let scores = emit.node(self.named("scores"), Op::Scores(op), Dtype::I16, true);
         let op = Op::Attend(Attend { scores, v });
         let mean = emit.node(self.named("mean"), op, Dtype::I16, true);
         let cells = graph.heads * graph.head_width;
         let flat = emit.reindex(self.named("mean.flat"), mean, 0, &[cells], Dtype::I16);
-        let flat = Value { node: flat, width: cells };
+        let flat = Value {
+            node: flat,
+            width: cells,
+        };
         let scaled = emit.scaled(&self.named("mean"), flat, (0, graph.head_width));
         let factor = pow2(-units.v);
         let written = (&self.weights.out, factor, attention.post_norm.as_ref());
@@ -279,7 +303,11 @@ impl BlockEmit<'_> {
         let v = part("values", queries + keys, graph.kv_heads);
         let q = self.head_norm(emit, ("queries", q), (q_norm.as_deref(), units.q), normed)?;
         let k = self.head_norm(emit, ("keys", k), (k_norm.as_deref(), units.k), normed)?;
-        let factor = if normed { pow2(units.v - WIDE_BITS) } else { 1.0 };
+        let factor = if normed {
+            pow2(units.v - WIDE_BITS)
+        } else {
+            1.0
+        };
         let clamp = (factor, VALUE_MAX);
         let v = emit.rescale(self.named("v"), v, clamp, (Dtype::I16, true))?;
         Ok([q, k, v])

@@ -86,7 +86,10 @@ mod tests {
                         }
                     };
                     let got = f64::from(*entry) * pow2(-bits);
-                    assert!((got - expected).abs() <= 0.51 * pow2(-bits), "{real}: {got}, {expected}");
+                    assert!(
+                        (got - expected).abs() <= 0.51 * pow2(-bits),
+                        "{real}: {got}, {expected}"
+                    );
                 }
             }
         }
@@ -102,7 +105,12 @@ mod tests {
         };
         let [cos, sin] = rotation_table(&rope, 300);
         let read = |bytes: &[u8]| -> Vec<f64> {
-            bytes.as_chunks::<2>().0.iter().map(|b| f64::from(i16::from_le_bytes(*b)) / 16_384.0).collect()
+            bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|b| f64::from(i16::from_le_bytes(*b)) / 16_384.0)
+                .collect()
         };
         for (at, (c, s)) in read(&cos).into_iter().zip(read(&sin)).enumerate() {
             assert!((c * c + s * s - 1.0).abs() < 2e-4, "{at}: {c}, {s}");

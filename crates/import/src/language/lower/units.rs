@@ -49,7 +49,10 @@ pub(super) fn refine(bits: i32, max: i64, limit: i64) -> Result<i32, i32> {
     while finer > BITS.0 && max * MARGIN.0 > (limit * MARGIN.1) << (bits - finer).max(0) {
         finer -= 1;
     }
-    while finer < BITS.1 && finer >= bits && (max * MARGIN.0) << (finer + 1 - bits) <= limit * MARGIN.1 {
+    while finer < BITS.1
+        && finer >= bits
+        && (max * MARGIN.0) << (finer + 1 - bits) <= limit * MARGIN.1
+    {
         finer += 1;
     }
     Ok(finer)

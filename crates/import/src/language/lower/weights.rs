@@ -59,9 +59,8 @@ struct Basis {
 impl Basis {
     /// A norm behind a product has a gain in the old basis, so such a model keeps it.
     fn of(graph: &LanguageGraph) -> Self {
-        let post = |block: &Block| {
-            block.attention.post_norm.is_some() || block.feed.post_norm.is_some()
-        };
+        let post =
+            |block: &Block| block.attention.post_norm.is_some() || block.feed.post_norm.is_some();
         let rotates = !graph.blocks.iter().any(post);
         Self {
             rotation: rotates.then(|| Rotation::of(graph.width)),
@@ -118,7 +117,9 @@ fn columns_through(values: &mut [f64], columns: usize, through: impl Fn(&mut [f6
     let turned: Vec<Vec<f64>> = (0..columns)
         .into_par_iter()
         .map(|column| {
-            let mut vector: Vec<f64> = (0..rows).map(|row| source[row * columns + column]).collect();
+            let mut vector: Vec<f64> = (0..rows)
+                .map(|row| source[row * columns + column])
+                .collect();
             through(&mut vector);
             vector
         })
@@ -224,7 +225,10 @@ fn stacked(parts: Vec<(Vec<f64>, Vec<f64>)>, columns: usize) -> Matrix {
 impl Weights {
     pub(super) fn new(graph: &LanguageGraph) -> Result<Self, LanguageLowerError> {
         let basis = Basis::of(graph);
-        let hidden = graph.blocks.first().map_or(1, |block| block.feed.up.weight.rows());
+        let hidden = graph
+            .blocks
+            .first()
+            .map_or(1, |block| block.feed.up.weight.rows());
         let hadamard = (1_usize << hidden.trailing_zeros()).min(HADAMARD_MAX);
         let mut blocks = Vec::with_capacity(graph.blocks.len());
         for (number, block) in graph.blocks.iter().enumerate() {
@@ -284,16 +288,20 @@ fn block_weights(
     let width = graph.width;
     let (mut values, mut bias) = reading(basis, v, norm, &name("values"))?;
     columns_through(&mut values, width, |column| {
-        column.chunks_exact_mut(graph.head_width).for_each(|part| head.apply(part));
+        column
+            .chunks_exact_mut(graph.head_width)
+            .for_each(|part| head.apply(part));
     });
-    bias.chunks_exact_mut(graph.head_width).for_each(|part| head.apply(part));
+    bias.chunks_exact_mut(graph.head_width)
+        .for_each(|part| head.apply(part));
     let qkv = vec![
         reading(basis, q, norm, &name("queries"))?,
         reading(basis, k, norm, &name("keys"))?,
         (values, bias),
     ];
     let out = writing(basis, &attention.out, &name("output"), |row| {
-        row.chunks_exact_mut(graph.head_width).for_each(|part| head.apply(part));
+        row.chunks_exact_mut(graph.head_width)
+            .for_each(|part| head.apply(part));
     })?;
     let Feed { norm, gate, up, .. } = feed;
     let mut gate_up = Vec::new();
