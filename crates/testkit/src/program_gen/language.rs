@@ -299,8 +299,9 @@ impl Builder<'_> {
             window: window.then(|| self.choices.size(1, 40)),
         };
         let scores = self.node(Op::Scores(op), Dtype::I16, true);
+        let bits = u8::try_from(self.choices.size(0, 3)).unwrap_or(0);
         let cut = self.maybe_cut();
-        let mean = self.node(Op::Attend(Attend { scores, v }), Dtype::I16, cut);
+        let mean = self.node(Op::Attend(Attend { scores, v, bits }), Dtype::I16, cut);
         let cells = groups * together * self.sizes.head;
         let op = Reindex {
             x: mean,

@@ -11,7 +11,7 @@ use super::emit::{Emit, STREAM_MAX, Scaled, Target, Value, fixed, multiplier, sh
 use super::rotation::count;
 use super::tables::{activation, rotation_table};
 use super::units::{STREAM_BITS, Units};
-use super::weights::{BlockWeights, Matrix, Weights};
+use super::weights::{BlockWeights, Matrix, Table as RowTable, Weights};
 use crate::language::{Attention, Block, LanguageGraph, Position};
 use crate::number::pow2;
 
@@ -26,6 +26,8 @@ fn head_max(width: usize) -> i32 {
 
 /// Largest magnitude of a value: 32 of them, weighed, are summed in 32 bits.
 pub(super) const VALUE_MAX: i32 = 2047;
+/// By how many bits means are finer than values: both fit 16 bits.
+const MEAN_BITS: u8 = 4;
 /// Largest magnitude of a cell of the hidden layer: 512 of them are summed.
 pub(super) const PRODUCT_MAX: i32 = 1 << 21;
 /// Units of what a head is before its own norm.
@@ -131,7 +133,7 @@ fn stream(emit: &mut Emit, source: &Source<'_>) -> Result<NodeId, LanguageLowerE
     let place = emit.node("position".to_owned(), place, Dtype::I32, true);
     let mut used = positions.clone();
     used.scales.truncate(source.context);
-    used.weights.truncate(source.context * used.columns);
+    used.entries.truncate(source.context * used.columns);
     let places = rows(emit, "positions", place, &used)?;
     emit.add("embedded".to_owned(), x, places)
 }
@@ -140,8 +142,10 @@ fn rows(
     emit: &mut Emit,
     name: &str,
     x: NodeId,
-    matrix: &Matrix,
+    matrix: &RowTable,
 ) -> Result<NodeId, LanguageLowerError> {
+    let bytes = matrix.entries.iter().flat_map(|e| e.to_le_bytes()).collect();
+    let shape = [matrix.scales.len(), matrix.columns];
     let reals: Vec<f64> = matrix
         .scales
         .iter()
@@ -150,7 +154,7 @@ fn rows(
     let (multipliers, shift) = fixed(&reals)?;
     let op = Embed {
         x,
-        table: emit.matrix(format!("{name}.weight"), matrix),
+        table: emit.param(format!("{name}.rows"), Dtype::I16, &shape, bytes),
         multiplier: emit.vector(format!("{name}.multiplier"), &multipliers),
         shift,
         min: -STREAM_MAX,
@@ -223,7 +227,11 @@ impl BlockEmit<'_> {
                 .map(|w| u32::try_from(w).unwrap_or(u32::MAX)),
         };
         let scores = emit.node(self.named("scores"), Op::Scores(op), Dtype::I16, true);
-        let op = Op::Attend(Attend { scores, v });
+        let op = Op::Attend(Attend {
+            scores,
+            v,
+            bits: MEAN_BITS,
+        });
         let mean = emit.node(self.named("mean"), op, Dtype::I16, true);
         let cells = graph.heads * graph.head_width;
         let flat = emit.reindex(self.named("mean.flat"), mean, 0, &[cells], Dtype::I16);
@@ -232,7 +240,7 @@ impl BlockEmit<'_> {
             width: cells,
         };
         let scaled = emit.scaled(&self.named("mean"), flat, (0, graph.head_width));
-        let factor = pow2(-units.v);
+        let factor = pow2(-units.v - i32::from(MEAN_BITS));
         let written = (&self.weights.out, factor, attention.post_norm.as_ref());
         self.write(emit, "attended", (scaled, x), written)
     }

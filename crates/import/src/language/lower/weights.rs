@@ -26,6 +26,14 @@ pub(super) struct Matrix {
     pub(super) bias: Vec<f64>,
 }
 
+/// Rows that are added to the stream, in 16 bits: `entries[r, k]·scales[r]` is the real number.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub(super) columns: usize,
+    pub(super) entries: Vec<i16>,
+    pub(super) scales: Vec<f64>,
+}
+
 /// One block's products.
 pub(super) struct BlockWeights {
     /// Queries, keys, values, one below the other.
@@ -38,8 +46,8 @@ pub(super) struct BlockWeights {
 
 /// All products of a model.
 pub(super) struct Weights {
-    pub(super) embedding: Matrix,
-    pub(super) positions: Option<Matrix>,
+    pub(super) embedding: Table,
+    pub(super) positions: Option<Table>,
     pub(super) blocks: Vec<BlockWeights>,
     pub(super) head: Matrix,
     /// Cells of a block of the online transform before the last product of a block.
@@ -257,22 +265,39 @@ impl Weights {
     }
 }
 
-/// Rows that are themselves added to the stream.
+/// Rows that are themselves added to the stream. Nothing averages their error out, and a run reads a few of them, so they have 16 bits.
 fn stream_rows(
     matrix: &dyn Rows,
     basis: Basis,
     scale: f64,
     what: &str,
-) -> Result<Matrix, LanguageLowerError> {
+) -> Result<Table, LanguageLowerError> {
     let mut values = dense(matrix, what)?;
     let columns = matrix.columns();
-    values.par_chunks_exact_mut(columns).for_each(|row| {
-        for cell in row.iter_mut() {
-            *cell *= scale;
-        }
-        basis.write(row);
-    });
-    Ok(quantise(&values, columns, Vec::new()))
+    let mut entries = vec![0_i16; values.len()];
+    let mut scales = vec![0.0; matrix.rows()];
+    values
+        .par_chunks_exact_mut(columns)
+        .zip(entries.par_chunks_exact_mut(columns))
+        .zip(scales.par_iter_mut())
+        .for_each(|((row, out), own)| {
+            for cell in row.iter_mut() {
+                *cell *= scale;
+            }
+            basis.write(row);
+            let max = row.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
+            *own = max / 32_767.0;
+            if *own > 0.0 {
+                for (out, x) in out.iter_mut().zip(row.iter()) {
+                    *out = i16::try_from(round_to(x / *own, -32_767, 32_767)).unwrap_or(0);
+                }
+            }
+        });
+    Ok(Table {
+        columns,
+        entries,
+        scales,
+    })
 }
 
 fn block_weights(
