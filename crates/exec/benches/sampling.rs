@@ -1,0 +1,110 @@
+//! What one token costs after its logits: greedy, and with every truncation, over vocabularies of the models in use.
+//!
+//! Logits are bell-shaped as a language model's are, or all equal, the worst case for a selection.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot be set up has nothing to report"
+)]
+
+use std::hint::black_box;
+
+use credence_exec::sampling::{Counts, Parameters, Place, Sampler, Settings, Step, logprobs};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+/// Sums of twelve uniform numbers: about 2.2 nats of deviation, the maximum some 9 above the mean.
+fn bell(vocabulary: usize) -> Vec<i32> {
+    let mut state = 1_u64;
+    let mut uniform = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        i32::try_from(state >> 47).unwrap() - (1 << 16)
+    };
+    (0..vocabulary)
+        .map(|_| (0..12).map(|_| uniform()).sum::<i32>())
+        .collect()
+}
+
+fn steps(criterion: &mut Criterion) {
+    let neutral = Settings::neutral(1);
+    let settings = [
+        (
+            "greedy",
+            Settings {
+                temperature: 0,
+                ..neutral.clone()
+            },
+        ),
+        (
+            "temperature",
+            Settings {
+                temperature: 800_000,
+                ..neutral.clone()
+            },
+        ),
+        (
+            "top_p",
+            Settings {
+                temperature: 800_000,
+                top_p: 900_000,
+                ..neutral.clone()
+            },
+        ),
+        (
+            "top_k",
+            Settings {
+                temperature: 800_000,
+                top_k: 40,
+                ..neutral.clone()
+            },
+        ),
+        (
+            "all",
+            Settings {
+                temperature: 800_000,
+                top_k: 1000,
+                top_p: 950_000,
+                min_p: 10_000,
+                ..neutral
+            },
+        ),
+    ];
+    let counts: Counts = (0..500).map(|token| token * 7).collect();
+    for (shape, logits) in [
+        ("bell", bell(49_152)),
+        ("equal", vec![0; 49_152]),
+        ("bell", bell(151_936)),
+    ] {
+        for (name, settings) in &settings {
+            let parameters = Parameters::new(settings.clone()).unwrap();
+            let mut sampler = Sampler::new();
+            let mut number = 0;
+            let name = format!("sampling::{name}/logits={shape}/tokens={}", logits.len());
+            criterion.bench_function(&name, |bencher| {
+                bencher.iter(|| {
+                    number += 1;
+                    let place = Place {
+                        seed: [7; 32],
+                        choice: 0,
+                        step: number,
+                    };
+                    let step = Step {
+                        logits: &logits,
+                        counts: &counts,
+                        allowed: None,
+                        place,
+                    };
+                    sampler.sample(black_box(&parameters), &step).unwrap()
+                });
+            });
+        }
+        let name = format!("sampling::logprobs/logits={shape}/tokens={}", logits.len());
+        criterion.bench_function(&name, |bencher| {
+            bencher.iter(|| logprobs(black_box(&logits), 1, 20).unwrap())
+        });
+    }
+}
+
+criterion_group!(benches, steps);
+criterion_main!(benches);
