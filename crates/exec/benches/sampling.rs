@@ -26,62 +26,61 @@ fn bell(vocabulary: usize) -> Vec<i32> {
         .collect()
 }
 
-fn steps(criterion: &mut Criterion) {
-    let neutral = Settings::neutral(1);
+/// Parameters by name: nothing drawn, nothing truncated, each truncation alone, all of them.
+fn parameters() -> Vec<(&'static str, Parameters)> {
+    let warm = Settings {
+        temperature: 800_000,
+        ..Settings::neutral(1)
+    };
     let settings = [
         (
             "greedy",
             Settings {
                 temperature: 0,
-                ..neutral.clone()
+                ..warm.clone()
             },
         ),
-        (
-            "temperature",
-            Settings {
-                temperature: 800_000,
-                ..neutral.clone()
-            },
-        ),
+        ("temperature", warm.clone()),
         (
             "top_p",
             Settings {
-                temperature: 800_000,
                 top_p: 900_000,
-                ..neutral.clone()
+                ..warm.clone()
             },
         ),
         (
             "top_k",
             Settings {
-                temperature: 800_000,
                 top_k: 40,
-                ..neutral.clone()
+                ..warm.clone()
             },
         ),
         (
             "all",
             Settings {
-                temperature: 800_000,
                 top_k: 1000,
                 top_p: 950_000,
                 min_p: 10_000,
-                ..neutral
+                ..warm
             },
         ),
     ];
+    settings
+        .map(|(name, settings)| (name, Parameters::new(settings).unwrap()))
+        .to_vec()
+}
+
+fn steps(criterion: &mut Criterion) {
     let counts: Counts = (0..500).map(|token| token * 7).collect();
     for (shape, logits) in [
         ("bell", bell(49_152)),
         ("equal", vec![0; 49_152]),
         ("bell", bell(151_936)),
     ] {
-        for (name, settings) in &settings {
-            let parameters = Parameters::new(settings.clone()).unwrap();
-            let mut sampler = Sampler::new();
-            let mut number = 0;
-            let name = format!("sampling::{name}/logits={shape}/tokens={}", logits.len());
-            criterion.bench_function(&name, |bencher| {
+        let end = format!("logits={shape}/tokens={}", logits.len());
+        for (name, parameters) in parameters() {
+            let (mut sampler, mut number) = (Sampler::new(), 0);
+            criterion.bench_function(&format!("sampling::{name}/{end}"), |bencher| {
                 bencher.iter(|| {
                     number += 1;
                     let place = Place {
@@ -99,9 +98,8 @@ fn steps(criterion: &mut Criterion) {
                 });
             });
         }
-        let name = format!("sampling::logprobs/logits={shape}/tokens={}", logits.len());
-        criterion.bench_function(&name, |bencher| {
-            bencher.iter(|| logprobs(black_box(&logits), 1, 20).unwrap())
+        criterion.bench_function(&format!("sampling::logprobs/{end}"), |bencher| {
+            bencher.iter(|| logprobs(black_box(&logits), 1, 20).unwrap());
         });
     }
 }

@@ -21,7 +21,7 @@ const LN_2: i64 = 1_488_522_236;
 pub struct Logprob {
     /// The token.
     pub token: u32,
-    /// In units of 2⁻¹⁶ nat, never positive but by rounding.
+    /// In units of 2⁻¹⁶ nat, never positive.
     pub value: i64,
 }
 
