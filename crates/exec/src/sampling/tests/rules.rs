@@ -169,6 +169,19 @@ fn tails_beyond_22_nats_are_never_drawn() {
 }
 
 #[test]
+fn weights_are_within_one_and_a_half_units_of_the_true_ones() {
+    let scale = Scale::new(1_000_000);
+    for distance in (0_u32..1_500_000).step_by(7) {
+        let expected = (-f64::from(distance) / 65_536.0).exp() * f64::from(WEIGHT_ONE);
+        let got = f64::from(scale.weight(distance));
+        assert!(
+            (got - expected).abs() <= 1.5,
+            "{distance}: {got} against {expected}"
+        );
+    }
+}
+
+#[test]
 fn top_k_keeps_the_first_in_order() {
     let top_k = |top_k, logits: &[i32]| {
         drawn(
