@@ -4,6 +4,7 @@
 
 mod arithmetic;
 mod programs;
+mod sampling;
 
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 fn all() -> Result<Vec<(String, Value)>, String> {
     let mut files = arithmetic::files()?;
     files.extend(programs::files()?);
+    files.extend(sampling::files()?);
     Ok(files)
 }
 

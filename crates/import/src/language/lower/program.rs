@@ -144,7 +144,11 @@ fn rows(
     x: NodeId,
     matrix: &RowTable,
 ) -> Result<NodeId, LanguageLowerError> {
-    let bytes = matrix.entries.iter().flat_map(|e| e.to_le_bytes()).collect();
+    let bytes = matrix
+        .entries
+        .iter()
+        .flat_map(|e| e.to_le_bytes())
+        .collect();
     let shape = [matrix.scales.len(), matrix.columns];
     let reals: Vec<f64> = matrix
         .scales
