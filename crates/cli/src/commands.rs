@@ -6,6 +6,7 @@ mod import;
 mod import_language;
 mod key;
 mod model;
+mod pull;
 mod run;
 mod serve;
 mod verify;
@@ -21,6 +22,7 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Model(ModelCommand::List) => model::list(context),
         Command::Model(ModelCommand::Show { model }) => model::show(context, &model),
         Command::Model(ModelCommand::Rm { model }) => model::remove(context, &model),
+        Command::Pull(args) => pull::run(context, &args),
         Command::Run(args) => run::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
