@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::args::{ImportArgs, PullArgs};
-use crate::commands::import::{Made, keep, make_any};
+use crate::commands::import::{Made, keep, make_any, show_here};
 use crate::console::Console;
 use crate::context::Context;
 use crate::error::{CliError, chain};
@@ -45,14 +45,6 @@ struct EntryView {
     sha256: String,
     importer_version: u32,
     model_id: String,
-}
-
-/// What `pull --json` prints where nothing had to be imported; else it prints what `model import` does.
-#[derive(Debug, Serialize)]
-struct HereView<'a> {
-    id: String,
-    name: &'a str,
-    file: String,
 }
 
 /// Fetches a model, or lists those there are.
@@ -130,18 +122,8 @@ fn already_here(
         Err(error) => return Err(error.into()),
     }
     hub.name(entry.model_id, name)?;
-    let view = HereView {
-        id: entry.model_id.to_string(),
-        name: name.as_str(),
-        file: hub.path(entry.model_id).display().to_string(),
-    };
-    if context.console.json() {
-        context.console.data_json(&view)?;
-        return Ok(true);
-    }
-    let HereView { id, name, file } = view;
-    let text = format!("here already, as `{name}`\nmodel  {id}\nfile   {file}");
-    context.console.data(&text)?;
+    let file = hub.path(entry.model_id);
+    show_here(context, entry.model_id, name, &file)?;
     Ok(true)
 }
 
