@@ -1,8 +1,6 @@
 //! One answer as it grows: logits in, a token and its text out, until something ends it (`docs/spec/generation.md`, section 2).
 
-use credence_exec::sampling::{
-    Allowed, Counts, Parameters, Place, Sampler, SamplingError, Step,
-};
+use credence_exec::sampling::{Allowed, Counts, Parameters, Place, Sampler, SamplingError, Step};
 use credence_text::{Context, Detokeniser, Show, Text, TextError};
 
 use crate::output::Output;

@@ -44,7 +44,9 @@ impl Language {
             let language = model.program().spec().language.as_ref();
             let language = language.ok_or(LanguageError::NotLanguage)?;
             let param = model.param(language.text);
-            let bytes = param.map(|param| param.bytes().to_vec()).unwrap_or_default();
+            let bytes = param
+                .map(|param| param.bytes().to_vec())
+                .unwrap_or_default();
             (language.context, language.vocabulary, bytes)
         };
         let text = Text::new(&TextSpec::from_bytes(&bytes)?)?;

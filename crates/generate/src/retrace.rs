@@ -77,7 +77,8 @@ pub fn retrace(
         prompt: prompt.ids().len(),
         context: language.context(),
     };
-    let mut generation = Generation::new(language.text(), parameters, (seed, prompt.choice()), limits);
+    let mut generation =
+        Generation::new(language.text(), parameters, (seed, prompt.choice()), limits);
     let mut session = language.engine().session()?;
     let all = [prompt.ids(), run].concat();
     let mut first = None;

@@ -20,12 +20,21 @@ impl Stops {
     /// are met, the one that begins first counts.
     pub(crate) fn push(&mut self, text: &str) -> (String, bool) {
         self.held.push_str(text);
-        let first = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
+        let first = self
+            .stops
+            .iter()
+            .filter_map(|stop| self.held.find(stop.as_str()))
+            .min();
         if let Some(first) = first {
             self.held.truncate(first);
             return (core::mem::take(&mut self.held), true);
         }
-        let keep = self.stops.iter().map(|stop| begun(&self.held, stop)).max().unwrap_or(0);
+        let keep = self
+            .stops
+            .iter()
+            .map(|stop| begun(&self.held, stop))
+            .max()
+            .unwrap_or(0);
         let shown = self.held.len() - keep;
         let rest = self.held.split_off(shown);
         (core::mem::replace(&mut self.held, rest), false)
@@ -40,7 +49,8 @@ impl Stops {
 /// Bytes at the end of a text with which a stop text could begin.
 fn begun(text: &str, stop: &str) -> usize {
     let lengths = stop.char_indices().map(|(at, _)| at).rev();
-    let mut fitting = lengths.filter(|&len| stop.get(..len).is_some_and(|head| text.ends_with(head)));
+    let mut fitting =
+        lengths.filter(|&len| stop.get(..len).is_some_and(|head| text.ends_with(head)));
     fitting.next().unwrap_or(0)
 }
 
@@ -77,7 +87,11 @@ mod tests {
         ];
         for (stops, pieces, shown, stopped) in cases {
             let expected: Vec<String> = shown.iter().map(|&s| s.to_owned()).collect();
-            assert_eq!(run(stops, pieces), (expected, stopped), "{stops:?} {pieces:?}");
+            assert_eq!(
+                run(stops, pieces),
+                (expected, stopped),
+                "{stops:?} {pieces:?}"
+            );
         }
     }
 
