@@ -3,6 +3,7 @@
 //! Files are generated from the code and committed; `--check` compares. A difference is a change of format or arithmetic.
 
 mod arithmetic;
+mod language;
 mod programs;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use serde_json::Value;
 fn all() -> Result<Vec<(String, Value)>, String> {
     let mut files = arithmetic::files()?;
     files.extend(programs::files()?);
+    files.extend(language::files()?);
     Ok(files)
 }
 
