@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 from conftest import VECTORS, vector
-from second import Refused, arithmetic, canonical, language, model, tensors, trace
+from second import Refused, arithmetic, canonical, language, model, relations, tensors, trace
 
 
 def or_none(compute, *arguments: object) -> int | None:
@@ -51,6 +51,13 @@ def test_to_fp32() -> None:
         assert struct.unpack("<I", struct.pack("<f", nearest))[0] == case["bits"], case
 
 
+def check_costs(program: dict, values: list[np.ndarray], expected: list[int]) -> None:
+    """What relations cost, and that none of a cut node is over the limit."""
+    costs = relations.costs(program, [cells.shape[1:] for cells in values])
+    assert costs == expected
+    assert all(cost <= 16_384 for cost, node in zip(costs, program["nodes"], strict=True) if node["cut"])
+
+
 def test_exp_256() -> None:
     entries = np.frombuffer(bytes.fromhex(vector("arithmetic/exp_256.json")["entries"]), "<i2")
     assert language.exp256().tolist() == [*entries.tolist(), 0]
@@ -91,6 +98,7 @@ def test_programs(path) -> None:
             assert values[node][position].reshape(-1).tolist() == expected, loaded.program["nodes"][node]
     assert trace.section(loaded.program, values).hex() == case["trace"]
     assert trace.root(loaded.program, values).hex() == case["trace_root"]
+    check_costs(loaded.program, values, case["relation_costs"])
     assert tensors.encode(outputs).hex() == case["answer"]
 
 
@@ -109,6 +117,30 @@ def test_language_models(path) -> None:
     logits = run.values[loaded.program["language"]["logits"]]
     assert [logits[position].astype("<i4").tobytes().hex() for position in case["sampled"]] == case["logits"]
     assert trace.language_root(loaded.program, run).hex() == case["trace_root"]
+    check_costs(loaded.program, run.values, case["relation_costs"])
+
+
+@pytest.mark.parametrize("path", LANGUAGE, ids=lambda path: path.stem)
+def test_blocks_begin_where_the_closed_form_says(path) -> None:
+    """`docs/spec/trace.md`, section 3: `p·F + 64·R·(a + 1)·(16·a + b)`."""
+    case, loaded = load(path)
+    run = language.run(loaded, case["tokens"], case["sampled"])
+    kept = [*language.remembered(loaded.program, "scores", "k"), *language.remembered(loaded.program, "attend", "v")]
+    heads = fixed = 0
+    for index, (node, carried) in enumerate(zip(loaded.program["nodes"], run.carried, strict=True)):
+        if node["cut"] and carried and "scores" in node["op"]:
+            heads += run.values[index].shape[1]
+        elif node["cut"] and carried and index not in kept:
+            size = run.values[index][0].size * model.DTYPES[node["dtype"]].itemsize
+            fixed += -fixed % 64 + size
+    fixed = max(fixed + -fixed % 64, 64)
+    begins = 0
+    for position in range(len(case["tokens"])):
+        a, b = divmod(position, 32)
+        assert begins == position * fixed + 64 * heads * (a + 1) * (16 * a + b)
+        block = trace.block(loaded.program, run, True, position)
+        assert len(block) == fixed + 64 * heads * ((position + 32) // 32)
+        begins += len(block)
 
 
 def test_heads_weigh_several_positions() -> None:

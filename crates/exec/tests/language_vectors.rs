@@ -135,6 +135,10 @@ fn the_reference_gives_ids_values_logits_and_roots() {
             }
         }
         assert_eq!(run.trace_root.to_string(), file["trace_root"], "{name}");
+        let program = case.model.program();
+        let costs = program.nodes().map(|(id, _, _)| program.relation_cost(id));
+        let costs: Value = costs.collect();
+        assert_eq!(costs, file["relation_costs"], "{name}");
     }
 }
 

@@ -8,6 +8,7 @@ mod programs;
 
 use std::path::Path;
 
+use credence_model::Model;
 use serde_json::Value;
 
 /// All files: path under `vectors/`, and content.
@@ -16,6 +17,15 @@ fn all() -> Result<Vec<(String, Value)>, String> {
     files.extend(programs::files()?);
     files.extend(language::files()?);
     Ok(files)
+}
+
+/// What one cell of each node reads at most, cut or not (`docs/spec/trace.md`, section 5).
+fn relation_costs(model: &Model) -> Vec<Option<u64>> {
+    let program = model.program();
+    let nodes = program.nodes();
+    nodes
+        .map(|(node, _, _)| program.relation_cost(node))
+        .collect()
 }
 
 fn text_of(value: &Value) -> Result<String, String> {

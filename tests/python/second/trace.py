@@ -53,14 +53,14 @@ def language_sections(program: dict, run: language.Run) -> list[bytes]:
     values = [run.values[node] for node in language.remembered(program, "attend", "v")]
     fill = -positions % _TILE_POSITIONS
     return [
-        b"".join(_block(program, run, True, position) for position in range(positions)),
+        b"".join(block(program, run, True, position) for position in range(positions)),
         b"".join(_bytes("i16", cells.transpose(1, 0, 2)) for cells in keys),
         b"".join(_bytes("i16", np.pad(cells.transpose(1, 2, 0), ((0, 0), (0, 0), (0, fill)))) for cells in values),
-        b"".join(_block(program, run, False, position) for position in run.sampled),
+        b"".join(block(program, run, False, position) for position in run.sampled),
     ]
 
 
-def _block(program: dict, run: language.Run, of_carried: bool, position: int) -> bytes:
+def block(program: dict, run: language.Run, of_carried: bool, position: int) -> bytes:
     """One position's block in section 0, or in section 3."""
     kept = {*language.remembered(program, "scores", "k"), *language.remembered(program, "attend", "v")}
     fixed, rows = b"", b""

@@ -4,7 +4,7 @@
 //! Models come from the test kit's generator, so they have what a hand would not write: odd sizes, clamps that bite, nodes that are cut or not by
 //! chance. A file holds all that it is about, so whoever reads it needs no generator.
 
-use credence_exact::fixed;
+use credence_exact::{NodeId, Op, ParamId, fixed};
 use credence_exec::reference;
 use credence_model::{Model, program_bytes};
 use credence_testkit::program_gen::{Choices, language_model};
@@ -12,53 +12,23 @@ use serde_json::{Value, json};
 
 type Failure = String;
 
-/// A run of a random model.
-struct Case {
-    name: &'static str,
-    seed: u64,
-    tokens: usize,
-    sampled: &'static [usize],
-}
+/// A run of a random model: name, seed, number of tokens, sampled positions.
+type Case = (&'static str, u64, usize, &'static [usize]);
 
 /// Chosen for what they reach: see each name. Runs over 32 and 64 tokens cross the tiles of the trace.
-const CASES: [Case; 6] = [
-    Case {
-        name: "one-token",
-        seed: 581,
-        tokens: 1,
-        sampled: &[0],
-    },
-    Case {
-        name: "nothing-sampled",
-        seed: 3876,
-        tokens: 5,
-        sampled: &[],
-    },
-    Case {
-        name: "window",
-        seed: 2309,
-        tokens: 65,
-        sampled: &[63, 64],
-    },
-    Case {
-        name: "window-carried",
-        seed: 5491,
-        tokens: 38,
-        sampled: &[17, 18, 33],
-    },
-    Case {
-        name: "two-blocks",
-        seed: 2677,
-        tokens: 46,
-        sampled: &[0, 31, 32, 45],
-    },
-    Case {
-        name: "groups",
-        seed: 5608,
-        tokens: 39,
-        sampled: &[38],
-    },
+const CASES: [Case; 8] = [
+    ("one-token", 581, 1, &[0]),
+    ("nothing-sampled", 3876, 5, &[]),
+    ("window", 2309, 65, &[63, 64]),
+    ("window-carried", 5491, 38, &[17, 18, 33]),
+    ("two-blocks", 2677, 46, &[0, 31, 32, 45]),
+    ("groups", 5608, 39, &[38]),
+    ("zeros", 5448, 2, &[1]),
+    (FEW_CUTS, 1170, 33, &[0, 32]),
 ];
+
+/// The one whose carried nodes are cut only if they must be, so that blocks of positions have no cells.
+const FEW_CUTS: &str = "few-cuts";
 
 /// Positions whose values are written out; the trace root is of all.
 const OBSERVED: [usize; 7] = [0, 1, 4, 31, 32, 33, 64];
@@ -79,53 +49,65 @@ fn cells(cells: &[i64], width: usize) -> String {
         .flat_map(|cell| cell.to_le_bytes().into_iter().take(width)))
 }
 
-impl Case {
-    /// Runs the model and writes everything down.
-    fn file(&self) -> Result<Value, Failure> {
-        let model = language_model(self.seed);
-        let spec = model.program().spec();
-        let language = spec.language.as_ref().ok_or("not a language model")?;
-        let mut choices = Choices::new(self.seed);
-        let last = language.vocabulary.saturating_sub(1);
-        let tokens: Vec<u32> = (0..self.tokens).map(|_| choices.size(0, last)).collect();
-        let run =
-            reference::run_tokens(&model, &tokens, |position| self.sampled.contains(&position));
-        let run = run.map_err(text)?;
-        let widths: Vec<usize> = spec.nodes.iter().map(|node| node.dtype.width()).collect();
-        let nodes_at = |position: &usize| -> Option<Vec<String>> {
-            let nodes = run.values.get(*position)?.iter().zip(&widths);
-            Some(nodes.map(|(node, &width)| cells(node, width)).collect())
-        };
-        let logits_at = |position: &usize| -> Option<String> {
-            let node = usize::try_from(language.logits.0).ok()?;
-            Some(cells(run.values.get(*position)?.get(node)?, 4))
-        };
-        let observed = OBSERVED.into_iter().filter(|at| *at < self.tokens);
-        let observed: Vec<usize> = observed.collect();
-        let values: Vec<Vec<String>> = observed.iter().filter_map(nodes_at).collect();
-        let logits: Vec<String> = self.sampled.iter().filter_map(logits_at).collect();
-        let program = program_bytes(spec).map_err(text)?;
-        Ok(json!({
-            "program": String::from_utf8(program).map_err(text)?,
-            "weights": weights(&model),
-            "model_id": model.id().to_string(),
-            "tokens": tokens,
-            "sampled": self.sampled,
-            "observed": observed,
-            "values": values,
-            "logits": logits,
-            "trace_root": run.trace_root.to_string(),
-        }))
+/// The model with no more cut than must be.
+fn with_few_cuts(model: &Model) -> Result<Model, Failure> {
+    let layout = model.program().language().ok_or("not a language model")?;
+    let mut spec = model.program().spec().clone();
+    for (node, id) in spec.nodes.iter_mut().zip((0_u32..).map(NodeId)) {
+        let kept = layout.keys().contains(&id) || layout.values().contains(&id);
+        if layout.is_carried(id) && !kept && !matches!(node.op, Op::Scores(_)) {
+            node.cut = false;
+        }
     }
+    let params = params(model).map(<[u8]>::to_vec).collect();
+    Model::new(spec, params).map_err(text)
 }
 
-fn weights(model: &Model) -> Vec<String> {
-    let views = (0_u32..)
-        .map(credence_exact::ParamId)
-        .map_while(|param| model.param(param));
-    views
-        .map(|view| hex(view.bytes().iter().copied()))
-        .collect()
+/// Runs the model and writes everything down.
+fn file(&(name, seed, count, sampled): &Case) -> Result<Value, Failure> {
+    let mut model = language_model(seed);
+    if name == FEW_CUTS {
+        model = with_few_cuts(&model)?;
+    }
+    let spec = model.program().spec();
+    let language = spec.language.as_ref().ok_or("not a language model")?;
+    let mut choices = Choices::new(seed);
+    let last = language.vocabulary.saturating_sub(1);
+    let tokens: Vec<u32> = (0..count).map(|_| choices.size(0, last)).collect();
+    let run = reference::run_tokens(&model, &tokens, |position| sampled.contains(&position));
+    let run = run.map_err(text)?;
+    let widths: Vec<usize> = spec.nodes.iter().map(|node| node.dtype.width()).collect();
+    let nodes_at = |position: &usize| -> Option<Vec<String>> {
+        let nodes = run.values.get(*position)?.iter().zip(&widths);
+        Some(nodes.map(|(node, &width)| cells(node, width)).collect())
+    };
+    let logits_at = |position: &usize| -> Option<String> {
+        let node = usize::try_from(language.logits.0).ok()?;
+        Some(cells(run.values.get(*position)?.get(node)?, 4))
+    };
+    let observed: Vec<usize> = OBSERVED.into_iter().filter(|at| *at < count).collect();
+    let values: Vec<Vec<String>> = observed.iter().filter_map(nodes_at).collect();
+    let logits: Vec<String> = sampled.iter().filter_map(logits_at).collect();
+    let program = program_bytes(spec).map_err(text)?;
+    let weights = params(&model).map(|bytes| hex(bytes.iter().copied()));
+    Ok(json!({
+        "program": String::from_utf8(program).map_err(text)?,
+        "weights": weights.collect::<Vec<String>>(),
+        "model_id": model.id().to_string(),
+        "tokens": tokens,
+        "sampled": sampled,
+        "observed": observed,
+        "values": values,
+        "logits": logits,
+        "relation_costs": super::relation_costs(&model),
+        "trace_root": run.trace_root.to_string(),
+    }))
+}
+
+/// The bytes of each parameter.
+fn params(model: &Model) -> impl Iterator<Item = &[u8]> {
+    let views = (0_u32..).map(ParamId).map_while(|param| model.param(param));
+    views.map(|view| view.bytes())
 }
 
 /// Every entry that is not 0, as i16.
@@ -138,9 +120,9 @@ fn exp_256() -> Value {
 pub(super) fn files() -> Result<Vec<(String, Value)>, Failure> {
     let mut files = vec![("arithmetic/exp_256.json".to_owned(), exp_256())];
     for case in &CASES {
-        let file = case.file();
-        let file = file.map_err(|error| format!("{}: {error}", case.name))?;
-        files.push((format!("language/{}.json", case.name), file));
+        let (name, ..) = case;
+        let file = file(case).map_err(|error| format!("{name}: {error}"))?;
+        files.push((format!("language/{name}.json"), file));
     }
     Ok(files)
 }
