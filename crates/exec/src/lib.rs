@@ -11,6 +11,8 @@
 //! instructions. It equals the reference on every value, not only those in the trace, for every [`Isa`], thread count
 //! and batch; tests compare them over random programs.
 //!
+//! [`sampling`] takes the next token of a language model from its logits, in integers too.
+//!
 //! What is deliberately absent: floating-point arithmetic (but for the encoding of inputs, where it is exact), clocks, files,
 //! sockets, and any tolerance.
 
@@ -26,6 +28,7 @@ mod kernel;
 mod plan;
 pub mod reference;
 mod request;
+pub mod sampling;
 mod session;
 mod step;
 mod trace;
@@ -34,5 +37,5 @@ pub use engine::{Engine, Execution, Options};
 pub use error::{PlanError, RunError};
 pub use isa::Isa;
 pub use plan::Plan;
-pub use session::{Feed, LogitSink, Session, SessionError, ValueSink};
+pub use session::{Append, LogitSink, Session, SessionError, ValueSink};
 pub use trace::Trace;

@@ -70,7 +70,7 @@ pub struct Session {
 
 /// Tokens for a session.
 #[derive(Debug)]
-pub struct Feed<'a> {
+pub struct Append<'a> {
     /// Whose.
     pub session: &'a mut Session,
     /// Appended to the session.
@@ -79,13 +79,13 @@ pub struct Feed<'a> {
     pub sampled: usize,
 }
 
-/// Who is told the logits: number of the feed, position, logits in units of 2⁻¹⁶ nat.
+/// Who is told the logits: number of the append, position, logits in units of 2⁻¹⁶ nat.
 pub type LogitSink<'a> = dyn FnMut(usize, usize, &[i32]) + Send + 'a;
 
-/// Who is told every value: node, number of the feed, position, cells.
+/// Who is told every value: node, number of the append, position, cells.
 pub type ValueSink<'a> = dyn FnMut(NodeId, usize, usize, &[i64]) + 'a;
 
-/// A value that somebody watches: node, feed, position, cells.
+/// A value that somebody watches: node, append, position, cells.
 type Watched = (NodeId, usize, usize, Vec<i64>);
 
 impl Session {
@@ -146,7 +146,7 @@ pub(crate) struct Workspace {
 #[derive(Default)]
 pub(crate) struct Workspaces(Mutex<Vec<Workspace>>);
 
-/// A row, the feed it came with, and whether its logits are asked for.
+/// A row, the append it came with, and whether its logits are asked for.
 #[derive(Clone, Copy)]
 struct Asked {
     row: Row,
@@ -217,37 +217,37 @@ impl Engine {
     /// [`SessionError`]; no session is changed then.
     pub fn advance(
         &self,
-        feeds: &mut [Feed<'_>],
+        appends: &mut [Append<'_>],
         logits: &mut LogitSink<'_>,
     ) -> Result<(), SessionError> {
-        self.advance_watched::<false>(feeds, logits).map(|_| ())
+        self.advance_watched::<false>(appends, logits).map(|_| ())
     }
 
-    /// As [`Self::advance`], and shows every value of every node: node, feed, position, cells.
+    /// As [`Self::advance`], and shows every value of every node: node, append, position, cells.
     ///
     /// # Errors
     /// As [`Self::advance`].
     pub fn advance_observed(
         &self,
-        feeds: &mut [Feed<'_>],
+        appends: &mut [Append<'_>],
         logits: &mut LogitSink<'_>,
         observer: &mut ValueSink<'_>,
     ) -> Result<(), SessionError> {
-        for (node, feed, position, cells) in self.advance_watched::<true>(feeds, logits)? {
-            observer(node, feed, position, &cells);
+        for (node, append, position, cells) in self.advance_watched::<true>(appends, logits)? {
+            observer(node, append, position, &cells);
         }
         Ok(())
     }
 
     fn advance_watched<const WATCHED: bool>(
         &self,
-        feeds: &mut [Feed<'_>],
+        appends: &mut [Append<'_>],
         logits: &mut LogitSink<'_>,
     ) -> Result<Vec<Watched>, SessionError> {
-        let asked = self.check(feeds)?;
-        let caches = feeds.iter_mut().map(|feed| {
-            let mut cache = core::mem::take(&mut feed.session.cache);
-            cache.reserve(feed.session.len + feed.tokens.len());
+        let asked = self.check(appends)?;
+        let caches = appends.iter_mut().map(|append| {
+            let mut cache = core::mem::take(&mut append.session.cache);
+            cache.reserve(append.session.len + append.tokens.len());
             RwLock::new(cache)
         });
         let caches: Vec<RwLock<Cache>> = caches.collect();
@@ -262,35 +262,35 @@ impl Engine {
                     caches: &caches,
                     asked,
                 };
-                watched.extend(tile.run::<WATCHED>(&mut workspace, feeds, logits));
+                watched.extend(tile.run::<WATCHED>(&mut workspace, appends, logits));
             }
         };
         self.on_pool(run);
         idle.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(workspace);
-        for (feed, cache) in feeds.iter_mut().zip(caches) {
-            feed.session.cache = cache.into_inner().unwrap_or_else(PoisonError::into_inner);
-            feed.session.len += feed.tokens.len();
+        for (append, cache) in appends.iter_mut().zip(caches) {
+            append.session.cache = cache.into_inner().unwrap_or_else(PoisonError::into_inner);
+            append.session.len += append.tokens.len();
         }
         Ok(watched)
     }
 
-    fn check(&self, feeds: &[Feed<'_>]) -> Result<Vec<Asked>, SessionError> {
+    fn check(&self, appends: &[Append<'_>]) -> Result<Vec<Asked>, SessionError> {
         let language = self.model().program().spec().language.as_ref();
         let language = language.ok_or(SessionError::NotLanguage)?;
         let mut asked = Vec::new();
-        for (session, feed) in feeds.iter().enumerate() {
-            let (len, max) = (feed.session.len, index(language.context));
-            let got = len.saturating_add(feed.tokens.len());
+        for (session, append) in appends.iter().enumerate() {
+            let (len, max) = (append.session.len, index(language.context));
+            let got = len.saturating_add(append.tokens.len());
             if got > max {
                 return Err(SessionError::Context { got, max });
             }
-            let (got, tokens) = (feed.sampled, feed.tokens.len());
+            let (got, tokens) = (append.sampled, append.tokens.len());
             let first = tokens
                 .checked_sub(got)
                 .ok_or(SessionError::Sampled { got, tokens })?;
-            for (at, &token) in feed.tokens.iter().enumerate() {
+            for (at, &token) in append.tokens.iter().enumerate() {
                 if token >= language.vocabulary {
                     return Err(SessionError::Token {
                         got: token,
@@ -324,7 +324,7 @@ impl Tokens<'_> {
     fn run<const WATCHED: bool>(
         &mut self,
         workspace: &mut Workspace,
-        feeds: &mut [Feed<'_>],
+        appends: &mut [Append<'_>],
         logits: &mut LogitSink<'_>,
     ) -> Vec<Watched> {
         let plan = self.engine.plan();
@@ -334,9 +334,9 @@ impl Tokens<'_> {
         let mut tile = main.tile(&plan.main, &rows, WATCHED.then_some(&mut sums));
         let mut watched = self.phase::<WATCHED>(&plan.main, &mut tile);
         let (mut hashers, mut later) = (Vec::new(), Vec::new());
-        for feed in feeds {
-            hashers.push(&mut feed.session.positions);
-            later.push(&mut feed.session.sampled);
+        for append in appends {
+            hashers.push(&mut append.session.positions);
+            later.push(&mut append.session.sampled);
         }
         let tile = &tile;
         let draw = || {

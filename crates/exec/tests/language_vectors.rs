@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use credence_exact::{NodeId, fixed};
 use credence_exec::reference::{Tokens, run_tokens};
-use credence_exec::{Engine, Feed, Isa, Options, Session};
+use credence_exec::{Engine, Append, Isa, Options, Session};
 use credence_model::{Model, program_from_bytes};
 use serde_json::Value;
 
@@ -95,7 +95,7 @@ impl Case {
             let end = self.tokens.len().min(start + step);
             let sampled = (start..end).find(|at| self.sampled.contains(at));
             let end = sampled.map_or(end, |at| at + 1);
-            let mut feeds = [Feed {
+            let mut appends = [Append {
                 session: &mut session,
                 tokens: &self.tokens[start..end],
                 sampled: usize::from(sampled.is_some()),
@@ -103,7 +103,7 @@ impl Case {
             let mut sink = |_: usize, position: usize, logits: &[i32]| {
                 seen.insert(position, logits.iter().map(|&l| l.into()).collect());
             };
-            engine.advance(&mut feeds, &mut sink).unwrap();
+            engine.advance(&mut appends, &mut sink).unwrap();
         }
         (session, seen)
     }

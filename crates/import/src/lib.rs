@@ -26,6 +26,7 @@ mod graph;
 mod import;
 mod infer;
 mod input;
+pub mod language;
 mod lower;
 mod number;
 mod plan;

@@ -5,6 +5,7 @@
 mod arithmetic;
 mod language;
 mod programs;
+mod sampling;
 
 use std::path::Path;
 
@@ -16,6 +17,7 @@ fn all() -> Result<Vec<(String, Value)>, String> {
     let mut files = arithmetic::files()?;
     files.extend(programs::files()?);
     files.extend(language::files()?);
+    files.extend(sampling::files()?);
     Ok(files)
 }
 

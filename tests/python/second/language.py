@@ -198,8 +198,9 @@ def attend(op: dict, past: Past) -> np.ndarray:
     table = exp256()
     weights = np.where(sees, table[np.clip(below, 0, len(table) - 1)], 0)
     v = _heads(past.values[op["v"]], cells.shape[1])
-    total = weights.sum(-1)[..., None]
-    return (np.einsum("pht,thd->phd", weights[..., : len(v)], v) + total // 2) // total
+    total, sums = weights.sum(-1)[..., None], np.einsum("pht,thd->phd", weights[..., : len(v)], v)
+    require(0 <= op["bits"] <= 15, "a mean finer than its values by more than 15 bits")
+    return ((sums << op["bits"]) + total // 2) // total
 
 
 def hadamard(op: dict, past: Past) -> np.ndarray:

@@ -196,7 +196,7 @@ pub(super) fn attend(
         weights += weight;
     }
     let half = i128::from(weights / 2);
-    let mean = (sum + half).checked_div_euclid(weights.into());
+    let mean = ((sum << op.bits.min(15)) + half).checked_div_euclid(weights.into());
     narrow(mean.ok_or(CellError::Absent {
         what: "the positions seen",
         index,

@@ -130,7 +130,7 @@ pub struct Scores {
     pub window: Option<u32>,
 }
 
-/// `y[h, d] = ⌊(Σ_t e_t·v_t[⌊h·G/H⌋, d] + ⌊S/2⌋)/S⌋` over the positions t that have a score, with `M = max_t scores[h, t]`,
+/// `y[h, d] = ⌊(2^bits·Σ_t e_t·v_t[⌊h·G/H⌋, d] + ⌊S/2⌋)/S⌋` over the positions t that have a score, with `M = max_t scores[h, t]`,
 /// `e_t = exp256(M − scores[h, t])` and `S = Σ_t e_t`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +139,8 @@ pub struct Attend {
     pub scores: NodeId,
     /// Values `[G, D]`, i16, cut; G divides H.
     pub v: NodeId,
+    /// By how many bits the result is finer than the values, `0 ..= 15`: a mean of many is smaller than the largest of them.
+    pub bits: u8,
 }
 
 /// Along the last axis, in blocks of `size`: `y[b·size + i] = Σ_j (−1)^popcount(i & j)·x[b·size + j]`.

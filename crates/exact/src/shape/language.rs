@@ -7,6 +7,8 @@ use crate::{Attend, Dtype, Embed, Hadamard, Mul, NodeId, Quantise, RmsRatio, Rop
 const HADAMARD_MAX: u32 = 2048;
 /// Numbers in canonical JSON are below this.
 const EPSILON_LIMIT: u64 = 1 << 53;
+/// Most bits by which a mean is finer than its values.
+const FINER_MAX: u8 = 15;
 /// Most columns of a table of rotations: half of a head's width.
 const PAIRS_MAX: usize = 1024;
 
@@ -126,6 +128,9 @@ pub(super) fn attend(op: &Attend, shapes: &impl Shapes) -> Result<Shape, ShapeEr
         format!("[{heads_z}, {context}]")
     })?;
     let [heads_v, width] = heads("v", op.v, shapes)?;
+    require(op.bits <= FINER_MAX, "bits", "0..=15", || {
+        op.bits.to_string()
+    })?;
     let divides = heads_z.is_multiple_of(heads_v);
     require(divides, "v", "[G, D] with G dividing H", || {
         format!("[{heads_v}, {width}] beside [{heads_z}, ..]")

@@ -22,6 +22,8 @@ pub(super) struct Builder<'a> {
     places: Places,
     pub(super) tile_positions: usize,
     steps: Vec<Planned>,
+    /// Nodes that need no step and stand before the first.
+    known: Vec<(NodeId, Seen)>,
 }
 
 /// Plans a model.
@@ -46,6 +48,7 @@ pub(super) fn build(model: &Model, isa: Isa) -> Result<Plan, PlanError> {
             tile_positions: tile_positions(model, layout.block_bytes() + places.arena_bytes),
             places,
             steps: Vec::new(),
+            known: Vec::new(),
         };
         for (id, node, shape) in program.nodes().filter(|(id, _, _)| scope.here[index(id.0)]) {
             let planned = builder.node(id, node, shape);
@@ -167,11 +170,11 @@ impl Builder<'_> {
             Fate::Alias { .. } => {
                 // The operand's cells are in memory since an earlier step, and still are.
                 let seen = (id, Seen::Place(self.place(id)?));
-                self.steps
-                    .last_mut()
-                    .ok_or("it reads nothing")?
-                    .nodes
-                    .push(seen);
+                match self.steps.last_mut() {
+                    Some(planned) => planned.nodes.push(seen),
+                    // What the phase before has computed.
+                    None => self.known.push(seen),
+                }
                 return Ok(());
             }
             Fate::Scores => {
@@ -196,6 +199,7 @@ impl Builder<'_> {
             ));
         }
         nodes.push((id, Seen::Place(self.place(id)?)));
+        nodes.append(&mut self.known);
         let work = match &step {
             Step::Product(product) => product.work(),
             Step::DirectConv(conv) => conv.work(),

@@ -154,7 +154,7 @@ impl Builder<'_> {
             place,
             y,
             Self::slot(layout.values(), op.v)?,
-            scores.window.map_or(usize::MAX, index),
+            (scores.window.map_or(usize::MAX, index), op.bits),
             (shape.last(), bounds.min.abs().max(bounds.max)),
         )))
     }

@@ -76,7 +76,7 @@ fn check_pieces(engine: &Engine, run: &Run, choices: &mut Choices, what: &str) {
         let start = session.len();
         let most = u32::try_from(run.tokens.len() - start).unwrap();
         let range = start..start + index(choices.size(1, most));
-        let mut feeds = [Feed {
+        let mut appends = [Append {
             tokens: &run.tokens[range.clone()],
             sampled: run.sampled_in(&range),
             session: &mut session,
@@ -91,7 +91,7 @@ fn check_pieces(engine: &Engine, run: &Run, choices: &mut Choices, what: &str) {
             *seen.entry((position, node)).or_insert(0) += 1;
         };
         engine
-            .advance_observed(&mut feeds, &mut sink, &mut observer)
+            .advance_observed(&mut appends, &mut sink, &mut observer)
             .unwrap();
     }
     assert_eq!(drawn, run.sampled, "{what}: logits");
@@ -151,20 +151,20 @@ fn a_batch_with_strangers_is_each_alone() {
             .any(|(s, run)| s.len() < run.tokens.len())
         {
             let pairs = sessions.iter_mut().zip(&runs);
-            let mut feeds: Vec<Feed<'_>> = pairs
+            let mut appends: Vec<Append<'_>> = pairs
                 .map(|(session, run)| {
                     let start = session.len();
                     let most = u32::try_from(run.tokens.len() - start).unwrap();
                     let range = start..start + index(choices.size(0, most.min(9)));
                     let sampled = run.sampled_in(&range);
-                    Feed {
+                    Append {
                         session,
                         tokens: &run.tokens[range],
                         sampled,
                     }
                 })
                 .collect();
-            engine.advance(&mut feeds, &mut |_, _, _| {}).unwrap();
+            engine.advance(&mut appends, &mut |_, _, _| {}).unwrap();
         }
         for (session, run) in sessions.iter().zip(&runs) {
             assert_eq!(session.trace_root(), run.expected.trace_root, "seed {seed}");
@@ -179,12 +179,12 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let engine = engine(&model, Isa::detect(), 1, 64);
     let mut session = engine.session().unwrap();
     let mut advance = |tokens: &[u32], sampled| {
-        let mut feeds = [Feed {
+        let mut appends = [Append {
             session: &mut session,
             tokens,
             sampled,
         }];
-        engine.advance(&mut feeds, &mut |_, _, _| {})
+        engine.advance(&mut appends, &mut |_, _, _| {})
     };
     let vocabulary = language.vocabulary;
     let context = index(language.context);

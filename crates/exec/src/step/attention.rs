@@ -143,6 +143,7 @@ pub(crate) struct Attend {
     /// Which values.
     slot: usize,
     window: usize,
+    bits: u8,
     context: usize,
     /// Pairs of positions whose products' sum fits 32 bits.
     pairs: usize,
@@ -153,12 +154,12 @@ pub(crate) struct Attend {
 const LANES: usize = 16;
 
 impl Attend {
-    /// `(context, magnitude)`: most positions, and the largest magnitude of a value.
+    /// `(window, bits)`: most positions seen, and how much finer the mean is; `(context, magnitude)`: most positions, and the largest magnitude of a value.
     pub(crate) fn new(
         scores: ScorePlace,
         y: Place,
         slot: usize,
-        window: usize,
+        (window, bits): (usize, u8),
         (context, magnitude): (usize, i64),
     ) -> Self {
         let largest = magnitude.max(1).saturating_mul(i16::MAX.into());
@@ -168,6 +169,7 @@ impl Attend {
             y,
             slot,
             window,
+            bits,
             context,
             // At least one: twice 2¹⁵·(2¹⁵ − 1) fits.
             pairs: (terms / 2).max(1),
@@ -200,7 +202,7 @@ impl Attend {
             let total = self.weigh(scores, &mut own[first - start..][..scores.len()]);
             for (block, y) in y.chunks_mut(LANES).enumerate() {
                 let sums = self.sum(own, values.lanes(head / together, block), start / 2);
-                mean(sums, total, y);
+                mean(sums.map(|sum| sum << self.bits), total, y);
             }
         }
     }
@@ -243,7 +245,7 @@ impl Attend {
 /// Most positions of a run: the limit on what a relation reads.
 pub(crate) const WEIGHTS_MAX: usize = 4096;
 
-/// `⌊(sum + ⌊total/2⌋)/total⌋`: sums are below 2⁵³ and quotients are values, so that a product with the inverse is exact enough.
+/// `⌊(sum + ⌊total/2⌋)/total⌋`: sums are below 2⁵³ and quotients are 16-bit cells, so that a product with the inverse is exact enough.
 #[inline(always)]
 fn mean(sums: [i64; LANES], total: i64, y: &mut [i16]) {
     let (inverse, half) = (1.0 / wide(total), total / 2);

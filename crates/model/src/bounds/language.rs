@@ -170,8 +170,12 @@ impl Bounder<'_> {
     pub(super) fn attend(&self, op: &Attend) -> Result<Interval, BoundsError> {
         let v = self.of(op.v);
         let weights = i128::from(self.context()) * WEIGHT_MAX;
-        self.below(magnitude(v) * weights + weights / 2)?;
-        Ok(v)
+        let finer = 1_i64 << op.bits;
+        self.below(magnitude(v) * weights * i128::from(finer) + weights / 2)?;
+        Ok(Interval {
+            min: v.min.saturating_mul(finer),
+            max: v.max.saturating_mul(finer),
+        })
     }
 
     pub(super) fn hadamard(&self, op: &Hadamard) -> Result<Interval, BoundsError> {

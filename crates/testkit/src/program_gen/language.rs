@@ -242,7 +242,7 @@ impl Builder<'_> {
     }
 
     /// 16-bit heads of a product.
-    fn heads(&mut self, x: NodeId, by: NodeId, heads: u32) -> NodeId {
+    fn heads(&mut self, x: NodeId, by: NodeId, heads: u32, cut: bool) -> NodeId {
         let width = heads * self.sizes.head;
         let wide = self.product(x, (self.sizes.width, width), by, false);
         let one = self.param(Dtype::I32, vec![1], &[1 << 12]);
@@ -253,15 +253,15 @@ impl Builder<'_> {
             min: -4000,
             max: 4000,
         };
-        let cut = self.maybe_cut();
-        let narrow = self.node(Op::Rescale(op), Dtype::I16, cut);
+        let narrow_cut = self.maybe_cut();
+        let narrow = self.node(Op::Rescale(op), Dtype::I16, narrow_cut);
         let op = Reindex {
             x: narrow,
             shape: vec![heads, self.sizes.head],
             offset: 0,
             strides: vec![signed(self.sizes.head), 1],
         };
-        self.node(Op::Reindex(op), Dtype::I16, true)
+        self.node(Op::Reindex(op), Dtype::I16, cut)
     }
 
     fn rope(&mut self, x: NodeId) -> NodeId {
@@ -284,10 +284,10 @@ impl Builder<'_> {
     fn attention(&mut self, x: NodeId) -> NodeId {
         let (groups, together) = (self.sizes.groups, self.sizes.together);
         let (normal, ratio) = self.norm(x);
-        let q = self.heads(normal, ratio, groups * together);
-        let k = self.heads(normal, ratio, groups);
+        let q = self.heads(normal, ratio, groups * together, false);
+        let k = self.heads(normal, ratio, groups, true);
         let (q, k) = (self.rope(q), self.rope(k));
-        let v = self.heads(normal, ratio, groups);
+        let v = self.heads(normal, ratio, groups, true);
         let window = self.choices.chance(40);
         let op = Scores {
             q,
@@ -299,8 +299,9 @@ impl Builder<'_> {
             window: window.then(|| self.choices.size(1, 40)),
         };
         let scores = self.node(Op::Scores(op), Dtype::I16, true);
+        let bits = u8::try_from(self.choices.size(0, 3)).unwrap_or(0);
         let cut = self.maybe_cut();
-        let mean = self.node(Op::Attend(Attend { scores, v }), Dtype::I16, cut);
+        let mean = self.node(Op::Attend(Attend { scores, v, bits }), Dtype::I16, cut);
         let cells = groups * together * self.sizes.head;
         let op = Reindex {
             x: mean,

@@ -19,7 +19,7 @@ type Case = (&'static str, u64, usize, &'static [usize]);
 const CASES: [Case; 8] = [
     ("one-token", 581, 1, &[0]),
     ("nothing-sampled", 3876, 5, &[]),
-    ("window", 2309, 65, &[63, 64]),
+    ("window", 6721, 65, &[63, 64]),
     ("window-carried", 5491, 38, &[17, 18, 33]),
     ("two-blocks", 2677, 46, &[0, 31, 32, 45]),
     ("groups", 5608, 39, &[38]),

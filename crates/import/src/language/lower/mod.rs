@@ -1,0 +1,264 @@
+//! From a language graph to an exact integer program.
+//!
+//! ```text
+//! LanguageGraph ─▶ rotated, quantised by row ─▶ program in coarse units ─run on a text─▶ units ─▶ program ─▶ Model
+//! ```
+//!
+//! What a program looks like: the stream is i32; every product takes 8-bit operands with a scale of their own, one for each token; queries,
+//! keys, values and the two factors of the hidden layer are 16-bit in fixed units. What is deliberately absent: text (tokens and the tokeniser's bytes are
+//! arguments), files, and any comparison with floats (`fidelity`).
+
+mod emit;
+mod program;
+mod rotation;
+mod tables;
+mod units;
+mod weights;
+
+use std::sync::Arc;
+
+use credence_exact::NodeId;
+use credence_exec::{Append, Engine, Options, PlanError, SessionError};
+use credence_model::{Model, ModelError};
+
+use self::program::{PRODUCT_MAX, Source, VALUE_MAX, program};
+pub use self::units::Units;
+use self::units::{COARSE, refine};
+use self::weights::Weights;
+use super::LanguageGraph;
+use super::graph::NormKind;
+
+/// Most measurements before units are taken as they are.
+const ROUNDS_MAX: usize = 8;
+
+/// How a language model is imported.
+#[derive(Clone, Debug)]
+pub struct LanguageOptions {
+    /// Most positions of a run.
+    pub context: usize,
+    /// Token ids to measure units on, a few hundred; one run each.
+    pub calibration: Vec<Vec<u32>>,
+    /// Threads and instructions to measure with; no result depends on them.
+    pub exec: Options,
+}
+
+/// A language model that has become integers.
+#[derive(Debug)]
+pub struct ImportedLanguage {
+    /// The model.
+    pub model: Model,
+    /// Its units, by block.
+    pub units: Vec<Units>,
+}
+
+/// Why there is no program.
+#[derive(Debug, thiserror::Error)]
+pub enum LanguageLowerError {
+    /// The model has something that has no integer form here.
+    #[error("this version has no integer form of {what}; it has {instead}")]
+    Unsupported {
+        /// What the model has.
+        what: &'static str,
+        /// What it could have.
+        instead: &'static str,
+    },
+    /// A weight is NaN or infinite.
+    #[error("{what} holds a weight that is not a finite number")]
+    NotFinite {
+        /// Which matrix.
+        what: String,
+    },
+    /// A factor does not fit fixed point.
+    #[error("a scale of the model does not fit fixed point: its weights are out of proportion")]
+    Scale,
+    /// More positions than the model was trained on.
+    #[error("the model was trained on {max} positions, {got} are asked for")]
+    Context {
+        /// The model's.
+        max: usize,
+        /// Asked for.
+        got: usize,
+    },
+    /// No text to measure units on.
+    #[error("there are no tokens to measure units on")]
+    NoCalibration,
+    /// The program is refused.
+    #[error("the integer program is refused")]
+    Model(#[from] ModelError),
+    /// The program cannot be run.
+    #[error("the integer program cannot be planned")]
+    Plan(#[from] PlanError),
+    /// The calibration's tokens are not the model's.
+    #[error("the tokens to measure units on do not fit the model")]
+    Tokens(#[from] SessionError),
+}
+
+/// Makes the integer program of a language model. `text` is what the model's tokeniser and template are, in canonical bytes.
+///
+/// # Errors
+/// [`LanguageLowerError`], naming what does not fit.
+pub fn import_language(
+    graph: &LanguageGraph,
+    text: &[u8],
+    options: &LanguageOptions,
+) -> Result<ImportedLanguage, LanguageLowerError> {
+    supported(graph)?;
+    if options.context > graph.context {
+        return Err(LanguageLowerError::Context {
+            max: graph.context,
+            got: options.context,
+        });
+    }
+    if options.calibration.iter().all(Vec::is_empty) {
+        return Err(LanguageLowerError::NoCalibration);
+    }
+    let weights = Weights::new(graph)?;
+    let source = Source {
+        graph,
+        weights: &weights,
+        text,
+        context: options.context,
+    };
+    let mut units = vec![COARSE; graph.blocks.len()];
+    for _ in 0..ROUNDS_MAX {
+        let (spec, params) = program(&source, &units)?;
+        let model = Arc::new(Model::new(spec, params)?);
+        let (refined, again) = measure(&model, &units, options)?;
+        units = refined;
+        if !again {
+            break;
+        }
+    }
+    let (spec, params) = program(&source, &units)?;
+    Ok(ImportedLanguage {
+        model: Model::new(spec, params)?,
+        units,
+    })
+}
+
+fn supported(graph: &LanguageGraph) -> Result<(), LanguageLowerError> {
+    let refuse = |what, instead| Err(LanguageLowerError::Unsupported { what, instead });
+    if graph.softcaps.attention.is_some() || graph.softcaps.logits.is_some() {
+        return refuse("soft limits on scores or logits", "models without them");
+    }
+    for block in &graph.blocks {
+        let posts = [&block.attention.post_norm, &block.feed.post_norm];
+        let layer = graph.norm == NormKind::Layer;
+        if posts
+            .into_iter()
+            .flatten()
+            .any(|norm| layer || norm.bias.is_some())
+        {
+            return refuse("a LayerNorm behind a product", "RMS norms there");
+        }
+    }
+    Ok(())
+}
+
+/// Which value of a block a node is, and what it is clamped to.
+fn part(name: &str) -> Option<(usize, Part)> {
+    let (number, part) = name.strip_prefix("block.")?.split_once('.')?;
+    let part = match part {
+        "q" => Part::Query,
+        "k" => Part::Key,
+        "v" => Part::Value,
+        "gate_up" => Part::GateUp,
+        "product" => Part::Product,
+        _ => return None,
+    };
+    Some((number.parse().ok()?, part))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Query,
+    Key,
+    Value,
+    GateUp,
+    Product,
+}
+
+/// Largest magnitudes of a block's values.
+#[derive(Clone, Copy, Debug, Default)]
+struct Maxima {
+    q: i64,
+    k: i64,
+    v: i64,
+    gate: i64,
+    up: i64,
+    product: i64,
+}
+
+/// Runs the calibration, and refines every unit; whether any value was clamped and has to be measured again.
+fn measure(
+    model: &Arc<Model>,
+    units: &[Units],
+    options: &LanguageOptions,
+) -> Result<(Vec<Units>, bool), LanguageLowerError> {
+    let engine = Engine::new(Arc::clone(model), options.exec)?;
+    let nodes = model.program().nodes();
+    let parts: Vec<Option<(usize, Part)>> = nodes.map(|(_, node, _)| part(&node.name)).collect();
+    let mut maxima = vec![Maxima::default(); units.len()];
+    let mut head = 0;
+    for tokens in options
+        .calibration
+        .iter()
+        .filter(|tokens| !tokens.is_empty())
+    {
+        let mut session = engine.session()?;
+        let mut appends = [Append {
+            session: &mut session,
+            tokens,
+            sampled: 1,
+        }];
+        let mut observer = |node: NodeId, _: usize, _: usize, cells: &[i64]| {
+            let at = usize::try_from(node.0).unwrap_or(usize::MAX);
+            let Some((block, part)) = parts.get(at).copied().flatten() else {
+                return;
+            };
+            let max = |cells: &[i64]| cells.iter().map(|cell| cell.abs()).max().unwrap_or(0);
+            let Some(own) = maxima.get_mut(block) else {
+                return;
+            };
+            match part {
+                Part::Query => own.q = own.q.max(max(cells)),
+                Part::Key => own.k = own.k.max(max(cells)),
+                Part::Value => own.v = own.v.max(max(cells)),
+                Part::Product => own.product = own.product.max(max(cells)),
+                Part::GateUp => {
+                    let (gate, up) = cells.split_at(cells.len().div_ceil(2));
+                    own.gate = own.gate.max(max(gate));
+                    own.up = own.up.max(max(up));
+                }
+            }
+        };
+        engine.advance_observed(&mut appends, &mut |_, _, _| head += 1, &mut observer)?;
+    }
+    let limit = head_limit(model);
+    let mut again = false;
+    let mut take = |bits: i32, max: i64, limit: i64| match refine(bits, max, limit) {
+        Ok(bits) => bits,
+        Err(bits) => {
+            again = true;
+            bits
+        }
+    };
+    let refined = units.iter().zip(&maxima).map(|(units, max)| Units {
+        q: take(units.q, max.q, limit),
+        k: take(units.k, max.k, limit),
+        v: take(units.v, max.v, VALUE_MAX.into()),
+        gate: take(units.gate, max.gate, 32_767),
+        up: take(units.up, max.up, 32_767),
+        product: take(units.product, max.product, PRODUCT_MAX.into()),
+    });
+    let refined = refined.collect();
+    Ok((refined, again))
+}
+
+/// What rotated queries and keys are clamped to.
+fn head_limit(model: &Model) -> i64 {
+    let mut nodes = model.program().nodes();
+    let q = nodes.find(|(_, node, _)| node.name == "block.0.q");
+    let bounds = q.and_then(|(id, _, _)| model.bounds(id));
+    bounds.map_or(1, |bounds| bounds.max)
+}
