@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use credence_exact::{NodeId, fixed};
 use credence_exec::reference::{Tokens, run_tokens};
-use credence_exec::{Engine, Append, Isa, Options, Session};
+use credence_exec::{Append, Engine, Isa, Options, Session};
 use credence_model::{Model, program_from_bytes};
 use serde_json::Value;
 

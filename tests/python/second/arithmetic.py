@@ -1,4 +1,6 @@
-"""Profile `exact-1` in numpy, op by op in the order of `docs/spec/arithmetic.md`, section 5; `language` has those of section 6.
+"""Profile `exact-1` in numpy, op by op in the order of `docs/spec/arithmetic.md`, section 5.
+
+The ops of section 6 are in `language`.
 
 Cells are int64 with the position as first axis. Section 8 of the specification says that no accumulator of an
 accepted model leaves 32 bits and no rescaled value 62, so int64 holds all of it; what section 1 and 2 call errors are

@@ -1,7 +1,7 @@
 """Language models in numpy: a run over tokens (`docs/spec/arithmetic.md`, sections 4, 6 and 7).
 
-Cells are int64 with the position as first axis, as in `arithmetic`. Every node is computed at every position, and at the end what does
-not exist is dropped: that nothing depends on it is what `carried` shows.
+Cells are int64 with the position as first axis, as in `arithmetic`. Every node is computed at every position; what does
+not exist there is left out of the trace, and `carried` shows that nothing else depends on it.
 """
 
 import math
