@@ -1,7 +1,7 @@
 //! How much a cell relation reads: which cells of which operands, at most, determine one cell.
 //!
 //! A spot check opens what a relation reads, and a referee computes it, so a program is held to a limit
-//! (`docs/spec/trace.md`, section 4). Counts are upper bounds that hold for every cell of the node.
+//! (`docs/spec/trace.md`, section 5). Counts are upper bounds that hold for every cell of the node.
 
 use crate::shape::{ShapeError, Shapes};
 use crate::{Dtype, NodeId, Op, ParamId, Window};
