@@ -61,6 +61,18 @@ fn the_models_own_tokens_stand_at_the_beginning_alone() {
 }
 
 #[test]
+fn a_prompt_begins_with_one_first_token_and_has_no_last_one() {
+    let mut spec = bpe();
+    spec.add_eos = true;
+    let text = Text::new(&spec).unwrap();
+    assert_eq!(text.tokenise_prompt("in").unwrap(), [267, 259]);
+    assert_eq!(text.tokenise_prompt("<|begin|>in").unwrap(), [267, 259]);
+    spec.add_bos = false;
+    let text = Text::new(&spec).unwrap();
+    assert_eq!(text.tokenise_prompt("in").unwrap(), [259]);
+}
+
+#[test]
 fn sentencepiece_ids_by_hand() {
     let text = Text::new(&spm()).unwrap();
     let byte = |byte: u32| byte + 3;
