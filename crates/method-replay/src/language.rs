@@ -54,11 +54,17 @@ pub(crate) fn check(language: &Language, case: &Case<'_>) -> Result<Finding, Met
     let (got_in, got_out) = (count(prompt.ids().len()), count(output.tokens.len()));
     if counts.input != got_in {
         let claimed = counts.input;
-        return refuted(Refutation::InputCount { claimed, got: got_in });
+        return refuted(Refutation::InputCount {
+            claimed,
+            got: got_in,
+        });
     }
     if counts.output != got_out {
         let claimed = counts.output;
-        return refuted(Refutation::OutputCount { claimed, got: got_out });
+        return refuted(Refutation::OutputCount {
+            claimed,
+            got: got_out,
+        });
     }
     let retraced = retrace(language, &prompt, &parameters, seed, &output.tokens);
     let retraced = retraced.map_err(differs)?;
@@ -122,13 +128,19 @@ fn check_finish(claimed: FinishReason, retraced: &Retraced) -> Result<(), Method
 
 fn finding(tokens_in: u64, tokens_out: u64) -> Finding {
     let mut finding = Finding::re_executed(tokens_out, 0);
-    finding.numbers.retain(|number| number.name != "trace values compared");
+    finding
+        .numbers
+        .retain(|number| number.name != "trace values compared");
     let number = |name, count| Number {
         name,
         quantity: Quantity::Count(count),
     };
-    finding.numbers.insert(0, number("prompt tokens run again", tokens_in));
-    finding.numbers.insert(1, number("tokens drawn again", tokens_out));
+    finding
+        .numbers
+        .insert(0, number("prompt tokens run again", tokens_in));
+    finding
+        .numbers
+        .insert(1, number("tokens drawn again", tokens_out));
     finding
 }
 

@@ -38,7 +38,7 @@ struct Subject {
 /// What runs the model.
 #[derive(Debug)]
 enum Runner {
-    Tensors(Engine),
+    Tensors(Box<Engine>),
     Language(Box<Language>),
 }
 
@@ -63,7 +63,7 @@ impl Replay {
         let runner = if model.program().language().is_some() {
             Runner::Language(Box::new(Language::new(engine)?))
         } else {
-            Runner::Tensors(engine)
+            Runner::Tensors(Box::new(engine))
         };
         let subject = Some(Subject { model, runner });
         Ok(Self { subject })

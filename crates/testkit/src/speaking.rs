@@ -19,7 +19,10 @@ const TEMPLATE: &str = "{% for message in messages %}{{ '<|start|>' + message['r
 /// # Panics
 /// If its text is refused, which it is not.
 #[must_use]
-#[expect(clippy::expect_used, reason = "a test cannot go on without its model, and this crate is for tests alone")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test cannot go on without its model, and this crate is for tests alone"
+)]
 pub fn speaking(seed: u64) -> Model {
     let text = text_spec();
     let bytes = text.to_bytes().expect("the text of the model is valid");
@@ -34,7 +37,9 @@ pub fn text_spec() -> TextSpec {
     tokens.extend(PAIRS.map(|pair| pair.replace(' ', "")));
     let first = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
     tokens.extend(SPECIALS.map(str::to_owned));
-    let types = (0_u32..).zip(&tokens).map(|(id, _)| if id < first { 1 } else { 3 });
+    let types = (0_u32..)
+        .zip(&tokens)
+        .map(|(id, _)| if id < first { 1 } else { 3 });
     TextSpec {
         version: credence_text::SPEC_VERSION,
         kind: "bpe".to_owned(),
@@ -63,6 +68,8 @@ fn byte_char(byte: u8) -> char {
         return char::from(byte);
     }
     let before = (0..byte).filter(|&other| !printable(other)).count();
-    let code = u32::try_from(before).ok().and_then(|before| char::from_u32(256 + before));
+    let code = u32::try_from(before)
+        .ok()
+        .and_then(|before| char::from_u32(256 + before));
     code.unwrap_or(' ')
 }

@@ -101,7 +101,10 @@ impl Operator {
             let mut sink = |_: usize, _: usize, logits: &[i32]| {
                 drawn = Some(generation.step(logits, None).unwrap());
             };
-            self.language.engine().advance(&mut appends, &mut sink).unwrap();
+            self.language
+                .engine()
+                .advance(&mut appends, &mut sink)
+                .unwrap();
             next = vec![drawn.unwrap().token];
         }
         let finish = match generation.finish() {
@@ -209,65 +212,145 @@ fn output(answer: &Answer, edit: impl Fn(&mut Output)) -> Answer {
     let mut output = Output::decode(&answer.output).unwrap();
     edit(&mut output);
     let output = output.encode().unwrap();
-    Answer { output, ..answer.clone() }
+    Answer {
+        output,
+        ..answer.clone()
+    }
 }
 
-#[test]
-fn liars_are_refuted_by_the_check_that_is_there_for_them() {
+/// An operator, an answer of its own, and what refutes an edited one.
+fn honest() -> (Operator, Answer) {
     let operator = Operator::new(0);
     let honest = operator.answer(chat(), Settings::neutral(12), usize::MAX);
     assert!(operator.check(&honest).is_ok());
-    let refutation = |answer: &Answer| match operator.check(answer) {
+    (operator, honest)
+}
+
+fn refutation(operator: &Operator, answer: &Answer) -> Refutation {
+    match operator.check(answer) {
         Err(MethodError::Refuted(refutation)) => refutation,
         other => panic!("not refuted: {other:?}"),
-    };
+    }
+}
+
+#[test]
+fn liars_about_the_answer_are_refuted() {
+    let (operator, honest) = honest();
+    let refutation = |answer: &Answer| refutation(&operator, answer);
     // Who edits a token, who edits the text alone, and who leaves tokens out.
     let edited = output(&honest, |output| output.tokens[5] ^= 1);
-    assert!(matches!(refutation(&edited), Refutation::Token { index: 5, .. }));
+    assert!(matches!(
+        refutation(&edited),
+        Refutation::Token { index: 5, .. }
+    ));
     let retold = output(&honest, |output| output.text.push('!'));
     assert!(matches!(refutation(&retold), Refutation::Output { .. }));
     let shorter = output(&honest, |output| output.tokens.truncate(6));
-    assert!(matches!(refutation(&shorter), Refutation::OutputCount { .. }));
+    assert!(matches!(
+        refutation(&shorter),
+        Refutation::OutputCount { .. }
+    ));
     let mut cut = shorter;
     cut.counts.output = 6;
-    assert!(matches!(refutation(&cut), Refutation::Finish { got: FinishReason::Cancelled, .. }));
+    assert!(matches!(
+        refutation(&cut),
+        Refutation::Finish {
+            got: FinishReason::Cancelled,
+            ..
+        }
+    ));
     // Who goes on behind the end.
     let mut longer = output(&honest, |output| output.tokens.push(0));
     longer.counts.output += 1;
-    assert!(matches!(refutation(&longer), Refutation::OutputLength { got: 12 }));
+    assert!(matches!(
+        refutation(&longer),
+        Refutation::OutputLength { got: 12 }
+    ));
+}
+
+#[test]
+fn liars_about_what_led_to_it_are_refuted() {
+    let (operator, honest) = honest();
+    let refutation = |answer: &Answer| refutation(&operator, answer);
     // Who samples otherwise than asked.
     let other = operator.answer(chat(), greedy(12), usize::MAX);
     let mut greedy_instead = honest.clone();
     greedy_instead.output = other.output;
     greedy_instead.trace = other.trace;
-    assert!(matches!(refutation(&greedy_instead), Refutation::Token { .. }));
+    assert!(matches!(
+        refutation(&greedy_instead),
+        Refutation::Token { .. }
+    ));
     // Who answers another prompt, and who keeps the words and feeds other tokens.
     let mut prompt: serde_json::Value = serde_json::from_slice(&honest.input).unwrap();
     prompt["tokens"][3] = json!(1);
     let input = serde_json::to_vec(&prompt).unwrap();
-    let fed = Answer { input, ..honest.clone() };
+    let fed = Answer {
+        input,
+        ..honest.clone()
+    };
     assert!(matches!(refutation(&fed), Refutation::Prompt));
+}
+
+#[test]
+fn liars_about_draws_and_the_end_are_refuted() {
+    let (operator, honest) = honest();
+    let refutation = |answer: &Answer| refutation(&operator, answer);
     // Who says that the client chose the seed, that nothing was drawn, or that another nonce was sent.
-    for seed in [SeedSource::Client, SeedSource::Operator, SeedSource::Nothing] {
-        assert!(matches!(refutation(&Answer { seed, ..honest.clone() }), Refutation::Seed));
+    for seed in [
+        SeedSource::Client,
+        SeedSource::Operator,
+        SeedSource::Nothing,
+    ] {
+        assert!(matches!(
+            refutation(&Answer {
+                seed,
+                ..honest.clone()
+            }),
+            Refutation::Seed
+        ));
     }
     let nonce = Some(Nonce::from_bytes([8; 32]));
-    assert!(matches!(refutation(&Answer { nonce, ..honest.clone() }), Refutation::Token { .. }));
+    assert!(matches!(
+        refutation(&Answer {
+            nonce,
+            ..honest.clone()
+        }),
+        Refutation::Token { .. }
+    ));
     // Who commits to another inside, other counts, another end, or a constraint.
     let trace = TraceRoot::from_bytes([0; 32]);
-    assert!(matches!(refutation(&Answer { trace, ..honest.clone() }), Refutation::Trace { .. }));
+    assert!(matches!(
+        refutation(&Answer {
+            trace,
+            ..honest.clone()
+        }),
+        Refutation::Trace { .. }
+    ));
     let mut counted = honest.clone();
     counted.counts.input += 1;
-    assert!(matches!(refutation(&counted), Refutation::InputCount { .. }));
+    assert!(matches!(
+        refutation(&counted),
+        Refutation::InputCount { .. }
+    ));
     let finish = FinishReason::Stop;
-    assert!(matches!(refutation(&Answer { finish, ..honest.clone() }), Refutation::Finish { .. }));
+    assert!(matches!(
+        refutation(&Answer {
+            finish,
+            ..honest.clone()
+        }),
+        Refutation::Finish { .. }
+    ));
     let name = |name| credence_base::Name::new(name).unwrap();
     let constrained = Some(ConstrainedDecoding {
         engine: name("grammar"),
         version: name("1"),
     });
     assert!(matches!(
-        refutation(&Answer { constrained, ..honest.clone() }),
+        refutation(&Answer {
+            constrained,
+            ..honest.clone()
+        }),
         Refutation::Feature { .. }
     ));
 }
@@ -288,9 +371,18 @@ fn bytes_without_sense_are_malformed() {
         let mut answer = honest.clone();
         edit(&mut answer);
         let error = operator.check(&answer);
-        assert!(matches!(error, Err(MethodError::Malformed { .. })), "{number}: {error:?}");
+        assert!(
+            matches!(error, Err(MethodError::Malformed { .. })),
+            "{number}: {error:?}"
+        );
     }
     let mut none = output(&honest, |output| output.tokens.clear());
     none.counts.output = 0;
-    assert!(matches!(operator.check(&none), Err(MethodError::Malformed { part: Part::Output, .. })));
+    assert!(matches!(
+        operator.check(&none),
+        Err(MethodError::Malformed {
+            part: Part::Output,
+            ..
+        })
+    ));
 }
