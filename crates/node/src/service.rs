@@ -219,7 +219,13 @@ impl Service {
             inputs: inputs.unwrap_or_else(|| question.inputs.clone()),
             nonce: question.nonce,
         };
-        let answer = issue(&self.keeper.operator, hosted.id(), &question, execution, &draws)?;
+        let answer = issue(
+            &self.keeper.operator,
+            hosted.id(),
+            &question,
+            execution,
+            &draws,
+        )?;
         self.keeper
             .receipts
             .put(answer.receipt, &answer.bundle.encode()?)?;
