@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from conftest import REPOSITORY, Credence, vector
+from conftest import REPOSITORY, VECTORS, Credence, vector
 from second import model
 
 SCHEMAS = REPOSITORY / "schemas"
@@ -35,6 +35,61 @@ def test_vectors_fit() -> None:
     assert {case["kind"] for case in cases} <= KIND_SCHEMAS.keys()
     for case in cases:
         validator(KIND_SCHEMAS[case["kind"]]).validate(json.loads(case["statement"]))
+
+
+PROGRAMS = sorted([*(VECTORS / "programs").glob("*.json"), *(VECTORS / "language").glob("*.json")])
+
+
+def programs() -> list[dict]:
+    return [json.loads(json.loads(path.read_bytes())["program"]) for path in PROGRAMS]
+
+
+def test_programs_fit_and_with_an_unknown_member_do_not() -> None:
+    schema = validator("program.json")
+    ops: set[str] = set()
+    for program in programs():
+        schema.validate(program)
+        for node in program["nodes"]:
+            ((name, members),) = node["op"].items()
+            if name not in ops:
+                ops.add(name)
+                members["another"] = 0
+                assert not schema.is_valid(program), name
+                del members["another"]
+        for place in [program, program["language"]] if "language" in program else [program]:
+            place["another"] = 0
+            assert not schema.is_valid(program)
+            del place["another"]
+    items = schema.schema["properties"]["nodes"]["items"]["properties"]["op"]["oneOf"]
+    assert ops == {name for item in items for name in item["properties"]}
+
+
+WRONG_LANGUAGE = {
+    "no member language, and so no inputs": lambda program: program.pop("language"),
+    "no text": lambda program: program["language"].pop("text"),
+    "no context": lambda program: program["language"].update(context=0),
+    "too large a vocabulary": lambda program: program["language"].update(vocabulary=2**20 + 1),
+    "an input": lambda program: program["inputs"].append(programs_of_tensors()[0]["inputs"][0]),
+    "an output": lambda program: program["outputs"].append(programs_of_tensors()[0]["outputs"][0]),
+}
+
+
+def programs_of_tensors() -> list[dict]:
+    return [program for program in programs() if "language" not in program]
+
+
+@pytest.mark.parametrize("edit", WRONG_LANGUAGE.values(), ids=WRONG_LANGUAGE.keys())
+def test_a_program_with_half_a_language_does_not_fit(edit) -> None:
+    (program, *_) = (program for program in programs() if "language" in program)
+    edit(program)
+    assert not validator("program.json").is_valid(program)
+
+
+def test_a_program_of_tensors_has_inputs_and_outputs() -> None:
+    for member in ("inputs", "outputs"):
+        (program, *_) = programs_of_tensors()
+        program[member] = []
+        assert not validator("program.json").is_valid(program)
 
 
 def objects(value: object) -> Iterator[dict]:

@@ -9,7 +9,7 @@
 pub struct Domain(&'static str);
 
 impl Domain {
-    /// The string, for use as a BLAKE3 derive-key context and nothing else.
+    /// The string, for use as a BLAKE3 derive-key context, or as the first bytes of what is signed, and nothing else.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.0
@@ -60,6 +60,12 @@ domains! {
     KEY_ID = "credence/key-id/v1";
     /// A seed, from the client's nonce and its request.
     SEED = "credence/seed/v1";
+    /// The head of a stream's chain, from what is known before the first token.
+    STREAM = "credence/stream/v1";
+    /// The next head, from the last one and what was said since.
+    STREAM_LINK = "credence/stream-link/v1";
+    /// The first bytes of the message that signs a head.
+    STREAM_SIGNATURE = "credence/stream-signature/v1";
     /// A calibration set, as an importer read it.
     CALIBRATION = "credence/calibration/v1";
     /// The start of a Fiat–Shamir transcript.

@@ -27,6 +27,7 @@
 
 mod assurance;
 mod case;
+pub mod chain;
 mod claim;
 pub mod commitment;
 mod fields;

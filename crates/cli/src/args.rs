@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Run a model and sign what came of it
     Run(RunArgs),
+    /// Talk to a language model, each answer with a receipt
+    Chat(ChatArgs),
     /// Check a bundle against a policy, offline
     Verify(VerifyArgs),
     /// Answer over HTTP, each answer with a receipt
@@ -180,6 +182,40 @@ pub(crate) struct RunArgs {
     /// 64 hexadecimal digits that the receipt will hold, to show that it is not older than them
     #[arg(long, value_name = "HEX")]
     pub(crate) nonce: Option<Nonce>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Options of `chat`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence chat smollm2\n  \
+    credence chat smollm2 \"Why is the sky blue?\" --receipt answer.bundle.json\n  \
+    credence chat smollm2 --temperature 0.7 --top-p 0.9 --system \"You are terse.\"\n\n\
+    The answer goes to standard output, everything else to standard error. An empty line, or the end of the input, ends the conversation.")]
+pub(crate) struct ChatArgs {
+    /// A language model: a name, an id, at least eight digits of an id, or a `.safetensors` file
+    pub(crate) model: String,
+    /// One message, instead of a conversation
+    pub(crate) message: Option<String>,
+    /// What the model is told first
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// How freely tokens are drawn, 0 to 2: 0 takes the likeliest
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    pub(crate) temperature: f64,
+    /// Draw from the likeliest tokens that make up this share of probability
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub(crate) top_p: f64,
+    /// Draw from so many of the likeliest tokens; 0 means all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub(crate) top_k: u32,
+    /// Most tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(crate) max_tokens: u32,
+    /// Write the bundle of the last answer here [default: among the receipts in the home folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod chat;
 mod completions;
 mod demo;
 mod import;
@@ -24,6 +25,7 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Model(ModelCommand::Rm { model }) => model::remove(context, &model),
         Command::Pull(args) => pull::run(context, &args),
         Command::Run(args) => run::run(context, &args),
+        Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
         Command::Demo(args) => demo::run(context, &args),

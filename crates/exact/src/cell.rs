@@ -1,5 +1,5 @@
 //! The cell relation: which integer stands in one cell of a node, given the cells and parameters that determine it
-//! (`docs/spec/arithmetic.md`, section 5; one function below for each of its paragraphs).
+//! (`docs/spec/arithmetic.md`, sections 5 and 6; one function below for each of its paragraphs).
 //!
 //! Written for being read beside the specification, not for speed. It trusts nothing: whatever a [`Context`] answers, the result is
 //! an integer or an error, and no arithmetic wraps. So it serves the reference engine (which asks for every cell), and

@@ -1,7 +1,7 @@
-//! Entries of unary tables, computed in fixed point (`docs/spec/arithmetic.md`, section 6).
+//! Entries of unary tables, computed in fixed point, and the constant `exp_256` (`docs/spec/arithmetic.md`, section 7).
 //!
-//! Tables are parameters of a model, so no verifier needs this. An importer does, and it must give the same entries on every
-//! target: here is no floating point and no platform's mathematical library. Results are deterministic and within one unit of the last
+//! Tables are parameters of a model, so no verifier computes them; [`exp_256`] is a constant of the profile, and every engine and verifier needs it.
+//! They must be the same on every target: here is no floating point and no platform's mathematical library. Results are deterministic and within one unit of the last
 //! place of the true value; that they are the nearest is not claimed.
 
 /// Fraction bits of the numbers inside this module.

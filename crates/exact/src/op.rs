@@ -1,7 +1,7 @@
 //! The ops of profile `exact-1`: what a node of a program computes, apart from weights and shapes.
 //!
 //! These types are wire types: their JSON form is part of a program and so of its `ModelId`
-//! (`docs/spec/arithmetic.md`, section 5, has a paragraph for each). A new op is a new variant; a variant never changes.
+//! (`docs/spec/arithmetic.md`, sections 5 and 6, have a paragraph for each). A new op is a new variant; a variant never changes.
 //!
 //! Shapes are those of one *position* (an item of a batch; later, a token): no op of a tensor model mixes positions, which is why
 //! a batch gives the same integers as its items alone.

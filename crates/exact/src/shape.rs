@@ -1,4 +1,4 @@
-//! Shapes, and which shape each op yields (`docs/spec/arithmetic.md`, section 4).
+//! Shapes, and which shape each op yields (`docs/spec/arithmetic.md`, sections 4 to 6).
 
 mod language;
 

@@ -356,7 +356,7 @@ mod tests {
         // One pooled cell over a convolution of 900 weights in 25 places would read too much: the rescale between is cut.
         let mut builder = GraphBuilder::new();
         let x = builder
-            .input("x", BorderType::Fp32, vec![100, 9, 9])
+            .input("x", BorderType::Fp32, vec![100, 20, 20])
             .unwrap();
         let a = builder.push("a", conv(x, 100, 2, 0, 1)).unwrap();
         let op = GraphOp::MaxPool {
@@ -365,7 +365,7 @@ mod tests {
         };
         let b = builder.push("b", op).unwrap();
         builder.output("b", b).unwrap();
-        let inputs = Tensors::new(vec![floats("x", &[2, 100, 9, 9], 1)]).unwrap();
+        let inputs = Tensors::new(vec![floats("x", &[2, 100, 20, 20], 1)]).unwrap();
         let imported = try_import(&builder.finish().unwrap(), Some(&inputs)).unwrap();
         let nodes = &imported.model.program().spec().nodes;
         assert!(

@@ -1,6 +1,6 @@
 //! Interval arithmetic over a program with its weights: no value can leave its type, whatever the input.
 //!
-//! The rules are those of `docs/spec/arithmetic.md`, section 7. They are upper bounds, worked out per row for matrix products (from the
+//! The rules are those of `docs/spec/arithmetic.md`, section 8. They are upper bounds, worked out per row for matrix products (from the
 //! weights' signs) and per node else. A program that does not pass is refused, never wrapped.
 
 mod language;

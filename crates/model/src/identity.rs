@@ -1,4 +1,4 @@
-//! What a `ModelId` is the digest of (`docs/spec/trace.md`, section 3).
+//! What a `ModelId` is the digest of (`docs/spec/trace.md`, section 4).
 //!
 //! Two trees, so that the program can be shown without the weights and a weight row without the program:
 //!

@@ -2,7 +2,8 @@
 //!
 //! Pure: the salts' master secret and the time are arguments ([`Draws`]).
 
-use credence_base::{ModelId, Nonce, Profile, PublicKey, ReceiptDigest, SigningKey};
+use credence_base::{ModelId, Nonce, Profile, PublicKey, ReceiptDigest, Signature, SigningKey};
+use credence_claim::chain::Head;
 use credence_claim::{
     Claim, ClaimError, ClaimFields, Commitments, Counts, FinishReason, Opened, Openings, Roots,
     Salts, SeedSource, commitment,
@@ -26,6 +27,12 @@ impl Operator {
     pub fn new(key: SigningKey) -> Self {
         let public_key = key.public_key();
         Self { key, public_key }
+    }
+
+    /// Signs the head of a stream's chain.
+    #[must_use]
+    pub fn sign_head(&self, head: &Head) -> Signature {
+        head.sign(&self.key)
     }
 
     /// The key that receipts name.
@@ -118,13 +125,6 @@ pub fn issue(
         seed: SeedSource::Nothing,
         constrained: None,
     })?;
-    let statement = Statement::Inference(Inference {
-        claim,
-        operator: operator.public_key,
-        time_unix_s: draws.time_unix_s,
-    });
-    let envelope = sign(&statement, &operator.key)?;
-    let receipt = envelope.digest();
     let opened = |salt, content| Some(Opened { salt, content });
     let openings = Openings {
         input: opened(salts.input, input),
@@ -132,10 +132,28 @@ pub fn issue(
         output: opened(salts.output, output),
         trace: Some(salts.trace),
     };
+    let (bundle, receipt) = seal(operator, claim, openings, draws.time_unix_s)?;
     Ok(Answer {
         outputs: execution.outputs,
-        bundle: Bundle::new(envelope, openings, Vec::new())?,
+        bundle,
         receipt,
         positions,
     })
+}
+
+/// Signs a claim and puts its openings beside it.
+pub(crate) fn seal(
+    operator: &Operator,
+    claim: Claim,
+    openings: Openings,
+    time_unix_s: u64,
+) -> Result<(Bundle, ReceiptDigest), IssueError> {
+    let statement = Statement::Inference(Inference {
+        claim,
+        operator: operator.public_key,
+        time_unix_s,
+    });
+    let envelope = sign(&statement, &operator.key)?;
+    let receipt = envelope.digest();
+    Ok((Bundle::new(envelope, openings, Vec::new())?, receipt))
 }

@@ -4,6 +4,8 @@
 //! Question{inputs, nonce} ──Engine──▶ Execution ──issue(operator, draws)──▶ Answer{outputs, bundle}
 //!        ▲                                                                     │
 //!   oip (JSON) ◀── http::router ◀── axum                                  Receipts::put
+//!
+//! openai (JSON) ──▶ speech::Speaker: many answers on one engine ──▶ Event… and a receipt for each
 //! ```
 //!
 //! [`inference`] is the core: pure, its randomness and time are arguments. [`Service`] draws them and keeps the receipt.
@@ -15,10 +17,26 @@
 
 pub mod http;
 pub mod inference;
+mod keeper;
 pub mod oip;
+pub mod openai;
 mod serve;
 mod service;
+pub mod speech;
 
 pub use inference::{Answer, Draws, IssueError, Operator, Question};
+pub use keeper::{KeepError, Keeper};
 pub use serve::{Grace, serve, shutdown_signal};
-pub use service::{AnswerError, Hosted, Service};
+pub use service::{AnswerError, HostError, Hosted, Service};
+
+/// An error and its sources on one line.
+pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

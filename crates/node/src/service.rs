@@ -1,38 +1,80 @@
 //! Models that are hosted, the key that answers, and where receipts are kept.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
-use std::time::{SystemTime, SystemTimeError};
+use std::time::SystemTimeError;
 
 use credence_base::json::JsonError;
 use credence_base::{ModelId, ReceiptDigest};
 use credence_exec::{Engine, Execution, Options, PlanError, RunError};
+use credence_generate::{Language, LanguageError};
 use credence_model::Model;
 use credence_store::{Receipts, StoreError};
 use zeroize::Zeroizing;
 
 use crate::inference::{Answer, Draws, IssueError, Operator, Question, issue};
+use crate::keeper::{Keeper, now_unix_s};
+use crate::speech::{Caps, Speaker};
 
 /// A model that is ready to run.
 #[derive(Debug)]
 pub struct Hosted {
     name: String,
     model: Arc<Model>,
-    engine: Engine,
+    runs: Runs,
+}
+
+/// How a model is run.
+#[derive(Debug)]
+enum Runs {
+    /// A request at a time, each on the thread that asks.
+    Tensors(Engine),
+    /// Many answers side by side, on a thread of their own.
+    Language(Speaker),
+}
+
+/// Why a model cannot be hosted.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The engine cannot run it on this machine.
+    #[error("the engine cannot run the model on this machine")]
+    Plan(#[from] PlanError),
+    /// It is of language and cannot speak.
+    #[error("the language model cannot speak")]
+    Language(#[from] LanguageError),
+    /// The system gives no thread.
+    #[error("no thread can be started for the model")]
+    Thread(#[source] io::Error),
 }
 
 impl Hosted {
-    /// Makes `model` ready, to be asked for as `name` or by its id.
+    /// Makes `model` ready, to be asked for as `name` or by its id. A language model gets [`Caps::usual`].
     ///
     /// # Errors
-    /// [`PlanError`] when the engine cannot run it on this machine.
-    pub fn new(name: String, model: Arc<Model>, options: Options) -> Result<Self, PlanError> {
+    /// [`HostError`] when it cannot be run on this machine.
+    pub fn new(name: String, model: Arc<Model>, options: Options) -> Result<Self, HostError> {
+        Self::with_caps(name, model, options, Caps::usual())
+    }
+
+    /// As [`Self::new`], with other bounds for a language model; they mean nothing for one of tensors.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_caps(
+        name: String,
+        model: Arc<Model>,
+        options: Options,
+        caps: Caps,
+    ) -> Result<Self, HostError> {
         let engine = Engine::new(Arc::clone(&model), options)?;
-        Ok(Self {
-            name,
-            model,
-            engine,
-        })
+        let runs = if model.program().spec().language.is_some() {
+            let language = Arc::new(Language::new(engine)?);
+            Runs::Language(Speaker::start(language, caps).map_err(HostError::Thread)?)
+        } else {
+            Runs::Tensors(engine)
+        };
+        Ok(Self { name, model, runs })
     }
 
     /// The name it is asked for by.
@@ -52,6 +94,15 @@ impl Hosted {
     pub fn id(&self) -> ModelId {
         self.model.id()
     }
+
+    /// Who speaks for it, if it is a language model.
+    #[must_use]
+    pub const fn speaker(&self) -> Option<&Speaker> {
+        match &self.runs {
+            Runs::Tensors(_) => None,
+            Runs::Language(speaker) => Some(speaker),
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -60,6 +111,9 @@ pub enum AnswerError {
     /// The question does not fit the model.
     #[error("the inputs do not fit the model")]
     Run(#[from] RunError),
+    /// It takes text, not tensors.
+    #[error("this is a language model: ask it at `/v1/chat/completions` or `/v1/completions`")]
+    Language,
     /// No receipt could be made.
     #[error("no receipt could be made")]
     Issue(#[from] IssueError),
@@ -82,6 +136,7 @@ impl AnswerError {
     #[must_use]
     pub const fn is_clients(&self) -> bool {
         match self {
+            Self::Language => true,
             Self::Run(error) => !matches!(error, RunError::Cell { .. } | RunError::Answer(_)),
             _ => false,
         }
@@ -90,9 +145,8 @@ impl AnswerError {
 
 /// Answers questions about the models it hosts.
 pub struct Service {
-    operator: Operator,
+    keeper: Arc<Keeper>,
     models: BTreeMap<String, Arc<Hosted>>,
-    receipts: Box<dyn Receipts>,
 }
 
 impl Service {
@@ -105,16 +159,27 @@ impl Service {
             by_name.insert(hosted.name.clone(), hosted);
         }
         Self {
-            operator,
+            keeper: Arc::new(Keeper { operator, receipts }),
             models: by_name,
-            receipts,
         }
     }
 
     /// Who answers.
     #[must_use]
-    pub const fn operator(&self) -> &Operator {
-        &self.operator
+    pub fn operator(&self) -> &Operator {
+        &self.keeper.operator
+    }
+
+    /// Who signs and keeps what language models say.
+    #[must_use]
+    pub const fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// Every model once, in the order of their names.
+    pub fn models(&self) -> impl Iterator<Item = &Arc<Hosted>> {
+        let own = |(name, hosted): &(&String, &Arc<Hosted>)| **name == hosted.name;
+        self.models.iter().filter(own).map(|(_, hosted)| hosted)
     }
 
     /// The model of that name or id.
@@ -126,9 +191,12 @@ impl Service {
     /// Runs the model and gives no receipt. Blocks its thread.
     ///
     /// # Errors
-    /// [`AnswerError::Run`] when the inputs do not fit.
+    /// [`AnswerError::Run`] when the inputs do not fit, [`AnswerError::Language`] when the model takes none.
     pub fn execute(&self, hosted: &Hosted, question: &Question) -> Result<Execution, AnswerError> {
-        Ok(hosted.engine.run(&question.inputs)?)
+        match &hosted.runs {
+            Runs::Tensors(engine) => Ok(engine.run(&question.inputs)?),
+            Runs::Language(_) => Err(AnswerError::Language),
+        }
     }
 
     /// Signs what came of a run, and keeps the receipt: it is as durable as the place for receipts says, on return.
@@ -151,8 +219,15 @@ impl Service {
             inputs: inputs.unwrap_or_else(|| question.inputs.clone()),
             nonce: question.nonce,
         };
-        let answer = issue(&self.operator, hosted.id(), &question, execution, &draws)?;
-        self.receipts
+        let answer = issue(
+            &self.keeper.operator,
+            hosted.id(),
+            &question,
+            execution,
+            &draws,
+        )?;
+        self.keeper
+            .receipts
             .put(answer.receipt, &answer.bundle.encode()?)?;
         Ok(answer)
     }
@@ -171,7 +246,7 @@ impl Service {
     /// # Errors
     /// [`StoreError`] when it is kept and cannot be read.
     pub fn receipt(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError> {
-        self.receipts.get(digest)
+        self.keeper.receipts.get(digest)
     }
 }
 
@@ -183,10 +258,9 @@ impl Draws {
     pub fn from_system() -> Result<Self, AnswerError> {
         let mut salt_master = Zeroizing::new([0; 32]);
         getrandom::fill(salt_master.as_mut_slice()).map_err(AnswerError::Entropy)?;
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         Ok(Self {
             salt_master,
-            time_unix_s: since.as_secs(),
+            time_unix_s: now_unix_s()?,
         })
     }
 }

@@ -144,6 +144,17 @@ impl Text {
         Ok(ids)
     }
 
+    /// The token ids of what [`Text::render`] gave, as a prompt: control tokens are parsed, and the model's first token is put before it
+    /// if the model asks for one and the template has not written it. A last token is not added, since the answer follows.
+    ///
+    /// # Errors
+    /// [`TextError::TooLong`] when it has more than [`TEXT_BYTES_MAX`] bytes.
+    pub fn tokenise_prompt(&self, rendered: &str) -> Result<Vec<u32>, TextError> {
+        let ids = self.tokenise(rendered, Special::Parse, Context::Continue)?;
+        let missing = self.before.filter(|id| ids.first() != Some(id));
+        Ok(missing.into_iter().chain(ids).collect())
+    }
+
     /// The bytes that a token stands for, special tokens their text; `None` for an id beyond the vocabulary.
     #[must_use]
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {

@@ -3,19 +3,31 @@
 //! Files are generated from the code and committed; `--check` compares. A difference is a change of format or arithmetic.
 
 mod arithmetic;
+mod language;
 mod programs;
 mod sampling;
 
 use std::path::Path;
 
+use credence_model::Model;
 use serde_json::Value;
 
 /// All files: path under `vectors/`, and content.
 fn all() -> Result<Vec<(String, Value)>, String> {
     let mut files = arithmetic::files()?;
     files.extend(programs::files()?);
+    files.extend(language::files()?);
     files.extend(sampling::files()?);
     Ok(files)
+}
+
+/// What one cell of each node reads at most, cut or not (`docs/spec/trace.md`, section 5).
+fn relation_costs(model: &Model) -> Vec<Option<u64>> {
+    let program = model.program();
+    let nodes = program.nodes();
+    nodes
+        .map(|(node, _, _)| program.relation_cost(node))
+        .collect()
 }
 
 fn text_of(value: &Value) -> Result<String, String> {

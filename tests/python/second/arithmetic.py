@@ -1,6 +1,8 @@
-"""Profile `exact-1` in numpy, op by op in the order of `docs/spec/arithmetic.md`.
+"""Profile `exact-1` in numpy, op by op in the order of `docs/spec/arithmetic.md`, section 5.
 
-Cells are int64 with the position as first axis. Section 7 of the specification says that no accumulator of an
+The ops of section 6 are in `language`.
+
+Cells are int64 with the position as first axis. Section 8 of the specification says that no accumulator of an
 accepted model leaves 32 bits and no rescaled value 62, so int64 holds all of it; what section 1 and 2 call errors are
 checked all the same.
 """
@@ -30,11 +32,16 @@ def run(model: Model, inputs: Tensors) -> tuple[Tensors, list[np.ndarray]]:
             cells = encode(spec, inputs[spec["name"]])
         else:
             cells = OPS[name](op, values, model.params)
-        bound = _RANGE[node["dtype"]]
-        require((cells >= -bound).all() and (cells < bound).all(), f"node {node['name']} leaves {node['dtype']}")
+        fits(node, cells)
         values.append(cells)
     outputs = {spec["name"]: decode(spec["decode"], values[spec["node"]]) for spec in program["outputs"]}
     return outputs, values
+
+
+def fits(node: dict, cells: np.ndarray) -> None:
+    """Section 1: a value outside its type is an error."""
+    bound = _RANGE[node["dtype"]]
+    require((cells >= -bound).all() and (cells < bound).all(), f"node {node['name']} leaves {node['dtype']}")
 
 
 def encode(spec: dict, x: np.ndarray) -> np.ndarray:
@@ -86,7 +93,7 @@ def rescale(t: np.ndarray, shift: int) -> np.ndarray:
     return rounded >> shift
 
 
-def _accumulator(cells: np.ndarray) -> np.ndarray:
+def accumulator(cells: np.ndarray) -> np.ndarray:
     require((np.abs(cells) < 2**31).all(), "an accumulator leaves 32 bits")
     return cells
 
@@ -97,7 +104,7 @@ def _bias(op: dict, params: list[np.ndarray]) -> np.ndarray | int:
 
 def linear(op: dict, values: list[np.ndarray], params: list[np.ndarray]) -> np.ndarray:
     weight = params[op["weight"]].astype(np.int64)
-    return _accumulator(values[op["x"]] @ weight.T + _bias(op, params))
+    return accumulator(values[op["x"]] @ weight.T + _bias(op, params))
 
 
 def _windows(x: np.ndarray, window: dict, outside: int):
@@ -120,7 +127,7 @@ def conv(op: dict, values: list[np.ndarray], params: list[np.ndarray]) -> np.nda
     for u, v, cells in _windows(values[op["x"]], op["window"], 0):
         parts = [cells[..., g * ins : (g + 1) * ins] @ weight[g * outs : (g + 1) * outs, u, v].T for g in range(groups)]
         total = total + np.concatenate(parts, axis=-1)
-    return _accumulator(total + _bias(op, params))
+    return accumulator(total + _bias(op, params))
 
 
 def rescale_op(op: dict, values: list[np.ndarray], params: list[np.ndarray]) -> np.ndarray:
@@ -147,7 +154,7 @@ def max_pool(op: dict, values: list[np.ndarray], _: list[np.ndarray]) -> np.ndar
 
 
 def sum_pool(op: dict, values: list[np.ndarray], _: list[np.ndarray]) -> np.ndarray:
-    return _accumulator(sum(cells for _, _, cells in _windows(values[op["x"]], op["window"], 0)))
+    return accumulator(sum(cells for _, _, cells in _windows(values[op["x"]], op["window"], 0)))
 
 
 def reindex(op: dict, values: list[np.ndarray], _: list[np.ndarray]) -> np.ndarray:
@@ -188,7 +195,7 @@ def tree_leaves(op: dict, values: list[np.ndarray], params: list[np.ndarray]) ->
 
 def gather_sum(op: dict, values: list[np.ndarray], params: list[np.ndarray]) -> np.ndarray:
     rows = params[op["table"]].astype(np.int64)[values[op["x"]]]
-    return _accumulator(rows.sum(1) + _bias(op, params))
+    return accumulator(rows.sum(1) + _bias(op, params))
 
 
 def _input(*_: object) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A model's file, program and `ModelId` (`docs/spec/trace.md`, section 3; `docs/spec/arithmetic.md`, section 4).
+"""A model's file, program and `ModelId` (`docs/spec/trace.md`, section 4; `docs/spec/arithmetic.md`, section 4).
 
 The file is safetensors (<https://huggingface.co/docs/safetensors>): a `u64` length, a JSON header, tensor bytes. The
 program stands in the header's metadata, canonical within the value of the key `credence`.

@@ -116,7 +116,7 @@ fn text_spec(source: &TextSource) -> Result<TextSpec, TextSpecError> {
         (None, None, Some(bits))
     };
     let begin = |pre: &String| BEGIN_BY_DEFAULT.contains(&pre.as_str());
-    let begins = pre.as_ref().map_or(true, begin);
+    let begins = pre.as_ref().is_none_or(begin);
     let special = special_ids(source, is_bpe);
     let mut spec = TextSpec {
         version: SPEC_VERSION,

@@ -4,13 +4,13 @@
 //! paths are nobody else's business.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::chain_of as chain;
 use crate::service::AnswerError;
 
 /// The body of a refusal.
@@ -110,18 +110,4 @@ impl IntoResponse for ApiError {
         }
         response
     }
-}
-
-/// An error and its sources on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Writing to a string cannot fail.
-        if write!(text, ": {cause}").is_err() {
-            break;
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -9,10 +9,11 @@
 //! ```
 //!
 //! Where this differs from Python: keys of objects come in sorted order, not in the order they were written, so that two spellings of one
-//! conversation are one; and a `bool` or `none` joined with `~` (not printed) is spelt as minijinja spells it.
+//! conversation are one; a `bool` or `none` joined with `~` (not printed) is spelt as minijinja spells it; and a loop over
+//! `none` is a loop over nothing, where Python stops.
 //!
-//! What is not bounded: memory that a template itself builds up in its variables, beyond what its steps allow. A template is part of
-//! a model, so it is the operator who chooses it; nothing in a conversation can make an honest template do that.
+//! What is bounded is the number of steps, not what one step does: a template written to do so can double a string with each step until memory is
+//! gone. A template is part of a model, so it is the operator who chooses it; nothing in a conversation makes an honest one do that.
 
 mod date;
 mod python;
@@ -40,10 +41,11 @@ const NODE_BYTES: usize = 16;
 pub const CONVERSATION_DEPTH_MAX: usize = 32;
 /// Bytes that a template may write: as many as can be tokenised.
 const OUTPUT_BYTES_MAX: usize = TEXT_BYTES_MAX;
-/// Steps of the template engine.
-const STEPS_MAX: u64 = 500_000;
-/// Enough for whatever nests within [`STEPS_MAX`] steps; untouched pages cost nothing.
-const STACK_BYTES: usize = 256 << 20;
+/// Steps of the template engine, at most. Templates of published models take about a hundred for each message.
+const STEPS_MAX: u64 = 300_000;
+/// A step can nest a value one level deeper, and what recurses into it takes some 400 bytes for each: this is four times what can be needed.
+/// Pages that are not touched cost nothing.
+const STACK_BYTES: usize = 512 << 20;
 const NAME: &str = "chat_template";
 /// What a template is given by other ways than [`Conversation::extra`].
 const TAKEN: [&str; 10] = [

@@ -1,4 +1,4 @@
-//! `vectors/arithmetic/`: the rounding, the border's codings, table entries (`docs/spec/arithmetic.md`, sections 2, 3 and 6).
+//! `vectors/arithmetic/`: the rounding, the border's codings, table entries (`docs/spec/arithmetic.md`, sections 2, 3 and 7).
 
 use credence_exact::border::{order_key, quantise, to_fp32};
 use credence_exact::{Shift, fixed, rescale};

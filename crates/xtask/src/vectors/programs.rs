@@ -202,6 +202,7 @@ impl Builder {
             "model_id": model.id().to_string(),
             "request": hex(&request.encode()),
             "values": run.values,
+            "relation_costs": super::relation_costs(&model),
             "trace": hex(run.execution.trace.bytes()),
             "trace_root": run.execution.trace.root().to_string(),
             "answer": hex(&run.execution.outputs.encode()),

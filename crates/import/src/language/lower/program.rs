@@ -18,8 +18,8 @@ use crate::number::pow2;
 /// Largest magnitude of rotated queries and keys, so that a sum of `width` products fits 31 bits.
 fn head_max(width: usize) -> i32 {
     match width {
-        ..=128 => 4095,
-        ..=256 => 2895,
+        0..=128 => 4095,
+        129..=256 => 2895,
         _ => 1447,
     }
 }
