@@ -2,9 +2,7 @@
 //!
 //! Pure: the salts' master secret and the time are arguments ([`Draws`]).
 
-use credence_base::{
-    ModelId, Nonce, Profile, PublicKey, ReceiptDigest, Signature, SigningKey,
-};
+use credence_base::{ModelId, Nonce, Profile, PublicKey, ReceiptDigest, Signature, SigningKey};
 use credence_claim::chain::Head;
 use credence_claim::{
     Claim, ClaimError, ClaimFields, Commitments, Counts, FinishReason, Opened, Openings, Roots,
