@@ -209,6 +209,25 @@ pub enum Refutation {
         /// As found.
         got: FinishReason,
     },
+    /// The prompt's tokens are not those of its content.
+    #[error("the prompt's tokens are not those that the model's template and tokeniser give")]
+    Prompt,
+    /// Another token is drawn.
+    #[error("token {index} of the answer: the claim says {claimed}, the check drew {got}")]
+    Token {
+        /// Its index in the answer.
+        index: u64,
+        /// As claimed.
+        claimed: u32,
+        /// As drawn.
+        got: u32,
+    },
+    /// The answer goes on behind its end.
+    #[error("the answer ends after {got} tokens, but the claim has more")]
+    OutputLength {
+        /// Tokens until the end.
+        got: u64,
+    },
     /// The seed does not come from where the claim says.
     #[error("the seed is not the one its source gives")]
     Seed,

@@ -93,25 +93,37 @@ pub(crate) enum ModelCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     credence model import digits-cnn.onnx --calibrate digits-cnn.calibrate.npz --name digits-cnn\n  \
-    credence model import forest.onnx --calibrate forest.calibrate.npz --name forest --max-error 0\n\n\
+    credence model import forest.onnx --calibrate forest.calibrate.npz --name forest --max-error 0\n  \
+    credence model import SmolLM2-135M-Instruct.Q4_1.gguf --name smollm2 --context 2048\n\n\
     The error that --max-error bounds is, for each output, the larger of: the mean absolute difference to the float \
     model over the calibration inputs, as a share of the float output's largest magnitude; and, where an output chooses (a label, \
-    or scores along its last axis), the share of inputs for which it chooses otherwise.")]
+    or scores along its last axis), the share of inputs for which it chooses otherwise.\n\n\
+    A language model (`.gguf`) is compared with its float model on a built-in text, position by position; --max-divergence bounds the \
+    mean Kullback-Leibler divergence of its next-token distribution from the float one, in nats.")]
 pub(crate) struct ImportArgs {
-    /// The model's file: `.onnx`
+    /// The model's file: `.onnx` or `.gguf`
     pub(crate) file: PathBuf,
     /// Name to keep it under [default: the file's name]
     #[arg(long)]
     pub(crate) name: Option<Name>,
-    /// Real inputs to calibrate with, `.npz` or `.json`: a few hundred
+    /// Real inputs to calibrate with: a few hundred in `.npz` or `.json`; for a language model a text of some hundred words [default for a language model: a built-in text]
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
-    /// Refuse the model if its error is larger than this share
+    /// Most tokens of a run of a language model, prompt and answer together [default: 2048, or the model's own number if that is smaller]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) context: Option<NonZeroUsize>,
+    /// Refuse a model of tensors if its error is larger than this share
     #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
     pub(crate) max_error: f64,
+    /// Refuse a language model if it diverges further from the float one, in nats
+    #[arg(long, value_name = "NATS", default_value_t = 0.05)]
+    pub(crate) max_divergence: f64,
     /// Keep the model however large its error is
     #[arg(long)]
     pub(crate) allow_error: bool,
+    /// Threads to import with: changes no bit of the model [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
 /// Options of `run`.

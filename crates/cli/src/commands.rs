@@ -3,6 +3,7 @@
 mod completions;
 mod demo;
 mod import;
+mod import_language;
 mod key;
 mod model;
 mod run;

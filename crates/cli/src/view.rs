@@ -5,6 +5,7 @@
 pub(crate) mod assurance;
 pub(crate) mod digits;
 pub(crate) mod fidelity;
+pub(crate) mod language;
 pub(crate) mod model;
 pub(crate) mod table;
 pub(crate) mod tensors;

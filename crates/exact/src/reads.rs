@@ -6,8 +6,8 @@
 use crate::shape::{ShapeError, Shapes};
 use crate::{Dtype, NodeId, Op, ParamId, Window};
 
-/// What one relation may cost at most: 2,048 values, 4,096 of 16 bits, or 16,384 of 8 bits.
-pub const COST_MAX: u64 = 16_384;
+/// What one relation may cost at most: 2,048 values, 4,096 of 16 bits, or 16,384 of 8 bits, and 256 more for the scales and multipliers beside them.
+pub const COST_MAX: u64 = 16_640;
 
 /// What one value read counts: 1 if it has 8 bits, 4 if it has 16, else 8.
 #[must_use]

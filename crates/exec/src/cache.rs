@@ -6,10 +6,12 @@
 use credence_exact::{NodeId, Shape};
 use credence_model::{Program, TILE_POSITIONS};
 
+use crate::kernel::LANES;
+
 /// Positions of a tile of keys.
-pub(crate) const KEY_LANES: usize = 16;
+const KEY_LANES: usize = LANES;
 /// Cells of a block of values.
-const VALUE_LANES: usize = 16;
+const VALUE_LANES: usize = LANES;
 
 /// Keys of one node: `[tile][group][pair of d][position of the tile][2]`.
 #[derive(Clone, Debug)]

@@ -37,5 +37,5 @@ pub use engine::{Engine, Execution, Options};
 pub use error::{PlanError, RunError};
 pub use isa::Isa;
 pub use plan::Plan;
-pub use session::{Append, LogitSink, Session, SessionError, ValueSink};
+pub use session::{Append, LogitSink, Session, SessionError, ValueSink, Wanted};
 pub use trace::Trace;

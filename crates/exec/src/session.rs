@@ -82,8 +82,11 @@ pub struct Append<'a> {
 /// Who is told the logits: number of the append, position, logits in units of 2⁻¹⁶ nat.
 pub type LogitSink<'a> = dyn FnMut(usize, usize, &[i32]) + Send + 'a;
 
-/// Who is told every value: node, number of the append, position, cells.
-pub type ValueSink<'a> = dyn FnMut(NodeId, usize, usize, &[i64]) + 'a;
+/// Who is told values: node, number of the append, position, cells.
+pub type ValueSink<'a> = dyn FnMut(NodeId, usize, usize, &[i64]) + Send + 'a;
+
+/// Which nodes' values somebody wants.
+pub type Wanted<'a> = dyn Fn(NodeId) -> bool + Sync + 'a;
 
 /// A value that somebody watches: node, append, position, cells.
 type Watched = (NodeId, usize, usize, Vec<i64>);
@@ -220,7 +223,8 @@ impl Engine {
         appends: &mut [Append<'_>],
         logits: &mut LogitSink<'_>,
     ) -> Result<(), SessionError> {
-        self.advance_watched::<false>(appends, logits).map(|_| ())
+        let nobody = &mut |_: NodeId, _: usize, _: usize, _: &[i64]| {};
+        self.advance_watched::<false>(appends, logits, (&|_| false, nobody))
     }
 
     /// As [`Self::advance`], and shows every value of every node: node, append, position, cells.
@@ -233,17 +237,29 @@ impl Engine {
         logits: &mut LogitSink<'_>,
         observer: &mut ValueSink<'_>,
     ) -> Result<(), SessionError> {
-        for (node, append, position, cells) in self.advance_watched::<true>(appends, logits)? {
-            observer(node, append, position, &cells);
-        }
-        Ok(())
+        self.advance_watched::<true>(appends, logits, (&|_| true, observer))
+    }
+
+    /// As [`Self::advance_observed`], for the nodes that are wanted alone: values are shown tile by tile, and no other is copied.
+    ///
+    /// # Errors
+    /// As [`Self::advance`].
+    pub fn advance_watching(
+        &self,
+        appends: &mut [Append<'_>],
+        logits: &mut LogitSink<'_>,
+        wanted: &Wanted<'_>,
+        observer: &mut ValueSink<'_>,
+    ) -> Result<(), SessionError> {
+        self.advance_watched::<true>(appends, logits, (wanted, observer))
     }
 
     fn advance_watched<const WATCHED: bool>(
         &self,
         appends: &mut [Append<'_>],
         logits: &mut LogitSink<'_>,
-    ) -> Result<Vec<Watched>, SessionError> {
+        (wanted, observer): (&Wanted<'_>, &mut ValueSink<'_>),
+    ) -> Result<(), SessionError> {
         let asked = self.check(appends)?;
         let caches = appends.iter_mut().map(|append| {
             let mut cache = core::mem::take(&mut append.session.cache);
@@ -254,15 +270,18 @@ impl Engine {
         let Workspaces(idle) = self.workspaces();
         let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut workspace = taken.unwrap_or_default();
-        let mut watched = Vec::new();
         let run = || {
             for asked in asked.chunks(self.plan().main.tile_positions) {
                 let mut tile = Tokens {
                     engine: self,
                     caches: &caches,
                     asked,
+                    wanted,
                 };
-                watched.extend(tile.run::<WATCHED>(&mut workspace, appends, logits));
+                let watched = tile.run::<WATCHED>(&mut workspace, appends, logits);
+                for (node, append, position, cells) in watched {
+                    observer(node, append, position, &cells);
+                }
             }
         };
         self.on_pool(run);
@@ -273,7 +292,7 @@ impl Engine {
             append.session.cache = cache.into_inner().unwrap_or_else(PoisonError::into_inner);
             append.session.len += append.tokens.len();
         }
-        Ok(watched)
+        Ok(())
     }
 
     fn check(&self, appends: &[Append<'_>]) -> Result<Vec<Asked>, SessionError> {
@@ -318,6 +337,7 @@ struct Tokens<'a> {
     engine: &'a Engine,
     caches: &'a [RwLock<Cache>],
     asked: &'a [Asked],
+    wanted: &'a Wanted<'a>,
 }
 
 impl Tokens<'_> {
@@ -415,7 +435,11 @@ impl Tokens<'_> {
             let done = planned.step.run(tile, around);
             if WATCHED && done.is_ok() {
                 let context = context(self.engine.model());
-                for &(node, seen) in &planned.nodes {
+                let wanted = planned
+                    .nodes
+                    .iter()
+                    .filter(|(node, _)| (self.wanted)(*node));
+                for &(node, seen) in wanted {
                     let mut seen_at = Vec::new();
                     watch(tile, node, seen, context, &mut seen_at);
                     for (node, number, cells) in seen_at {

@@ -194,10 +194,7 @@ impl Prompt {
 
 fn ids(content: &Content, text: &Text) -> Result<Vec<u32>, PromptError> {
     Ok(match content {
-        // Templates write the tokens that begin a context themselves.
-        Content::Chat(chat) => {
-            text.tokenise(&text.render(chat)?, Special::Parse, Context::Continue)?
-        }
+        Content::Chat(chat) => text.tokenise_prompt(&text.render(chat)?)?,
         Content::Text(plain) => text.tokenise(plain, Special::Plain, Context::Begin)?,
         Content::Tokens => Vec::new(),
     })

@@ -77,7 +77,13 @@ mod tests {
 
     #[test]
     fn text_is_held_only_while_it_may_be_a_stop() {
-        let cases: [(&[&str], &[&str], &[&str], bool); 6] = [
+        type Case = (
+            &'static [&'static str],
+            &'static [&'static str],
+            &'static [&'static str],
+            bool,
+        );
+        let cases: [Case; 6] = [
             (&[], &["ab", "c"], &["ab", "c", ""], false),
             (&["END"], &["aE", "Nb", "END!"], &["a", "ENb", ""], true),
             (&["\n\n"], &["a\n", "\nb"], &["a", ""], true),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use credence_base::{ModelId, Name};
 use credence_model::{FILE_EXTENSION, MODEL_FILE_BYTES_MAX, Model, Provenance};
@@ -77,11 +78,13 @@ impl Hub {
         let _lock = self.lock()?;
         let mut names = self.names()?;
         names.add(name, model.id())?;
-        let bytes = model
-            .to_safetensors(provenance)
+        let parts = model
+            .file_parts(provenance)
             .map_err(|e| HubError::Encode(Box::new(e)))?;
         let path = self.path(model.id());
-        file::write(&path, &bytes, Access::Public)?;
+        let mut all = vec![parts.header.as_slice()];
+        all.extend(parts.tensors);
+        file::write_parts(&path, &all, Access::Public)?;
         names.write()?;
         Ok(path)
     }
@@ -152,13 +155,14 @@ impl Hub {
         Ok(loaded)
     }
 
-    /// Reads and checks a model's file anywhere. Its id is whatever it holds.
+    /// Reads and checks a model's file anywhere. Its id is whatever it holds. The model keeps a map of the file: nobody may change it in place
+    /// ([`credence_store::map`]).
     ///
     /// # Errors
     /// [`HubError`].
     pub fn load_file(path: &Path) -> Result<Loaded, HubError> {
-        let bytes = file::read(path, MODEL_FILE_BYTES_MAX)?;
-        let read = Model::from_safetensors(&bytes);
+        let bytes = credence_store::map(path, MODEL_FILE_BYTES_MAX)?;
+        let read = Model::from_shared_safetensors(Arc::new(bytes));
         let (model, provenance) = read.map_err(|source| HubError::File {
             path: path.to_owned(),
             source: Box::new(source),

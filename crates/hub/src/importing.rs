@@ -1,8 +1,9 @@
 //! From a float model's file to a model that can be kept, with a report on how faithful it is.
 //!
 //! ```text
-//! bytes ─Format::parse─▶ FloatModel ─import─▶ Model
+//! bytes ─Format::parse─▶ FloatModel::Tensors ─import─▶ Model
 //!                            └─ float outputs on the calibration inputs ─▶ fidelity::measure ◀─ Model
+//!                        FloatModel::Language ─▶ `language`
 //! ```
 //!
 //! It decides nothing: whether the error is small enough is for whoever asked.
@@ -10,12 +11,15 @@
 use std::sync::Arc;
 
 use credence_import::fidelity::{Fidelity, FidelityError, measure};
+use credence_import::language::{
+    LanguageFidelityError, LanguageLowerError, SampleError, TextSpecError,
+};
 use credence_import::{
     Clipping, EvaluateError, Graph, ImportError, ImportOptions, Imported, Options, Tensors,
     evaluate, import,
 };
 use credence_model::{Model, Provenance};
-use credence_wiring::{FloatModel, Format, ParseError};
+use credence_wiring::{Bytes, FloatModel, Format, ParseError, TensorModel};
 
 /// How far scales reach. On the shipped models all three ways are within noise of each other (`docs/spec/import.md`).
 const CLIPPING: Clipping = Clipping::LeastError;
@@ -35,6 +39,23 @@ pub enum ImportFileError {
     /// The comparison failed.
     #[error("the fidelity cannot be measured")]
     Fidelity(#[source] Box<FidelityError>),
+    /// A language model's tokenizer is not taken.
+    #[error("the model's text cannot be imported")]
+    Text(#[source] Box<TextSpecError>),
+    /// A text to calibrate or compare on gives no tokens.
+    #[error("the {what} cannot be used")]
+    Sample {
+        /// Which text.
+        what: &'static str,
+        /// Why not.
+        source: SampleError,
+    },
+    /// It does not become a language model's integer program.
+    #[error("the language model cannot be imported")]
+    Language(#[source] Box<LanguageLowerError>),
+    /// The comparison of a language model failed.
+    #[error("the language model's fidelity cannot be measured")]
+    LanguageFidelity(#[source] Box<LanguageFidelityError>),
 }
 
 /// Whose float outputs the exact ones were compared with.
@@ -95,19 +116,25 @@ pub struct Candidate {
     pub measured: Option<Measured>,
 }
 
-/// Imports `bytes`, calibrates with `inputs` if there are any, and measures on them.
+/// Reads a float model's file.
+///
+/// # Errors
+/// [`ImportFileError::Parse`], naming the node, tensor or setting.
+pub fn parse_file(format: Format, bytes: Bytes) -> Result<FloatModel, ImportFileError> {
+    format
+        .parse(bytes)
+        .map_err(|e| ImportFileError::Parse(Box::new(e)))
+}
+
+/// Imports a model of tensors, calibrates with `inputs` if there are any, and measures on them.
 ///
 /// # Errors
 /// [`ImportFileError`], naming the node or tensor and the remedy.
-pub fn import_file(
-    format: Format,
-    bytes: &[u8],
+pub fn import_tensors(
+    float: &TensorModel,
     inputs: Option<&Tensors>,
     options: Options,
 ) -> Result<Candidate, ImportFileError> {
-    let float = format
-        .parse(bytes)
-        .map_err(|e| ImportFileError::Parse(Box::new(e)))?;
     let source = float.source();
     let Imported { model, provenance } = import(
         float.graph(),
@@ -121,7 +148,7 @@ pub fn import_file(
     let model = Arc::new(model);
     let measured = match inputs {
         Some(inputs) => {
-            let (outputs, reference) = float_outputs(&float, inputs)?;
+            let (outputs, reference) = float_outputs(float, inputs)?;
             let fidelity = measure(&model, inputs, &outputs, options)
                 .map_err(|e| ImportFileError::Fidelity(Box::new(e)))?;
             Some(Measured {
@@ -140,7 +167,7 @@ pub fn import_file(
 }
 
 fn float_outputs(
-    float: &FloatModel,
+    float: &TensorModel,
     inputs: &Tensors,
 ) -> Result<(Tensors, FloatReference), EvaluateError> {
     let graph: &Graph = float.graph();

@@ -4,7 +4,7 @@
 //! models/<ModelId>.safetensors     the model; its id is recomputed on every load
 //! models/names.json                name ──▶ ModelId, changed under the lock names.lock, replaced whole
 //!
-//! a float model's file ──import_file──▶ Candidate: a model, and how faithful it is
+//! a float model's file ──parse_file──▶ import_tensors, import_language_model ──▶ a candidate: a model, and how faithful it is
 //! ```
 //!
 //! A name is local and proves nothing: what a receipt claims, and what a check compares, is the id.
@@ -15,12 +15,17 @@
 mod error;
 mod hub;
 mod importing;
+mod language;
 mod names;
 mod query;
 
 pub use error::HubError;
 pub use hub::{Entry, Hub, Loaded, Removed};
 pub use importing::{
-    Candidate, FloatReference, ImportFileError, Measured, import_file, output_error,
+    Candidate, FloatReference, ImportFileError, Measured, import_tensors, output_error, parse_file,
+};
+pub use language::{
+    CONTEXT_DEFAULT, LanguageCandidate, LanguageImport, LanguageStage, file_source,
+    import_language_model,
 };
 pub use query::{PREFIX_LEN_MIN, Query};

@@ -1,5 +1,6 @@
 //! The import itself: calibrate, plan, lower, cut, check.
 
+use credence_base::Digest;
 use credence_base::domain::CALIBRATION;
 use credence_commit::tree;
 use credence_model::{Model, Provenance, Tensors};
@@ -72,4 +73,10 @@ fn provenance(options: &ImportOptions<'_>) -> Provenance {
         note(key, text.clone());
     }
     provenance
+}
+
+/// The digest that provenance names a calibration text by.
+#[must_use]
+pub fn text_digest(text: &str) -> Digest {
+    tree::root(CALIBRATION, text.as_bytes())
 }

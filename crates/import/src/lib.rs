@@ -50,5 +50,5 @@ pub use graph::{
     AffineOp, ConvOp, Function, Graph, GraphInput, GraphNode, GraphOp, GraphOutput, Kind, LinearOp,
     ValueId,
 };
-pub use import::{IMPORTER_VERSION, ImportOptions, Imported, import};
+pub use import::{IMPORTER_VERSION, ImportOptions, Imported, import, text_digest};
 pub use positions::PositionsError;

@@ -6,6 +6,8 @@
 //!            └── claimed counts, finish, output, trace ────┴── equal? ──▶ Finding | Refutation
 //! ```
 //!
+//! A language model's answer is run in one pass over all of its tokens, and every token is drawn anew.
+//!
 //! Arithmetic is exact, so there is no tolerance: one different bit anywhere in the output or in any value that the
 //! claim's trace commits to is a refutation. It runs the fast engine, which equals the reference engine on every value.
 //!
@@ -26,8 +28,9 @@
 )]
 
 mod compare;
+mod language;
 mod params;
 mod replay;
 
 pub use params::{TENSOR_PARAMS, TensorParamsError, check_tensor_params};
-pub use replay::{CONTENT_BYTES_MAX, Replay};
+pub use replay::{CONTENT_BYTES_MAX, Replay, ReplayError};

@@ -9,9 +9,11 @@ use credence_claim::{
     Part, Quantity, Refutation, SeedSource,
 };
 use credence_exec::{Engine, Options, PlanError, RunError};
+use credence_generate::{Language, LanguageError};
 use credence_model::{Model, Program, Tensor, TensorLimits, Tensors};
 
 use crate::compare::first_difference;
+use crate::language;
 use crate::params::check_tensor_params;
 
 /// The longest input or output that is read, in bytes.
@@ -30,17 +32,40 @@ pub struct Replay {
 #[derive(Debug)]
 struct Subject {
     model: Arc<Model>,
-    engine: Engine,
+    runner: Runner,
+}
+
+/// What runs the model.
+#[derive(Debug)]
+enum Runner {
+    Tensors(Box<Engine>),
+    Language(Box<Language>),
+}
+
+/// Why a model cannot be run again here.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The engine cannot run it on this machine.
+    #[error("the model cannot be run on this machine")]
+    Plan(#[from] PlanError),
+    /// Its tokeniser or template cannot be used.
+    #[error("the model cannot speak")]
+    Language(#[from] LanguageError),
 }
 
 impl Replay {
     /// A method that can check claims about `model`, and no others.
     ///
     /// # Errors
-    /// [`PlanError`] when the engine cannot run the model on this machine.
-    pub fn new(model: Arc<Model>, options: Options) -> Result<Self, PlanError> {
+    /// [`ReplayError`] when the model cannot be run on this machine.
+    pub fn new(model: Arc<Model>, options: Options) -> Result<Self, ReplayError> {
         let engine = Engine::new(Arc::clone(&model), options)?;
-        let subject = Some(Subject { model, engine });
+        let runner = if model.program().language().is_some() {
+            Runner::Language(Box::new(Language::new(engine)?))
+        } else {
+            Runner::Tensors(Box::new(engine))
+        };
+        let subject = Some(Subject { model, runner });
         Ok(Self { subject })
     }
 
@@ -73,8 +98,14 @@ impl Method for Replay {
 
     /// Checks, in this order: that the model is the claimed one; fields that a tensor model fixes; parameters; the number of
     /// positions; then runs, and compares the output and the trace.
+    ///
+    /// A language model's answer: see [`language`].
     fn check(&self, case: &Case<'_>, _evidence: Option<&[u8]>) -> Result<Finding, MethodError> {
         let subject = self.subject(case.claim())?;
+        let engine = match &subject.runner {
+            Runner::Language(own) => return language::check(own, case),
+            Runner::Tensors(engine) => engine,
+        };
         check_fixed_fields(case.claim())?;
         check_tensor_params(case.params()?).map_err(|e| malformed(Part::Params, e))?;
         let input = case.input()?;
@@ -84,7 +115,7 @@ impl Method for Replay {
 
         check_order(subject.model.program(), &inputs)?;
 
-        let execution = subject.engine.run(&inputs).map_err(not_run)?;
+        let execution = engine.run(&inputs).map_err(not_run)?;
         let positions = execution.positions;
         check_counts(case.claim(), positions)?;
         let content = execution.outputs.encode();
@@ -220,7 +251,7 @@ fn check_order(program: &Program, inputs: &Tensors) -> Result<(), MethodError> {
     }
 }
 
-fn malformed(part: Part, source: impl Error + Send + Sync + 'static) -> MethodError {
+pub(crate) fn malformed(part: Part, source: impl Error + Send + Sync + 'static) -> MethodError {
     MethodError::Malformed {
         part,
         source: Box::new(source),

@@ -12,7 +12,7 @@ use credence_exact::{
 
 use crate::Interval;
 use crate::forest;
-use crate::params::ParamView;
+use crate::params::{ParamBytes, ParamView};
 use crate::program::Program;
 use crate::spec::{Encode, NodeSpec, OutputSpec};
 
@@ -88,7 +88,7 @@ pub enum BoundsError {
 
 struct Bounder<'a> {
     program: &'a Program,
-    params: &'a [Vec<u8>],
+    params: &'a [ParamBytes],
     known: Vec<Interval>,
     node: &'a NodeSpec,
 }
@@ -97,7 +97,10 @@ struct Bounder<'a> {
 ///
 /// # Errors
 /// [`BoundsError`], naming the first node that does not fit.
-pub(crate) fn bounds(program: &Program, params: &[Vec<u8>]) -> Result<Vec<Interval>, BoundsError> {
+pub(crate) fn bounds(
+    program: &Program,
+    params: &[ParamBytes],
+) -> Result<Vec<Interval>, BoundsError> {
     let mut known = Vec::with_capacity(program.spec().nodes.len());
     for node in &program.spec().nodes {
         let bounder = Bounder {
@@ -164,6 +167,34 @@ fn selects(
 fn times(x: Interval, factor: i128) -> (i128, i128) {
     let ends = (i128::from(x.min) * factor, i128::from(x.max) * factor);
     (ends.0.min(ends.1), ends.0.max(ends.1))
+}
+
+/// Lanes of [`sums`], and how often each may be added to: 255·128 fits 16 bits.
+const LANES: usize = 32;
+const ADDS_MAX: usize = 255;
+
+/// The sum of a row's positive 8-bit weights and that of its negative ones. In lanes of 16 bits, which compilers turn into vectors.
+fn sums(row: &[u8]) -> (i64, i64) {
+    let (mut positive, mut negative) = (0_i64, 0_i64);
+    for run in row.chunks(LANES * ADDS_MAX) {
+        let (mut above, mut below) = ([0_i16; LANES], [0_i16; LANES]);
+        let groups = run.chunks_exact(LANES);
+        for &byte in groups.remainder() {
+            let w = i64::from(i8::from_le_bytes([byte]));
+            positive += w.max(0);
+            negative += w.min(0);
+        }
+        for group in groups {
+            for ((above, below), &byte) in above.iter_mut().zip(&mut below).zip(group) {
+                let w = i16::from(i8::from_le_bytes([byte]));
+                *above += w.max(0);
+                *below += w.min(0);
+            }
+        }
+        positive += above.into_iter().map(i64::from).sum::<i64>();
+        negative += below.into_iter().map(i64::from).sum::<i64>();
+    }
+    (positive, negative)
 }
 
 fn hull(a: Interval, b: Interval) -> Interval {
@@ -301,12 +332,7 @@ impl Bounder<'_> {
         let bias = bias.map(|bias| self.values(bias));
         let (mut low, mut high) = (i128::MAX, i128::MIN);
         for (r, row) in view.bytes().chunks_exact(row_bytes).enumerate() {
-            let (mut positive, mut negative) = (0_i64, 0_i64);
-            for &byte in row {
-                let w = i64::from(i8::from_le_bytes([byte]));
-                positive += w.max(0);
-                negative += w.min(0);
-            }
+            let (positive, negative) = sums(row);
             let bias = i128::from(bias.as_ref().and_then(|b| b.get(r)).copied().unwrap_or(0));
             let (up, down) = (times(x, positive.into()), times(x, negative.into()));
             low = low.min(bias + up.0 + down.0);
@@ -453,5 +479,34 @@ impl Bounder<'_> {
             high = high.max(bias + terms * i128::from(most));
         }
         self.accumulator(low, high)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plain(row: &[u8]) -> (i64, i64) {
+        let values = row.iter().map(|&b| i64::from(i8::from_le_bytes([b])));
+        values.fold((0, 0), |(p, n), w| (p + w.max(0), n + w.min(0)))
+    }
+
+    #[test]
+    fn sums_of_the_largest_weights_do_not_wrap() {
+        for byte in [0x80, 0x7f, 0xff] {
+            for len in [0, 1, 31, 32, 33, 32 * 255, 32 * 255 + 1, 40_000] {
+                let row = vec![byte; len];
+                assert_eq!(sums(&row), plain(&row), "{len} times {byte}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sums_are_those_of_one_weight_after_the_other(row in proptest::collection::vec(any::<u8>(), 0..20_000)) {
+            prop_assert_eq!(sums(&row), plain(&row));
+        }
     }
 }

@@ -4,16 +4,19 @@
 //! importer noted. Any safetensors reader shows the tensors. The file's own digest means nothing: the id is recomputed
 //! from program and tensors on every load.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use credence_base::json::{JsonError, from_canonical, to_canonical};
 use credence_exact::Dtype;
-use safetensors::tensor::TensorView;
-use safetensors::{SafeTensorError, SafeTensors};
+use safetensors::{SafeTensorError, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::PROGRAM_BYTES_MAX;
 use crate::model::{Model, ModelError};
+use crate::params::{Owner, ParamBytes};
 use crate::spec::ProgramSpec;
 
 /// Extension of a model's file.
@@ -21,6 +24,9 @@ pub const FILE_EXTENSION: &str = "safetensors";
 
 /// Longest model file that is read, in bytes.
 pub const MODEL_FILE_BYTES_MAX: u64 = 1 << 36;
+
+/// Bytes of the header's length, which a safetensors file begins with.
+const LENGTH_BYTES: usize = 8;
 
 /// Our key in the safetensors metadata.
 const KEY: &str = "credence";
@@ -82,37 +88,101 @@ fn file_shape(shape: &[u32]) -> Vec<usize> {
         .collect()
 }
 
+/// A tensor that the library lays out without seeing its bytes.
+struct Outline {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    len: usize,
+}
+
+impl View for Outline {
+    fn dtype(&self) -> safetensors::Dtype {
+        file_dtype(self.dtype)
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&[])
+    }
+
+    fn data_len(&self) -> usize {
+        self.len
+    }
+}
+
+/// A model's file, to be written one part after the other: weights are not copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileParts<'a> {
+    /// Length of the header, and the header.
+    pub header: Vec<u8>,
+    /// The tensors' bytes, in the file's order.
+    pub tensors: Vec<&'a [u8]>,
+}
+
 impl Model {
-    /// Writes the model's file; equal models with equal provenance give equal bytes.
+    /// The model's file in parts; equal models with equal provenance give equal bytes.
     ///
     /// # Errors
     /// [`FileError`] if the safetensors library refuses, which it does for no checked model.
-    pub fn to_safetensors(&self, provenance: &Provenance) -> Result<Vec<u8>, FileError> {
+    pub fn file_parts(&self, provenance: &Provenance) -> Result<FileParts<'_>, FileError> {
         let spec = self.program().spec();
         let header = Header {
             program: spec.clone(),
             provenance: provenance.clone(),
         };
         let header = to_canonical(&header).map_err(FileError::Header)?;
-        let mut tensors = Vec::with_capacity(spec.params.len());
-        for (param, bytes) in spec.params.iter().zip(self.params()) {
-            let view = TensorView::new(file_dtype(param.dtype), file_shape(&param.shape), bytes);
-            tensors.push((param.name.as_str(), view.map_err(FileError::Safetensors)?));
-        }
+        let mut tensors: Vec<_> = spec.params.iter().zip(self.params()).collect();
+        // The library's own order, so that its header fits: wide types first, then names.
+        tensors.sort_by_key(|(param, _)| (Reverse(file_dtype(param.dtype)), &param.name));
+        let outlines = tensors.iter().map(|(param, bytes)| {
+            let outline = Outline {
+                dtype: param.dtype,
+                shape: file_shape(&param.shape),
+                len: bytes.len(),
+            };
+            (param.name.as_str(), outline)
+        });
         // One key only: the library keeps metadata in a hash map, and two keys would have no fixed order.
         let metadata = HashMap::from([(
             KEY.to_owned(),
             String::from_utf8_lossy(&header).into_owned(),
         )]);
-        safetensors::serialize(tensors, Some(metadata)).map_err(FileError::Safetensors)
+        let mut header =
+            safetensors::serialize(outlines, Some(metadata)).map_err(FileError::Safetensors)?;
+        header.shrink_to_fit();
+        let tensors = tensors.into_iter().map(|(_, bytes)| &**bytes).collect();
+        Ok(FileParts { header, tensors })
     }
 
-    /// Reads a model's file and checks all of it.
+    /// The model's file as one piece, as [`Model::file_parts`] has it.
+    ///
+    /// # Errors
+    /// As [`Model::file_parts`].
+    pub fn to_safetensors(&self, provenance: &Provenance) -> Result<Vec<u8>, FileError> {
+        let FileParts { header, tensors } = self.file_parts(provenance)?;
+        let parts = core::iter::once(header.as_slice()).chain(tensors);
+        Ok(parts.collect::<Vec<_>>().concat())
+    }
+
+    /// Reads a copy of a model's file and checks all of it.
     ///
     /// # Errors
     /// [`FileError`], naming the tensor or node.
     pub fn from_safetensors(bytes: &[u8]) -> Result<(Self, Provenance), FileError> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(FileError::Safetensors)?;
+        Self::from_shared_safetensors(Arc::new(bytes.to_vec()))
+    }
+
+    /// Reads a model's file and checks all of it. The model's tensors stay where they are, and keep the owner of the bytes.
+    ///
+    /// # Errors
+    /// [`FileError`], naming the tensor or node.
+    pub fn from_shared_safetensors(owner: Owner) -> Result<(Self, Provenance), FileError> {
+        let bytes: &[u8] = (*owner).as_ref();
+        let (header_len, metadata) =
+            SafeTensors::read_metadata(bytes).map_err(FileError::Safetensors)?;
         let header = metadata
             .metadata()
             .as_ref()
@@ -123,24 +193,60 @@ impl Model {
             program,
             provenance,
         } = from_canonical(header.as_bytes(), limit).map_err(FileError::Header)?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(FileError::Safetensors)?;
-        if tensors.len() != program.params.len() {
+        let got = metadata.tensors().len();
+        if got != program.params.len() {
             return Err(FileError::Count {
                 expected: program.params.len(),
-                got: tensors.len(),
+                got,
             });
         }
+        // The library has checked that the tensors fill what follows the header, without gaps.
+        let data = LENGTH_BYTES.saturating_add(header_len);
         let mut params = Vec::with_capacity(program.params.len());
         for param in &program.params {
-            let view = tensors.tensor(&param.name).ok();
-            let fits = |view: &TensorView<'_>| {
-                view.dtype() == file_dtype(param.dtype) && view.shape() == file_shape(&param.shape)
-            };
-            let view = view.filter(fits).ok_or_else(|| FileError::Tensor {
+            let info = metadata.info(&param.name).filter(|info| {
+                info.dtype == file_dtype(param.dtype) && info.shape == file_shape(&param.shape)
+            });
+            let range = info.and_then(|info| {
+                let (start, end) = info.data_offsets;
+                Some(data.checked_add(start)?..data.checked_add(end)?)
+            });
+            let own = range.and_then(|range| ParamBytes::new(Arc::clone(&owner), range));
+            params.push(own.ok_or_else(|| FileError::Tensor {
                 name: param.name.clone(),
-            })?;
-            params.push(view.data().to_vec());
+            })?);
         }
-        Ok((Self::new(program, params)?, provenance))
+        Ok((Self::from_shared(program, params)?, provenance))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header comes from the library by a detour; this is the straight way.
+    #[test]
+    fn parts_are_the_librarys_own_file() {
+        let tensors = [
+            ("b", Dtype::I8, vec![3_usize], vec![1_u8, 2, 3]),
+            ("a", Dtype::I8, vec![1], vec![9]),
+            ("c", Dtype::I32, vec![1, 1], vec![4, 0, 0, 0]),
+            ("d", Dtype::I16, vec![2], vec![5, 0, 6, 0]),
+        ];
+        let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+            let view =
+                safetensors::tensor::TensorView::new(file_dtype(*dtype), shape.clone(), bytes);
+            (*name, view.unwrap())
+        });
+        let straight = safetensors::serialize(views, None).unwrap();
+        let outlines = tensors.iter().map(|(name, dtype, shape, bytes)| {
+            let (dtype, shape, len) = (*dtype, shape.clone(), bytes.len());
+            (*name, Outline { dtype, shape, len })
+        });
+        let mut parts = safetensors::serialize(outlines, None).unwrap();
+        let mut sorted: Vec<_> = tensors.iter().collect();
+        sorted.sort_by_key(|(name, dtype, ..)| (Reverse(file_dtype(*dtype)), name));
+        parts.extend(sorted.iter().flat_map(|(.., bytes)| bytes));
+        assert_eq!(parts, straight);
     }
 }

@@ -8,6 +8,8 @@
 //! ModelId      = tree(MODEL, u64 program length ‖ program root ‖ u64 weights length ‖ weights root)
 //! ```
 
+use std::ops::Deref;
+
 use credence_base::json::{JsonError, from_canonical, to_canonical};
 use credence_base::wire::Writer;
 use credence_base::{ModelId, domain};
@@ -37,7 +39,7 @@ pub fn program_from_bytes(bytes: &[u8]) -> Result<ProgramSpec, JsonError> {
 
 /// The `ModelId` of canonical program bytes and tensors in program order.
 #[must_use]
-pub fn model_id(program: &[u8], params: &[Vec<u8>]) -> ModelId {
+pub fn model_id(program: &[u8], params: &[impl Deref<Target = [u8]>]) -> ModelId {
     let mut weights = TreeHasher::new(domain::WEIGHTS);
     for bytes in params {
         let padding = bytes.len().next_multiple_of(NODE_ALIGN) - bytes.len();

@@ -29,12 +29,12 @@ mod tensor;
 
 pub use bounds::BoundsError;
 pub use encode::{BorderValueError, decode_elements, encode_elements};
-pub use file::{FILE_EXTENSION, FileError, MODEL_FILE_BYTES_MAX, Provenance};
+pub use file::{FILE_EXTENSION, FileError, FileParts, MODEL_FILE_BYTES_MAX, Provenance};
 pub use identity::{PROGRAM_BYTES_MAX, model_id, program_bytes, program_from_bytes};
 pub use language::{LanguageLayout, LanguageSpec, Part, TILE_POSITIONS, score_row_bytes};
 pub use layout::TraceLayout;
 pub use model::{Interval, Model, ModelError};
-pub use params::{ParamView, ParamsError};
+pub use params::{Owner, ParamBytes, ParamView, ParamsError};
 pub use program::{Program, ProgramError};
 pub use spec::{
     BorderType, Decode, Encode, InputSpec, NodeSpec, OutputSpec, ParamSpec, ProgramSpec,

@@ -1,4 +1,7 @@
 //! A program with its weights, known to stay within its types on every input.
+//!
+//! Checking reads all weights twice, for the bounds and for the id, each on a thread of its own where that is worth one. Deliberately absent: where
+//! the weights' bytes come from.
 
 use credence_base::ModelId;
 use credence_base::json::JsonError;
@@ -6,9 +9,12 @@ use credence_exact::{NodeId, ParamId};
 
 use crate::bounds::{BoundsError, bounds};
 use crate::identity::{model_id, program_bytes};
-use crate::params::{ParamView, ParamsError, check};
+use crate::params::{ParamBytes, ParamView, ParamsError, check};
 use crate::program::{Program, ProgramError};
 use crate::spec::ProgramSpec;
+
+/// Weights of fewer bytes are hashed faster than a thread is made.
+const THREAD_BYTES_MIN: usize = 1 << 20;
 
 /// Smallest and largest value, inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +46,7 @@ pub enum ModelError {
 #[derive(Debug)]
 pub struct Model {
     program: Program,
-    params: Vec<Vec<u8>>,
+    params: Vec<ParamBytes>,
     bounds: Vec<Interval>,
     id: ModelId,
 }
@@ -51,15 +57,26 @@ impl Model {
     /// # Errors
     /// [`ModelError`], naming the node or parameter.
     pub fn new(spec: ProgramSpec, params: Vec<Vec<u8>>) -> Result<Self, ModelError> {
+        Self::from_shared(spec, params.into_iter().map(ParamBytes::from).collect())
+    }
+
+    /// As [`Model::new`], with tensors that others may hold too.
+    ///
+    /// # Errors
+    /// [`ModelError`], naming the node or parameter.
+    pub fn from_shared(spec: ProgramSpec, params: Vec<ParamBytes>) -> Result<Self, ModelError> {
         let bytes = program_bytes(&spec)?;
         let program = Program::check(spec)?;
         check(&program, &params)?;
-        let bounds = bounds(&program, &params)?;
-        let id = model_id(&bytes, &params);
+        let (id, bounds) = beside(
+            params.iter().map(|param| param.len()).sum(),
+            || model_id(&bytes, &params),
+            || bounds(&program, &params),
+        );
         Ok(Self {
+            bounds: bounds?,
             program,
             params,
-            bounds,
             id,
         })
     }
@@ -90,7 +107,7 @@ impl Model {
 
     /// All tensors' bytes, in program order.
     #[must_use]
-    pub fn params(&self) -> &[Vec<u8>] {
+    pub fn params(&self) -> &[ParamBytes] {
         &self.params
     }
 
@@ -107,4 +124,22 @@ impl Model {
         let counts = specs.map(|p| p.shape.iter().map(|&d| u64::from(d)).product::<u64>());
         counts.fold(0, u64::saturating_add)
     }
+}
+
+/// Does both, on two threads if there are many bytes to go through and the system gives one.
+fn beside<A: Send, B>(
+    bytes: usize,
+    a: impl Fn() -> A + Send + Sync,
+    b: impl FnOnce() -> B,
+) -> (A, B) {
+    if bytes < THREAD_BYTES_MIN {
+        return (a(), b());
+    }
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, &a).ok();
+        let b = b();
+        // A thread that died is no reason to stop: this one can do its work.
+        let done = other.and_then(|thread| thread.join().ok());
+        (done.unwrap_or_else(&a), b)
+    })
 }

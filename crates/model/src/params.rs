@@ -1,8 +1,60 @@
 //! A model's integer tensors: little-endian bytes, row-major, read through a typed view.
+//!
+//! Bytes are shared, not copied: a tensor is a range of whatever owns them, so a model may lie in a map of its file, and two programs over the same
+//! weights hold them once. What owns them is deliberately unknown here.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use credence_exact::{Dtype, Shape};
 
 use crate::program::Program;
+
+/// Whoever owns a tensor's bytes: a vector, or a map of a file. It must give the same bytes each time; a model is checked once.
+pub type Owner = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// The bytes of one tensor: a range of what owns them. Cloning copies none.
+#[derive(Clone)]
+pub struct ParamBytes {
+    owner: Owner,
+    range: Range<usize>,
+}
+
+impl ParamBytes {
+    /// A range of `owner`'s bytes; `None` if it does not lie within them.
+    #[must_use]
+    pub fn new(owner: Owner, range: Range<usize>) -> Option<Self> {
+        (*owner).as_ref().get(range.clone())?;
+        Some(Self { owner, range })
+    }
+}
+
+impl Deref for ParamBytes {
+    type Target = [u8];
+
+    /// An owner that has become shorter gives nothing.
+    fn deref(&self) -> &[u8] {
+        let all = (*self.owner).as_ref();
+        all.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+impl From<Vec<u8>> for ParamBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        let range = 0..bytes.len();
+        Self {
+            owner: Arc::new(bytes),
+            range,
+        }
+    }
+}
+
+impl fmt::Debug for ParamBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ParamBytes({})", self.len())
+    }
+}
 
 /// Tensors that do not belong to their program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +155,7 @@ fn decode(dtype: Dtype, bytes: &[u8]) -> Option<i64> {
 ///
 /// # Errors
 /// [`ParamsError`].
-pub(crate) fn check(program: &Program, params: &[Vec<u8>]) -> Result<(), ParamsError> {
+pub(crate) fn check(program: &Program, params: &[ParamBytes]) -> Result<(), ParamsError> {
     let specs = &program.spec().params;
     if specs.len() != params.len() {
         return Err(ParamsError::Count {

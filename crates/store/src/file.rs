@@ -70,6 +70,14 @@ pub fn read(path: &Path, len_max: u64) -> Result<Vec<u8>, StoreError> {
 /// # Errors
 /// [`StoreError`]; the file is then as it was before.
 pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), StoreError> {
+    write_parts(path, &[bytes], access)
+}
+
+/// As [`write`], from parts that stand one after the other.
+///
+/// # Errors
+/// [`StoreError`]; the file is then as it was before.
+pub fn write_parts(path: &Path, parts: &[&[u8]], access: Access) -> Result<(), StoreError> {
     let fail = |source| StoreError::from_io(Action::Write, path, source);
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
@@ -79,11 +87,14 @@ pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), StoreError
         }
         Ok(metadata) if !metadata.is_file() => {
             let mut file = OpenOptions::new().write(true).open(path).map_err(fail)?;
-            return file.write_all(bytes).map_err(fail);
+            return parts
+                .iter()
+                .try_for_each(|part| file.write_all(part))
+                .map_err(fail);
         }
         Ok(_) | Err(_) => {}
     }
-    let temporary = prepare(path, bytes, access).map_err(fail)?;
+    let temporary = prepare(path, parts, access).map_err(fail)?;
     temporary.persist(path).map_err(|e| fail(e.error))?;
     sync_folder(path).map_err(fail)
 }
@@ -94,7 +105,7 @@ pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), StoreError
 /// [`StoreError::Exists`] when something stands at the path, which is left as it is; else as [`write`].
 pub fn create(path: &Path, bytes: &[u8], access: Access) -> Result<(), StoreError> {
     let fail = |source| StoreError::from_io(Action::Write, path, source);
-    let temporary = prepare(path, bytes, access).map_err(fail)?;
+    let temporary = prepare(path, &[bytes], access).map_err(fail)?;
     temporary
         .persist_noclobber(path)
         .map_err(|e| fail(e.error))?;
@@ -164,9 +175,11 @@ pub fn lock(path: &Path) -> Result<Lock, StoreError> {
 }
 
 /// The bytes, flushed, in a temporary file beside `path`. Dropping it removes the file.
-fn prepare(path: &Path, bytes: &[u8], access: Access) -> Result<NamedTempFile, Error> {
+fn prepare(path: &Path, parts: &[&[u8]], access: Access) -> Result<NamedTempFile, Error> {
     let mut temporary = builder(access).tempfile_in(folder_of(path))?;
-    temporary.write_all(bytes)?;
+    for part in parts {
+        temporary.write_all(part)?;
+    }
     temporary.as_file().sync_all()?;
     Ok(temporary)
 }

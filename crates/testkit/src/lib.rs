@@ -13,3 +13,4 @@ pub mod mutation;
 pub mod program_gen;
 pub mod samples;
 pub mod schema;
+pub mod speaking;

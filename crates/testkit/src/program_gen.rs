@@ -37,6 +37,15 @@ pub fn language_model(seed: u64) -> Model {
     first_valid(seed, language::program)
 }
 
+/// A random language model with this vocabulary, context and text.
+///
+/// # Panics
+/// As [`model`].
+#[must_use]
+pub(crate) fn speaking_model(seed: u64, sizes: (u32, u32), text: &[u8]) -> Model {
+    first_valid(seed, |choices| language::speaking(choices, sizes, text))
+}
+
 fn first_valid(seed: u64, program: impl Fn(&mut Choices) -> (ProgramSpec, Vec<Vec<u8>>)) -> Model {
     for attempt in 0..100 {
         let mut choices = Choices::new(seed ^ (attempt << 56));

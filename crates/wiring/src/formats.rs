@@ -1,19 +1,28 @@
 //! The model formats that can be imported.
 
+use credence_format_gguf::{Gguf, GgufError, language_graph};
 use credence_format_onnx::reference::{ReferenceError, Runner};
-use credence_format_onnx::{FILE_BYTES_MAX, Limits, Onnx, OnnxError};
+use credence_format_onnx::{Onnx, OnnxError};
+use credence_import::language::LanguageGraph;
 use credence_import::{Graph, Tensors};
+
+pub use credence_format_gguf::Bytes;
+
+/// Longest GGUF file that is read, in bytes. It is mapped, not held.
+const GGUF_BYTES_MAX: usize = 1 << 36;
 
 /// A format of model files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// ONNX, by protobuf.
+    /// ONNX, by protobuf: models of tensors.
     Onnx,
+    /// GGUF: language models.
+    Gguf,
 }
 
 /// A file of no known format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`.{got}` is no model format that can be imported; `.onnx` is")]
+#[error("`.{got}` is no model format that can be imported; `.onnx` and `.gguf` are")]
 pub struct UnknownFormat {
     /// The end of the file's name, which may be empty.
     pub got: String,
@@ -25,24 +34,37 @@ pub enum ParseError {
     /// As ONNX.
     #[error("the ONNX file is refused")]
     Onnx(#[from] OnnxError),
+    /// As GGUF.
+    #[error("the GGUF file is refused")]
+    Gguf(#[from] GgufError),
 }
 
 /// A float model, read from a file of any format.
 #[derive(Debug)]
 pub enum FloatModel {
+    /// Takes tensors.
+    Tensors(TensorModel),
+    /// Takes tokens.
+    Language(Box<LanguageGraph>),
+}
+
+/// A float model of tensors, with an engine that can run it.
+#[derive(Debug)]
+pub enum TensorModel {
     /// From ONNX.
     Onnx(Box<Onnx>),
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Onnx];
+    pub const ALL: &[Self] = &[Self::Onnx, Self::Gguf];
 
     /// The end of its files' names.
     #[must_use]
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Onnx => "onnx",
+            Self::Gguf => "gguf",
         }
     }
 
@@ -50,26 +72,32 @@ impl Format {
     #[must_use]
     pub const fn file_bytes_max(self) -> usize {
         match self {
-            Self::Onnx => FILE_BYTES_MAX,
+            Self::Onnx => credence_format_onnx::FILE_BYTES_MAX,
+            Self::Gguf => GGUF_BYTES_MAX,
         }
     }
 
-    /// Reads a file of this format.
+    /// Reads a file of this format. A language model keeps `bytes`, and reads its weights there when they are asked for.
     ///
     /// # Errors
-    /// [`ParseError`], naming the node or tensor.
-    pub fn parse(self, bytes: &[u8]) -> Result<FloatModel, ParseError> {
+    /// [`ParseError`], naming the node, tensor or setting.
+    pub fn parse(self, bytes: Bytes) -> Result<FloatModel, ParseError> {
         match self {
             Self::Onnx => {
                 let bytes_max = self.file_bytes_max();
-                let onnx = Onnx::parse(bytes, Limits { bytes_max })?;
-                Ok(FloatModel::Onnx(Box::new(onnx)))
+                let limits = credence_format_onnx::Limits { bytes_max };
+                let onnx = Onnx::parse((*bytes).as_ref(), limits)?;
+                Ok(FloatModel::Tensors(TensorModel::Onnx(Box::new(onnx))))
+            }
+            Self::Gguf => {
+                let gguf = Gguf::parse(bytes, &credence_format_gguf::Limits::MODELS)?;
+                Ok(FloatModel::Language(Box::new(language_graph(&gguf)?)))
             }
         }
     }
 }
 
-impl FloatModel {
+impl TensorModel {
     /// The graph for the importer.
     #[must_use]
     pub const fn graph(&self) -> &Graph {
@@ -121,21 +149,26 @@ pub fn format_of(extension: &str) -> Result<Format, UnknownFormat> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
     fn the_extension_decides() {
-        assert_eq!(format_of("onnx"), Ok(Format::Onnx));
-        assert_eq!(format_of("ONNX"), Ok(Format::Onnx));
-        for other in ["", "gguf", "onnx2"] {
+        for (text, format) in [("onnx", Format::Onnx), ("GGUF", Format::Gguf)] {
+            assert_eq!(format_of(text), Ok(format));
+        }
+        for other in ["", "ggml", "onnx2"] {
             let error = format_of(other).unwrap_err().to_string();
-            assert!(error.contains("`.onnx`"), "{error}");
+            assert!(error.contains("`.onnx` and `.gguf`"), "{error}");
         }
     }
 
     #[test]
     fn a_file_that_is_none_is_refused() {
-        assert!(Format::Onnx.parse(&[0xff; 64]).is_err());
-        assert!(Format::Onnx.parse(b"").is_err());
+        for format in Format::ALL {
+            assert!(format.parse(Arc::new(vec![0xff; 64])).is_err());
+            assert!(format.parse(Arc::new(Vec::new())).is_err());
+        }
     }
 }

@@ -9,5 +9,5 @@
 mod formats;
 mod methods;
 
-pub use formats::{FloatModel, Format, ParseError, UnknownFormat, format_of};
+pub use formats::{Bytes, FloatModel, Format, ParseError, TensorModel, UnknownFormat, format_of};
 pub use methods::methods;

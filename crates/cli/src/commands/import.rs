@@ -1,4 +1,6 @@
 //! `credence model import`: from a float model's file to a model that is kept, if it is faithful enough.
+//!
+//! Models of tensors are imported here, language models in `import_language`; both say what came of it in one form.
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,20 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use credence_base::Name;
-use credence_hub::{Candidate, ImportFileError, import_file};
-use credence_model::Tensors;
-use credence_store::file;
-use credence_wiring::{Format, format_of};
+use credence_hub::{Candidate, ImportFileError, import_tensors, parse_file};
+use credence_model::{Model, Provenance, Tensors};
+use credence_wiring::{Bytes, FloatModel, Format, format_of};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::args::ImportArgs;
+use crate::commands::import_language;
 use crate::console::Console;
 use crate::context::{Context, engine_options};
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
 use crate::tensors;
 use crate::view::fidelity::FidelityView;
+use crate::view::language::LanguageFidelityView;
 
 /// What `model import --json` prints, whether the model is kept or not.
 #[derive(Debug, Serialize)]
@@ -29,9 +32,11 @@ struct ImportView<'a> {
     name: &'a str,
     kept: bool,
     file: Option<String>,
-    max_error: f64,
+    max_error: Option<f64>,
+    max_divergence: Option<f64>,
     notes: &'a [String],
     fidelity: Option<FidelityView>,
+    language_fidelity: Option<LanguageFidelityView>,
 }
 
 /// What is imported.
@@ -48,78 +53,147 @@ pub(crate) struct Source<'a> {
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
+/// A model that was made, and whether it is faithful enough.
+pub(crate) struct Made {
+    pub(crate) model: Arc<Model>,
+    pub(crate) provenance: Provenance,
+    pub(crate) notes: Vec<String>,
+    pub(crate) fidelity: Option<FidelityView>,
+    pub(crate) language_fidelity: Option<LanguageFidelityView>,
+    pub(crate) verdict: Result<(), CliError>,
+}
+
 /// Imports a model and keeps it, unless its error is larger than allowed.
 pub(crate) fn run(context: &mut Context, args: &ImportArgs) -> Result<(), CliError> {
     let format = format_of_file(&args.file)?;
     let name = name_of(args)?;
-    check_limit(args.max_error)?;
+    check_limits(args)?;
+    let bytes = open(&args.file, format)?;
+    let made = make_any(&context.console, args, (format, bytes))?;
+    keep(context, args, &name, made)
+}
+
+/// A map of the file, which must not be changed meanwhile.
+pub(crate) fn open(file: &Path, format: Format) -> Result<Bytes, CliError> {
     let len_max = u64::try_from(format.file_bytes_max()).unwrap_or(u64::MAX);
-    let bytes = file::read(&args.file, len_max)?;
+    Ok(Arc::new(credence_store::map(file, len_max)?))
+}
+
+/// Imports and measures a model of any format. Keeps nothing.
+pub(crate) fn make_any(
+    console: &Console,
+    args: &ImportArgs,
+    (format, bytes): (Format, Bytes),
+) -> Result<Made, CliError> {
+    let float = quietly(|| parse_file(format, Arc::clone(&bytes)))?;
+    match float.map_err(|error| refused(&args.file, &error))? {
+        FloatModel::Tensors(_) => {
+            if args.context.is_some() {
+                let what = "`--context` is for language models, and this one takes tensors";
+                return Err(CliError::new(Exit::Usage, what));
+            }
+            make_tensors(console, args, (*bytes).as_ref(), format)
+        }
+        FloatModel::Language(graph) => {
+            let source = credence_hub::file_source(format, (*bytes).as_ref());
+            import_language::make(console, args, &graph, &source)
+        }
+    }
+}
+
+fn make_tensors(
+    console: &Console,
+    args: &ImportArgs,
+    bytes: &[u8],
+    format: Format,
+) -> Result<Made, CliError> {
     let inputs = match &args.calibrate {
         Some(path) => Some(tensors::read_file(path)?),
         None => None,
     };
-    let candidate = make(
-        &context.console,
-        &Source {
-            file: &args.file,
-            bytes: &bytes,
-            format,
-            inputs: inputs.as_ref(),
-            threads: None,
-        },
-    )?;
+    let source = Source {
+        file: &args.file,
+        bytes,
+        format,
+        inputs: inputs.as_ref(),
+        threads: args.threads,
+    };
+    let candidate = make(console, &source)?;
     let verdict = judge(&candidate, args);
-    let file = match &verdict {
-        Ok(()) => {
-            let hub = context.hub()?;
-            Some(hub.put(&candidate.model, &candidate.provenance, &name)?)
-        }
+    Ok(Made {
+        verdict,
+        fidelity: candidate.measured.as_ref().map(FidelityView::new),
+        language_fidelity: None,
+        model: candidate.model,
+        provenance: candidate.provenance,
+        notes: candidate.notes,
+    })
+}
+
+/// Keeps a model that is faithful enough, and says what came of it either way.
+pub(crate) fn keep(
+    context: &mut Context,
+    args: &ImportArgs,
+    name: &Name,
+    made: Made,
+) -> Result<(), CliError> {
+    let file = match &made.verdict {
+        Ok(()) => Some(context.hub()?.put(&made.model, &made.provenance, name)?),
         Err(_) => None,
     };
+    let of_language = made.language_fidelity.is_some();
     let view = ImportView {
-        id: candidate.model.id().to_string(),
+        id: made.model.id().to_string(),
         name: name.as_str(),
         kept: file.is_some(),
         file: file.as_ref().map(|path| path.display().to_string()),
-        max_error: args.max_error,
-        notes: &candidate.notes,
-        fidelity: candidate.measured.as_ref().map(FidelityView::new),
+        max_error: (!of_language).then_some(args.max_error),
+        max_divergence: of_language.then_some(args.max_divergence),
+        notes: &made.notes,
+        fidelity: made.fidelity,
+        language_fidelity: made.language_fidelity,
     };
     show(context, &view)?;
-    verdict
+    made.verdict
 }
 
-/// Imports and measures. Keeps nothing.
+/// Imports and measures a model of tensors. Keeps nothing.
 pub(crate) fn make(console: &Console, source: &Source<'_>) -> Result<Candidate, CliError> {
     let progress = progress(console, source.file);
-    let made = quietly(|| {
-        import_file(
-            source.format,
-            source.bytes,
-            source.inputs,
-            engine_options(source.threads),
-        )
-    });
+    let made = quietly(
+        || match parse_file(source.format, Arc::new(source.bytes.to_vec()))? {
+            FloatModel::Tensors(float) => {
+                import_tensors(&float, source.inputs, engine_options(source.threads)).map(Some)
+            }
+            FloatModel::Language(_) => Ok(None),
+        },
+    );
     progress.finish_and_clear();
-    made?.map_err(|error| {
-        let exit = match &error {
-            ImportFileError::Parse(_)
-            | ImportFileError::Import(_)
-            | ImportFileError::Evaluate(_) => Exit::Malformed,
-            ImportFileError::Fidelity(_) => Exit::Failed,
-        };
-        let file = source.file.display();
-        CliError::new(
-            exit,
-            format!("`{file}` cannot be imported: {}", chain(&error)),
-        )
-    })
+    let made = made?.map_err(|error| refused(source.file, &error))?;
+    made.ok_or_else(|| CliError::new(Exit::Usage, "a language model is no model of tensors"))
+}
+
+/// A file that became no model.
+pub(crate) fn refused(file: &Path, error: &ImportFileError) -> CliError {
+    let exit = match error {
+        ImportFileError::Parse(_)
+        | ImportFileError::Import(_)
+        | ImportFileError::Evaluate(_)
+        | ImportFileError::Text(_)
+        | ImportFileError::Sample { .. }
+        | ImportFileError::Language(_) => Exit::Malformed,
+        ImportFileError::Fidelity(_) | ImportFileError::LanguageFidelity(_) => Exit::Failed,
+    };
+    let file = file.display();
+    CliError::new(
+        exit,
+        format!("`{file}` cannot be imported: {}", chain(error)),
+    )
 }
 
 /// Runs what may panic inside and be caught there, without the panic's words: the error says what happened. A panic that nobody
 /// caught is a bug, and is told as one.
-fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, CliError> {
+pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, CliError> {
     let before = std::panic::take_hook();
     let last = Arc::new(Mutex::new(String::new()));
     let words = Arc::clone(&last);
@@ -174,6 +248,9 @@ fn show(context: &mut Context, view: &ImportView<'_>) -> Result<(), CliError> {
     if let Some(fidelity) = &view.fidelity {
         context.console.data(&format!("{}\n", fidelity.text()))?;
     }
+    if let Some(fidelity) = &view.language_fidelity {
+        context.console.data(&format!("{}\n", fidelity.text()))?;
+    }
     match &view.file {
         Some(file) => context.console.data(&format!(
             "kept as `{}`\nmodel  {}\nfile   {file}",
@@ -210,11 +287,15 @@ fn name_of(args: &ImportArgs) -> Result<Name, CliError> {
     })
 }
 
-fn check_limit(max_error: f64) -> Result<(), CliError> {
-    if (0.0..=1.0).contains(&max_error) {
+fn check_limits(args: &ImportArgs) -> Result<(), CliError> {
+    let (share, nats) = (args.max_error, args.max_divergence);
+    let what = if !(0.0..=1.0).contains(&share) {
+        format!("`--max-error` must be a share from 0 to 1, but is `{share}`")
+    } else if !(nats >= 0.0 && nats.is_finite()) {
+        format!("`--max-divergence` must be a number of nats from 0, but is `{nats}`")
+    } else {
         return Ok(());
-    }
-    let what = format!("`--max-error` must be a share from 0 to 1, but is `{max_error}`");
+    };
     Err(CliError::new(Exit::Usage, what))
 }
 

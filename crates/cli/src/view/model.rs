@@ -70,7 +70,7 @@ impl ModelView {
             id: model.id().to_string(),
             profile: spec.profile.clone(),
             parameter_count: model.parameter_count(),
-            parameter_bytes: model.params().iter().map(Vec::len).sum(),
+            parameter_bytes: model.params().iter().map(|param| param.len()).sum(),
             trace_bytes_per_item: program.trace_layout().block_bytes(),
             inputs: spec.inputs.iter().map(input).collect(),
             outputs: spec.outputs.iter().map(output).collect(),
@@ -253,12 +253,28 @@ fn detail(model: &Model, op: &Op) -> String {
         Op::Softmax(op) => format!("2^{} is one", op.bits),
         Op::TreeLeaves(op) => format!("at most {} comparisons", op.depth),
         Op::Concat(op) => format!("along axis {}", op.axis),
+        Op::Quantise(op) => format!("{} steps each way", op.limit),
+        Op::Mul(op) => format!(
+            "a·b·2^{}, in {}..={}",
+            -i32::from(op.shift.bits()),
+            op.min,
+            op.max
+        ),
+        Op::Scores(op) => {
+            let by = scale(op.multiplier.get(), i32::from(op.shift.bits()));
+            format!("q·k·{by:.3e}, in {}..={}", op.min, op.max)
+        }
+        Op::Attend(op) => format!("means in steps of 2^{}", -i32::from(op.bits)),
+        Op::Hadamard(op) => format!("blocks of {}", op.size),
+        Op::Token(_) | Op::Position(_) | Op::MaxAbs(_) | Op::RmsRatio(_) => String::new(),
         Op::Table(_)
         | Op::Input(_)
         | Op::Linear(_)
         | Op::Reindex(_)
         | Op::ArgMax(_)
-        | Op::GatherSum(_) => op
+        | Op::GatherSum(_)
+        | Op::Embed(_)
+        | Op::Rope(_) => op
             .params()
             .first()
             .and_then(|param| model.param(*param))

@@ -100,10 +100,18 @@ unsafe fn tile<const M: usize, const N: usize, const WATCHED: bool>(
             row[n] = bias;
         }
     }
+    // The blocks that come next are as far ahead as these are long: fetched while these are computed, by the first rows that meet them.
+    let ahead = N * groups * LANES * 4;
+    let fetch = M >= 4 && row == 0;
     for (group, &offset) in offsets.iter().enumerate() {
         // SAFETY: `group` is one of the block's groups of 64 weights.
         let weights: [__m512i; N] = core::array::from_fn(|n| unsafe {
-            _mm512_loadu_si512(weights[n].add(group * LANES * 4).cast())
+            let at = weights[n].add(group * LANES * 4);
+            if fetch {
+                // A hint, which may lie behind the weights' end: it reads nothing.
+                _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(ahead));
+            }
+            _mm512_loadu_si512(at.cast())
         });
         for m in 0..M {
             // SAFETY: a start plus `Packed::reach` is within x, and reach covers every offset plus these four bytes.

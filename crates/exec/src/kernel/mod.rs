@@ -7,6 +7,7 @@
 //! The sum is kept modulo 2³². A checked model's accumulators are below 2³¹ in magnitude, so the last value is the true one
 //! whatever the order of the sum and whatever wrapped on the way.
 
+mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -21,6 +22,7 @@ mod vectorise;
 
 use core::ops::Range;
 
+pub(crate) use attention::{HEADS, LANES, Pairs, Weighted, dots, weighted};
 pub(crate) use packed::{Form, Layout, Matrix, Packed, Rescaling, Run};
 pub(crate) use rounding::Rounding;
 pub(crate) use starts::{StartList, Starts};

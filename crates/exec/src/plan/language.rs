@@ -79,13 +79,19 @@ impl Builder<'_> {
 
     pub(super) fn rope(&self, op: &Rope, shape: &Shape, y: Place) -> Result<Step, Broken> {
         let table = self.model.program().param_shape(op.cos);
+        let bounds = self.model.bounds(op.x).ok_or("its operand has no bounds")?;
+        let (cos, sin) = (self.param(op.cos)?, self.param(op.sin)?);
+        let largest = |angles: &[i32]| angles.iter().map(|angle| i64::from(*angle).abs()).max();
+        let turn = largest(&cos).unwrap_or(0) + largest(&sin).unwrap_or(0);
+        let sum = bounds.min.abs().max(bounds.max).saturating_mul(turn);
         Ok(Step::Rope(step::Rope {
+            narrow: sum < i64::from(i32::MAX) >> 1,
             x: self.place(op.x)?,
             y,
             length: shape.last(),
             pairs: table.ok_or("its angles are absent")?.last(),
-            cos: self.param(op.cos)?,
-            sin: self.param(op.sin)?,
+            cos,
+            sin,
             rounding: Rounding {
                 shift: ROPE_SHIFT,
                 min: op.min,

@@ -84,7 +84,7 @@ impl Builder<'_> {
         Ok(Step::Table(step::Table {
             x,
             y,
-            table,
+            table: step::Entries::new(table),
             base: op.base,
         }))
     }

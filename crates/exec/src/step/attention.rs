@@ -13,9 +13,10 @@ use credence_exact::fixed::{EXP_256_ENTRIES, exp_256};
 
 use super::language::floor_by_inverse;
 use super::{Place, Position};
-use crate::cache::{Cache, KEY_LANES};
-use crate::cells::{Cells, CellsMut, low32};
-use crate::kernel::Rounding;
+use crate::Isa;
+use crate::cache::Cache;
+use crate::cells::{CHUNK, Cells, CellsMut, low32};
+use crate::kernel::{HEADS, LANES, Pairs, Rounding, Weighted, Work, dots, vectorise, weighted};
 
 /// The scores of one node at a position: so many rows, behind those of the nodes before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +69,8 @@ pub(crate) struct Scores {
     pub(crate) window: usize,
 }
 
-/// Most heads that are computed together.
-const HEADS: usize = 4;
-
 impl Scores {
-    #[inline(always)]
-    pub(crate) fn run(&self, at: &mut Position<'_>, cache: &Cache) {
+    pub(crate) fn run(&self, at: &mut Position<'_>, cache: &Cache, isa: Isa) {
         let keys = &cache.keys[self.slot];
         let position = at.row.position;
         let seen = first_seen(position, self.window)..position + 1;
@@ -81,60 +78,88 @@ impl Scores {
         let Cells::I16(q) = q else { return };
         let row = y.len() / self.y.heads;
         let (width, together) = (keys.width(), self.y.heads / keys.groups());
+        let (mut even, mut sums) = (Vec::new(), Vec::new());
+        let tiles = (position + 1).div_ceil(LANES);
+        sums.resize(HEADS.min(together) * tiles, [0; LANES]);
         for group in 0..keys.groups() {
             for within in (0..together).step_by(HEADS) {
                 let head = group * together + within;
                 let heads = HEADS.min(together - within);
-                let q = &q[head * width..][..heads * width];
+                let q = pairs(&q[head * width..][..heads * width], width, &mut even);
                 let y = &mut y[head * row..][..heads * row];
-                for tile in (0..position + 1).step_by(KEY_LANES) {
-                    let tile_keys = keys.tile(group, tile);
-                    for (q, y) in q.chunks_exact(width).zip(y.chunks_exact_mut(row)) {
-                        let sums = dot(q, tile_keys);
-                        let scores: &mut [i16] = &mut y[tile..][..KEY_LANES];
-                        for ((score, sum), t) in scores.iter_mut().zip(sums).zip(tile..) {
-                            let all = self.rounding.round(i64::from(sum) * self.multiplier);
-                            let all = i16::try_from(all).unwrap_or_default();
-                            *score = if seen.contains(&t) { all } else { 0 };
-                        }
+                for tile in 0..tiles {
+                    let mut own = [[0; LANES]; HEADS];
+                    dots(isa, q, keys.tile(group, tile * LANES), &mut own[..heads]);
+                    for (h, own) in own.iter().enumerate().take(heads) {
+                        sums[h * tiles + tile] = *own;
                     }
+                }
+                for (sums, y) in sums.chunks_exact(tiles).zip(y.chunks_exact_mut(row)) {
+                    let y = &mut y[..tiles * LANES];
+                    let (scores, sums) = (self, sums.as_flattened());
+                    vectorise(isa, Rounded { scores, sums, y });
+                    y[..seen.start].fill(0);
+                    y[seen.end..].fill(0);
                 }
             }
         }
         for y in y.chunks_exact_mut(row) {
-            y[(position + 1).next_multiple_of(KEY_LANES)..].fill(0);
+            y[(position + 1).next_multiple_of(LANES)..].fill(0);
         }
     }
 }
 
-/// One query against a tile of keys: `keys[pair of d][position][within the pair]`. A checked model's sums fit 32 bits.
-#[inline(always)]
-fn dot(q: &[i16], keys: &[[i16; 2 * KEY_LANES]]) -> [i32; KEY_LANES] {
-    let mut sums = [0_i32; KEY_LANES];
-    for (pair, keys) in q.as_chunks::<2>().0.iter().zip(keys) {
-        let (a, b) = (i32::from(pair[0]), i32::from(pair[1]));
-        for (sum, k) in sums.iter_mut().zip(keys.as_chunks::<2>().0) {
-            *sum = sum.wrapping_add(i32::from(k[0]) * a + i32::from(k[1]) * b);
-        }
+/// Queries whose cells stand in pairs: with a 0 behind each if their number is odd.
+fn pairs<'a>(q: &'a [i16], width: usize, even: &'a mut Vec<i16>) -> &'a [i16] {
+    if width.is_multiple_of(2) {
+        return q;
     }
-    if let [last] = q.as_chunks::<2>().1 {
-        let keys = keys.last().map_or(&[][..], |keys| keys.as_chunks::<2>().0);
-        for (sum, k) in sums.iter_mut().zip(keys) {
-            *sum = sum.wrapping_add(i32::from(k[0]) * i32::from(*last));
-        }
+    even.clear();
+    for query in q.chunks_exact(width) {
+        even.extend_from_slice(query);
+        even.push(0);
     }
-    sums
+    even
 }
 
-/// The profile's weights by distance from the maximum; the last entry is 0 and stands for all behind it.
-fn weights() -> &'static [i16] {
-    static WEIGHTS: OnceLock<Vec<i16>> = OnceLock::new();
+/// Sums of one head, to be rounded.
+struct Rounded<'a> {
+    scores: &'a Scores,
+    sums: &'a [i32],
+    y: &'a mut [i16],
+}
+
+impl Work for Rounded<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Scores {
+            multiplier,
+            rounding,
+            ..
+        } = *self.scores;
+        for (score, sum) in self.y.iter_mut().zip(self.sums) {
+            *score = low16(rounding.round(i64::from(*sum) * multiplier));
+        }
+    }
+}
+
+/// The profile's weights by distance from the maximum; the last entry stands for all behind it.
+fn weights() -> &'static [i32; TABLE] {
+    static WEIGHTS: OnceLock<[i32; TABLE]> = OnceLock::new();
     WEIGHTS.get_or_init(|| {
-        let all = (0..=EXP_256_ENTRIES).map(|below| exp_256(below.into()));
-        all.map(|weight| i16::try_from(weight).unwrap_or(i16::MAX))
-            .collect()
+        let mut weights = [0; TABLE];
+        for (weight, below) in weights.iter_mut().zip(0..EXP_256_ENTRIES) {
+            *weight = low32(exp_256(below.into()));
+        }
+        weights
     })
 }
+
+/// The last entry.
+const LAST: i32 = 4095;
+/// Entries of the table of weights: a power of two, so that an index needs no check; those behind the profile's are 0.
+const TABLE: usize = 4096;
+const _: () = assert!(EXP_256_ENTRIES < 4096);
 
 /// Means of values.
 pub(crate) struct Attend {
@@ -147,11 +172,8 @@ pub(crate) struct Attend {
     context: usize,
     /// Pairs of positions whose products' sum fits 32 bits.
     pairs: usize,
-    weights: &'static [i16],
+    weights: &'static [i32; TABLE],
 }
-
-/// Values along a vector that are summed in registers at once.
-const LANES: usize = 16;
 
 impl Attend {
     /// `(window, bits)`: most positions seen, and how much finer the mean is; `(context, magnitude)`: most positions, and the largest magnitude of a value.
@@ -182,8 +204,7 @@ impl Attend {
         self.y.cells * self.context / 2
     }
 
-    #[inline(always)]
-    pub(crate) fn run(&self, at: &mut Position<'_>, cache: &Cache) {
+    pub(crate) fn run(&self, at: &mut Position<'_>, cache: &Cache, isa: Isa) {
         let values = &cache.values[self.slot];
         let position = at.row.position;
         let first = first_seen(position, self.window);
@@ -191,54 +212,105 @@ impl Attend {
         let CellsMut::I16(y) = y else { return };
         let row = scores.len() / self.scores.heads;
         let together = self.scores.heads / values.groups();
-        let mut weights = [0_i16; WEIGHTS_MAX];
-        for (head, y) in y.chunks_exact_mut(values.width()).enumerate() {
-            let scores = &scores[head * row..][first..position + 1];
-            // Pairs begin at an even position; what is not seen weighs nothing.
-            let start = first & !1;
-            let len = (position + 1 - start).next_multiple_of(2);
-            let own = &mut weights[..len];
-            own.fill(0);
-            let total = self.weigh(scores, &mut own[first - start..][..scores.len()]);
-            for (block, y) in y.chunks_mut(LANES).enumerate() {
-                let sums = self.sum(own, values.lanes(head / together, block), start / 2);
-                mean(sums.map(|sum| sum << self.bits), total, y);
+        // Pairs begin at an even position; what is not seen weighs nothing.
+        let start = first & !1;
+        let pairs = (position + 1 - start).div_ceil(2);
+        let mut weights = vec![vec![[0_i16; 2]; pairs]; together];
+        let mut totals = vec![0_i64; together];
+        let blocks = values.width().div_ceil(LANES);
+        let mut sums = vec![[0_i64; LANES]; together * blocks];
+        let heads = scores.chunks_exact(row * together);
+        let results = y.chunks_exact_mut(values.width() * together);
+        for (group, (scores, y)) in heads.zip(results).enumerate() {
+            for ((scores, weights), total) in
+                scores.chunks_exact(row).zip(&mut weights).zip(&mut totals)
+            {
+                let weights = &mut weights.as_flattened_mut()[first - start..];
+                let scores = &scores[first..position + 1];
+                vectorise(
+                    isa,
+                    Weigh {
+                        table: self.weights,
+                        scores,
+                        weights,
+                        total,
+                    },
+                );
+            }
+            let rows: Vec<&[Pairs]> = (0..blocks)
+                .map(|block| &values.lanes(group, block)[start / 2..][..pairs])
+                .collect();
+            let sum = Weighted {
+                weights: &weights,
+                values: &rows,
+                pairs: self.pairs,
+            };
+            weighted(isa, &sum, &mut sums);
+            let heads = y
+                .chunks_exact_mut(values.width())
+                .zip(sums.chunks_exact(blocks));
+            for ((y, sums), &total) in heads.zip(&totals) {
+                let bits = self.bits;
+                vectorise(
+                    isa,
+                    Means {
+                        sums,
+                        total,
+                        bits,
+                        y,
+                    },
+                );
             }
         }
     }
+}
 
-    /// Weights of scores, and their sum.
+/// Weights of one head's scores, and their sum.
+struct Weigh<'a> {
+    table: &'static [i32; TABLE],
+    scores: &'a [i16],
+    weights: &'a mut [i16],
+    total: &'a mut i64,
+}
+
+impl Work for Weigh<'_> {
     #[inline(always)]
-    fn weigh(&self, scores: &[i16], weights: &mut [i16]) -> i64 {
-        let max = scores.iter().copied().fold(i16::MIN, i16::max);
-        let last = self.weights.len() - 1;
+    fn run(self) {
+        let max = self.scores.iter().copied().fold(i16::MIN, i16::max);
         let mut total = 0_i64;
-        for (weight, score) in weights.iter_mut().zip(scores) {
-            *weight = self.weights[usize::from(max.abs_diff(*score)).min(last)];
-            total += i64::from(*weight);
+        for (weights, scores) in self
+            .weights
+            .chunks_mut(CHUNK)
+            .zip(self.scores.chunks(CHUNK))
+        {
+            // Weights are below 2¹⁵, so that a chunk's fit.
+            let mut sum = 0_i32;
+            for (weight, score) in weights.iter_mut().zip(scores) {
+                let below = (i32::from(max) - i32::from(*score)).min(LAST);
+                let entry = self.table[crate::cells::row(below) % TABLE];
+                *weight = low16(entry);
+                sum += entry;
+            }
+            total += i64::from(sum);
         }
-        total
+        *self.total = total;
     }
+}
 
-    /// `Σ_t e_t·v_t` of one block of lanes: `values[pair of positions][lane][within the pair]`, from a pair on.
+/// The means of one head.
+struct Means<'a> {
+    sums: &'a [[i64; LANES]],
+    total: i64,
+    bits: u8,
+    y: &'a mut [i16],
+}
+
+impl Work for Means<'_> {
     #[inline(always)]
-    fn sum(&self, weights: &[i16], values: &[[i16; 2 * LANES]], first: usize) -> [i64; LANES] {
-        let mut all = [0_i64; LANES];
-        let weights = weights.as_chunks::<2>().0;
-        let values = &values[first..][..weights.len()];
-        for (weights, values) in weights.chunks(self.pairs).zip(values.chunks(self.pairs)) {
-            let mut sums = [0_i32; LANES];
-            for (pair, values) in weights.iter().zip(values) {
-                let (a, b) = (i32::from(pair[0]), i32::from(pair[1]));
-                for (sum, v) in sums.iter_mut().zip(values.as_chunks::<2>().0) {
-                    *sum = sum.wrapping_add(i32::from(v[0]) * a + i32::from(v[1]) * b);
-                }
-            }
-            for (all, sum) in all.iter_mut().zip(sums) {
-                *all += i64::from(sum);
-            }
+    fn run(self) {
+        for (sums, y) in self.sums.iter().zip(self.y.chunks_mut(LANES)) {
+            mean(sums.map(|sum| sum << self.bits), self.total, y);
         }
-        all
     }
 }
 

@@ -243,6 +243,8 @@ pub(crate) struct Rope {
     pub(crate) pairs: usize,
     pub(crate) cos: Vec<i32>,
     pub(crate) sin: Vec<i32>,
+    /// Whether sums of two products and a half fit 32 bits.
+    pub(crate) narrow: bool,
     pub(crate) rounding: Rounding,
 }
 
@@ -261,11 +263,22 @@ impl Rope {
                 x.widen(start + first, low);
                 x.widen(start + self.pairs + first, high);
                 let angles = cos[first..].iter().zip(&sin[first..]);
-                for ((low, high), (c, s)) in low.iter_mut().zip(high.iter_mut()).zip(angles) {
-                    let (a, b) = (i64::from(*low), i64::from(*high));
-                    let (c, s) = (i64::from(*c), i64::from(*s));
-                    *low = self.rounding.round(a * c - b * s);
-                    *high = self.rounding.round(b * c + a * s);
+                let pairs = low.iter_mut().zip(high.iter_mut()).zip(angles);
+                if self.narrow {
+                    let Rounding { shift, min, max } = self.rounding;
+                    let half = 1_i32 << (shift - 1);
+                    for ((low, high), (c, s)) in pairs {
+                        let (a, b) = (*low, *high);
+                        *low = ((a * c - b * s + half) >> shift).clamp(min, max);
+                        *high = ((b * c + a * s + half) >> shift).clamp(min, max);
+                    }
+                } else {
+                    for ((low, high), (c, s)) in pairs {
+                        let (a, b) = (i64::from(*low), i64::from(*high));
+                        let (c, s) = (i64::from(*c), i64::from(*s));
+                        *low = self.rounding.round(a * c - b * s);
+                        *high = self.rounding.round(b * c + a * s);
+                    }
                 }
                 y.narrow(start + first, low);
                 y.narrow(start + self.pairs + first, high);

@@ -22,7 +22,7 @@ pub(crate) use direct::{DirectConv, fill_up, turn};
 pub(crate) use language::{Embed, Hadamard, MaxAbs, Mul, Number, Quantise, RmsRatio, Rope, Token};
 pub(crate) use moves::{Concat, Reindex};
 pub(crate) use place::{Place, Position, Region, Row, Tile};
-pub(crate) use pointwise::{Add, Rescale, Table, repeat};
+pub(crate) use pointwise::{Add, Entries, Rescale, Table, repeat};
 pub(crate) use pool::{Axis, Pool, PoolKind};
 pub(crate) use product::{Operand, Padded, Product};
 pub(crate) use rows::{ArgMax, GatherSum, Softmax};
@@ -133,8 +133,15 @@ impl Step {
     fn plain(&self, tile: &mut Tile<'_>, around: Surroundings<'_>, parts: usize) {
         let positions = tile.positions();
         if parts < 2 || positions < 2 {
-            let step = self;
-            vectorise(around.isa, Plain { step, tile, around });
+            match self {
+                Self::Scores(step) => remembered(tile, around, |at, cache| {
+                    step.run(at, cache, around.isa);
+                }),
+                Self::Attend(step) => remembered(tile, around, |at, cache| {
+                    step.run(at, cache, around.isa);
+                }),
+                step => vectorise(around.isa, Plain { step, tile, around }),
+            }
             return;
         }
         let share = parts / 2;
@@ -177,6 +184,21 @@ impl Step {
     }
 }
 
+/// Calls `run` for each position, with what its session remembers.
+fn remembered(
+    tile: &mut Tile<'_>,
+    around: Surroundings<'_>,
+    run: impl Fn(&mut Position<'_>, &Cache),
+) {
+    for number in 0..tile.positions() {
+        let mut at = tile.position(number);
+        if let Some(cache) = around.caches.get(at.row.session) {
+            let cache = cache.read().unwrap_or_else(PoisonError::into_inner);
+            run(&mut at, &cache);
+        }
+    }
+}
+
 /// A step that is plain loops over one position after another.
 struct Plain<'s, 't, 'a, 'b> {
     step: &'s Step,
@@ -209,19 +231,12 @@ impl Work for Plain<'_, '_, '_, '_> {
                 Step::Mul(step) => step.run(&mut at),
                 Step::Rope(step) => step.run(&mut at),
                 Step::Hadamard(step) => step.run(&mut at),
-                Step::Scores(step) => {
-                    if let Some(cache) = self.around.caches.get(at.row.session) {
-                        let cache = cache.read().unwrap_or_else(PoisonError::into_inner);
-                        step.run(&mut at, &cache);
-                    }
-                }
-                Step::Attend(step) => {
-                    if let Some(cache) = self.around.caches.get(at.row.session) {
-                        let cache = cache.read().unwrap_or_else(PoisonError::into_inner);
-                        step.run(&mut at, &cache);
-                    }
-                }
-                Step::Input(_) | Step::Product(_) | Step::TreeLeaves(_) | Step::Remember(_) => {}
+                Step::Input(_)
+                | Step::Product(_)
+                | Step::TreeLeaves(_)
+                | Step::Remember(_)
+                | Step::Scores(_)
+                | Step::Attend(_) => {}
             }
         }
     }

@@ -62,9 +62,18 @@ impl Add {
             let (a_cells, b_cells) = (&mut a_chunk[..len], &mut b_chunk[..len]);
             a.widen(first, a_cells);
             b.widen(first, b_cells);
-            for (a, b) in a_cells.iter_mut().zip(b_cells) {
-                let sum = i64::from(*a) * self.a_multiplier + i64::from(*b) * self.b_multiplier;
-                *a = self.rounding.round(sum);
+            let one = 1_i64 << self.rounding.shift;
+            if self.a_multiplier == one && self.b_multiplier == one {
+                // Nothing is rounded, and what saturates here is clamped the same.
+                let Rounding { min, max, .. } = self.rounding;
+                for (a, b) in a_cells.iter_mut().zip(b_cells) {
+                    *a = a.saturating_add(*b).clamp(min, max);
+                }
+            } else {
+                for (a, b) in a_cells.iter_mut().zip(b_cells) {
+                    let sum = i64::from(*a) * self.a_multiplier + i64::from(*b) * self.b_multiplier;
+                    *a = self.rounding.round(sum);
+                }
             }
             y.narrow(first, a_cells);
         }
@@ -75,8 +84,21 @@ impl Add {
 pub(crate) struct Table {
     pub(crate) x: Place,
     pub(crate) y: Place,
-    pub(crate) table: Vec<i32>,
+    pub(crate) table: Entries,
     pub(crate) base: i32,
+}
+
+/// A table's entries, as narrow as they fit: a large one is read from the second cache or beyond.
+pub(crate) enum Entries {
+    Narrow(Vec<i16>),
+    Wide(Vec<i32>),
+}
+
+impl Entries {
+    pub(crate) fn new(table: Vec<i32>) -> Self {
+        let narrow: Result<Vec<i16>, _> = table.iter().map(|&entry| i16::try_from(entry)).collect();
+        narrow.map_or(Self::Wide(table), Self::Narrow)
+    }
 }
 
 impl Table {
@@ -88,8 +110,17 @@ impl Table {
         for first in (0..self.y.cells).step_by(CHUNK) {
             let cells = &mut chunk[..CHUNK.min(self.y.cells - first)];
             x.widen(first, cells);
-            for cell in cells.iter_mut() {
-                *cell = self.table[row(cell.wrapping_sub(self.base))];
+            match &self.table {
+                Entries::Narrow(table) => {
+                    for cell in cells.iter_mut() {
+                        *cell = table[row(cell.wrapping_sub(self.base))].into();
+                    }
+                }
+                Entries::Wide(table) => {
+                    for cell in cells.iter_mut() {
+                        *cell = table[row(cell.wrapping_sub(self.base))];
+                    }
+                }
             }
             y.narrow(first, cells);
         }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! format-gguf ─▶ LanguageParts ─check─▶ LanguageGraph ─▶ FloatRun ─▶ logits at chosen positions
-//!                                            └─────────▶ what makes an integer program of it
+//!                                            ├─ text_spec ─▶ TextImport: canonical bytes, and what tokenises the samples
+//!                                            └─ lower, on the samples' tokens ─▶ the integer program
 //! ```
 //!
-//! What is deliberately absent: names and layouts of any file format, tokenising (the tokenizer's data is carried, not read), caches,
-//! sampling, and anything that reaches a model's bytes.
+//! What is deliberately absent: names and layouts of any file format, tokenising itself (`credence-text`), caches, sampling.
 
 mod fidelity;
 mod float;
@@ -18,6 +18,8 @@ mod graph_error;
 mod graph_rows;
 mod graph_text;
 mod lower;
+mod sample;
+mod text_spec;
 
 pub use fidelity::{LanguageFidelity, LanguageFidelityError, language_fidelity};
 pub use float::{FloatError, FloatRun};
@@ -29,3 +31,5 @@ pub use graph_error::LanguageError;
 pub use graph_rows::{DenseRows, Rows};
 pub use graph_text::{SpecialIds, TextSource};
 pub use lower::{ImportedLanguage, LanguageLowerError, LanguageOptions, Units, import_language};
+pub use sample::{CALIBRATION_TEXT, EVALUATION_TEXT, SampleError, samples};
+pub use text_spec::{TextImport, TextSpecError, import_text};

@@ -38,10 +38,20 @@ fn signed(n: u32) -> i32 {
 
 /// A program and its weights; most are valid.
 pub(super) fn program(choices: &mut Choices) -> (ProgramSpec, Vec<Vec<u8>>) {
+    let (vocabulary, context) = (choices.size(1, 70), choices.size(1, 75));
+    speaking(choices, (vocabulary, context), &[1, 254, 3])
+}
+
+/// As [`program`], with this vocabulary, context and text.
+pub(super) fn speaking(
+    choices: &mut Choices,
+    (vocabulary, context): (u32, u32),
+    text: &[u8],
+) -> (ProgramSpec, Vec<Vec<u8>>) {
     let hadamard = *choices.pick(&[2, 4, 8, 16]);
     let sizes = Sizes {
-        vocabulary: choices.size(1, 70),
-        context: choices.size(1, 75),
+        vocabulary,
+        context,
         width: choices.size(1, 40),
         groups: choices.size(1, 3),
         together: choices.size(1, 6),
@@ -69,13 +79,14 @@ pub(super) fn program(choices: &mut Choices) -> (ProgramSpec, Vec<Vec<u8>>) {
         spec,
         params: Vec::new(),
     };
-    builder.model();
+    builder.model(text);
     (builder.spec, builder.params)
 }
 
 impl Builder<'_> {
-    fn model(&mut self) {
-        self.param(Dtype::I8, vec![3], &[1, -2, 3]);
+    fn model(&mut self, text: &[u8]) {
+        let entries: Vec<i32> = text.iter().map(|&byte| byte.into()).collect();
+        self.param(Dtype::I8, vec![length(text.len())], &entries);
         let token = self.node(Op::Token(Token {}), Dtype::I32, true);
         let mut x = self.embed(token, self.sizes.vocabulary);
         if self.choices.chance(40) {

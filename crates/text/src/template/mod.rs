@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Where this differs from Python: keys of objects come in sorted order, not in the order they were written, so that two spellings of one
-//! conversation are one; and a `bool` or `none` joined with `~` (not printed) is spelt as minijinja spells it.
+//! conversation are one; a `bool` or `none` joined with `~` (not printed) is spelt as minijinja spells it; and a loop over
+//! `none` is a loop over nothing, where Python stops.
 //!
 //! What is bounded is the number of steps, not what one step does: a template written to do so can double a string with each step until memory is
 //! gone. A template is part of a model, so it is the operator who chooses it; nothing in a conversation makes an honest one do that.

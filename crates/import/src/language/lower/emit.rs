@@ -4,7 +4,7 @@ use credence_exact::{
     Add, Dtype, Hadamard, Linear, MaxAbs, Mul, Multiplier, NodeId, Op, ParamId, Quantise, Reindex,
     Rescale, RmsRatio, Shift,
 };
-use credence_model::{NodeSpec, ParamSpec, ProgramSpec};
+use credence_model::{NodeSpec, ParamBytes, ParamSpec, ProgramSpec};
 
 use super::LanguageLowerError;
 use super::rotation::count;
@@ -49,7 +49,7 @@ pub(super) struct Target<'a> {
 /// A program that grows.
 pub(super) struct Emit {
     pub(super) spec: ProgramSpec,
-    pub(super) params: Vec<Vec<u8>>,
+    pub(super) params: Vec<ParamBytes>,
 }
 
 fn length(n: usize) -> u32 {
@@ -98,10 +98,10 @@ impl Emit {
         name: String,
         dtype: Dtype,
         shape: &[usize],
-        bytes: Vec<u8>,
+        bytes: impl Into<ParamBytes>,
     ) -> ParamId {
         let id = ParamId(length(self.spec.params.len()));
-        self.params.push(bytes);
+        self.params.push(bytes.into());
         self.spec.params.push(ParamSpec {
             name,
             dtype,
@@ -111,14 +111,13 @@ impl Emit {
     }
 
     pub(super) fn vector(&mut self, name: String, values: &[i32]) -> ParamId {
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.param(name, Dtype::I32, &[values.len()], bytes)
     }
 
     pub(super) fn matrix(&mut self, name: String, matrix: &Matrix) -> ParamId {
-        let bytes = matrix.weights.iter().map(|w| w.cast_unsigned()).collect();
         let shape = [matrix.scales.len(), matrix.columns];
-        self.param(name, Dtype::I8, &shape, bytes)
+        self.param(name, Dtype::I8, &shape, matrix.weights.clone())
     }
 
     /// The largest magnitude along the last axis: over blocks first where one relation would read too much.

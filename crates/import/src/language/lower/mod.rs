@@ -122,7 +122,7 @@ pub fn import_language(
     let mut units = vec![COARSE; graph.blocks.len()];
     for _ in 0..ROUNDS_MAX {
         let (spec, params) = program(&source, &units)?;
-        let model = Arc::new(Model::new(spec, params)?);
+        let model = Arc::new(Model::from_shared(spec, params)?);
         let (refined, again) = measure(&model, &units, options)?;
         units = refined;
         if !again {
@@ -131,7 +131,7 @@ pub fn import_language(
     }
     let (spec, params) = program(&source, &units)?;
     Ok(ImportedLanguage {
-        model: Model::new(spec, params)?,
+        model: Model::from_shared(spec, params)?,
         units,
     })
 }
@@ -199,7 +199,6 @@ fn measure(
     let nodes = model.program().nodes();
     let parts: Vec<Option<(usize, Part)>> = nodes.map(|(_, node, _)| part(&node.name)).collect();
     let mut maxima = vec![Maxima::default(); units.len()];
-    let mut head = 0;
     for tokens in options
         .calibration
         .iter()
@@ -232,7 +231,11 @@ fn measure(
                 }
             }
         };
-        engine.advance_observed(&mut appends, &mut |_, _, _| head += 1, &mut observer)?;
+        let wanted = |node: NodeId| {
+            let at = usize::try_from(node.0).unwrap_or(usize::MAX);
+            parts.get(at).copied().flatten().is_some()
+        };
+        engine.advance_watching(&mut appends, &mut |_, _, _| {}, &wanted, &mut observer)?;
     }
     let limit = head_limit(model);
     let mut again = false;

@@ -4,7 +4,7 @@ use credence_exact::{
     Attend, Dtype, Embed, Mul, NodeId, Op, Position as PositionOp, Rope as RopeOp, Scores, Table,
     Token,
 };
-use credence_model::{LanguageSpec, ProgramSpec};
+use credence_model::{LanguageSpec, ParamBytes, ProgramSpec};
 
 use super::LanguageLowerError;
 use super::emit::{Emit, STREAM_MAX, Scaled, Target, Value, fixed, multiplier, shift};
@@ -18,8 +18,8 @@ use crate::number::pow2;
 /// Largest magnitude of rotated queries and keys, so that a sum of `width` products fits 31 bits.
 fn head_max(width: usize) -> i32 {
     match width {
-        ..=128 => 4095,
-        ..=256 => 2895,
+        0..=128 => 4095,
+        129..=256 => 2895,
         _ => 1447,
     }
 }
@@ -57,7 +57,7 @@ struct Shared {
 pub(super) fn program(
     source: &Source<'_>,
     units: &[Units],
-) -> Result<(ProgramSpec, Vec<Vec<u8>>), LanguageLowerError> {
+) -> Result<(ProgramSpec, Vec<ParamBytes>), LanguageLowerError> {
     let Source { graph, weights, .. } = *source;
     let narrow = |n: usize| u32::try_from(n).map_err(|_| LanguageLowerError::Scale);
     let mut emit = Emit {
@@ -133,7 +133,8 @@ fn stream(emit: &mut Emit, source: &Source<'_>) -> Result<NodeId, LanguageLowerE
     let place = emit.node("position".to_owned(), place, Dtype::I32, true);
     let mut used = positions.clone();
     used.scales.truncate(source.context);
-    used.entries.truncate(source.context * used.columns);
+    let used_bytes = source.context * used.columns * Dtype::I16.width();
+    used.entries = ParamBytes::from(used.entries[..used_bytes].to_vec());
     let places = rows(emit, "positions", place, &used)?;
     emit.add("embedded".to_owned(), x, places)
 }
@@ -144,11 +145,6 @@ fn rows(
     x: NodeId,
     matrix: &RowTable,
 ) -> Result<NodeId, LanguageLowerError> {
-    let bytes = matrix
-        .entries
-        .iter()
-        .flat_map(|e| e.to_le_bytes())
-        .collect();
     let shape = [matrix.scales.len(), matrix.columns];
     let reals: Vec<f64> = matrix
         .scales
@@ -158,7 +154,12 @@ fn rows(
     let (multipliers, shift) = fixed(&reals)?;
     let op = Embed {
         x,
-        table: emit.param(format!("{name}.rows"), Dtype::I16, &shape, bytes),
+        table: emit.param(
+            format!("{name}.rows"),
+            Dtype::I16,
+            &shape,
+            matrix.entries.clone(),
+        ),
         multiplier: emit.vector(format!("{name}.multiplier"), &multipliers),
         shift,
         min: -STREAM_MAX,
@@ -425,7 +426,7 @@ impl BlockEmit<'_> {
         }
         let entries = activation(self.graph.activation, bits)?;
         let len = entries.len();
-        let bytes = entries.iter().flat_map(|e| e.to_le_bytes()).collect();
+        let bytes: Vec<u8> = entries.iter().flat_map(|e| e.to_le_bytes()).collect();
         let table = emit.param(format!("activation.{bits}"), Dtype::I16, &[len], bytes);
         shared.activations.push((bits, table));
         Ok(table)

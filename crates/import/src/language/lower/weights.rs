@@ -7,6 +7,7 @@
 //! R is the rotation, M the subtraction of the mean where the model's norms have one (SliceGPT, arXiv 2401.15024, section 3.2), H the transform of
 //! a head or of a block of the hidden layer. All in f64 with exactly rounded operations, a row at a time, so that every target gives the same bytes.
 
+use credence_model::ParamBytes;
 use rayon::prelude::*;
 
 use super::LanguageLowerError;
@@ -20,7 +21,7 @@ use crate::number::round_to;
 #[derive(Clone, Debug)]
 pub(super) struct Matrix {
     pub(super) columns: usize,
-    pub(super) weights: Vec<i8>,
+    pub(super) weights: ParamBytes,
     pub(super) scales: Vec<f64>,
     /// In real numbers; empty if there is none.
     pub(super) bias: Vec<f64>,
@@ -30,7 +31,7 @@ pub(super) struct Matrix {
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) columns: usize,
-    pub(super) entries: Vec<i16>,
+    pub(super) entries: ParamBytes,
     pub(super) scales: Vec<f64>,
 }
 
@@ -157,9 +158,10 @@ fn quantise(values: &[f64], columns: usize, bias: Vec<f64>) -> Matrix {
                 }
             }
         });
+    let weights: Vec<u8> = weights.into_iter().map(i8::cast_unsigned).collect();
     Matrix {
         columns,
-        weights,
+        weights: weights.into(),
         scales,
         bias,
     }
@@ -293,9 +295,10 @@ fn stream_rows(
                 }
             }
         });
+    let entries: Vec<u8> = entries.iter().flat_map(|e| e.to_le_bytes()).collect();
     Ok(Table {
         columns,
-        entries,
+        entries: entries.into(),
         scales,
     })
 }
