@@ -188,6 +188,20 @@ impl Service {
         self.models.get(name)
     }
 
+    /// Ends what language models are saying: each answer that has a token with its receipt. They take no more.
+    pub fn wind_down(&self) {
+        for speaker in self.models.values().filter_map(|hosted| hosted.speaker()) {
+            speaker.wind_down();
+        }
+    }
+
+    /// Completes when no language model says anything and all receipts are kept.
+    pub async fn quiet(&self) {
+        for speaker in self.models.values().filter_map(|hosted| hosted.speaker()) {
+            speaker.quiet().await;
+        }
+    }
+
     /// Runs the model and gives no receipt. Blocks its thread.
     ///
     /// # Errors

@@ -21,7 +21,10 @@ use tower::ServiceExt as _;
 
 pub(crate) const LIMITS: Limits = Limits {
     body_bytes_max: 4096,
+    bodies_bytes_max: 1 << 20,
     concurrent_max: 2,
+    connections_max: 64,
+    head_time_max: Duration::from_secs(20),
     request_time_max: Duration::from_secs(20),
 };
 
