@@ -164,6 +164,38 @@ pub(crate) struct PullArgs {
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
+impl PullArgs {
+    /// The built-in catalogue's model of this name, with every option as it is by default.
+    pub(crate) fn of(model: &str) -> Self {
+        Self {
+            model: Some(model.to_owned()),
+            list: false,
+            name: None,
+            catalogue: None,
+            python: PathBuf::from("python3"),
+            keep_download: false,
+            threads: None,
+        }
+    }
+}
+
+impl ChatArgs {
+    /// A greedy, short conversation.
+    pub(crate) fn of(model: &str, engine: EngineArgs) -> Self {
+        Self {
+            model: model.to_owned(),
+            message: None,
+            system: None,
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            max_tokens: 128,
+            receipt: None,
+            engine,
+        }
+    }
+}
+
 /// Options of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -300,9 +332,13 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     credence demo\n  \
+    credence demo --chat\n  \
     credence verify demo.bundle.json --model MODEL-FILE-IT-PRINTS\n\n\
     Writes demo.bundle.json to the current folder, and everything else to a temporary one.")]
 pub(crate) struct DemoArgs {
+    /// Talk to a small chat model, which is fetched once (98 MB), instead of reading digits
+    #[arg(long)]
+    pub(crate) chat: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

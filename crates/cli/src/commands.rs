@@ -3,6 +3,7 @@
 mod chat;
 mod completions;
 mod demo;
+mod demo_chat;
 mod import;
 mod import_language;
 mod key;
@@ -28,6 +29,7 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
+        Command::Demo(args) if args.chat => demo_chat::run(context, args.engine),
         Command::Demo(args) => demo::run(context, &args),
         Command::Key(KeyCommand::Show) => key::show(context),
         Command::Completions { shell } => completions::run(context, shell),
