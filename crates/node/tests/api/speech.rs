@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 use credence_base::{Digest, Nonce, PublicKey, Signature};
-use credence_claim::chain::{Chunk, Head, Prefix, check_stream};
 use credence_claim::SeedSource;
+use credence_claim::chain::{Chunk, Head, Prefix, check_stream};
 use credence_node::http::{NONCE_HEADER, RECEIPT_HEADER};
 use serde_json::{Value, json};
 
