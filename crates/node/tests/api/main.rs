@@ -14,4 +14,6 @@ mod speech_load;
 #[cfg(test)]
 mod speech_refusals;
 #[cfg(test)]
+mod speech_schemas;
+#[cfg(test)]
 mod speech_tools;
