@@ -29,7 +29,7 @@ pub struct Hosted {
 #[derive(Debug)]
 enum Runs {
     /// A request at a time, each on the thread that asks.
-    Tensors(Engine),
+    Tensors(Box<Engine>),
     /// Many answers side by side, on a thread of their own.
     Language(Speaker),
 }
@@ -72,7 +72,7 @@ impl Hosted {
             let language = Arc::new(Language::new(engine)?);
             Runs::Language(Speaker::start(language, caps).map_err(HostError::Thread)?)
         } else {
-            Runs::Tensors(engine)
+            Runs::Tensors(Box::new(engine))
         };
         Ok(Self { name, model, runs })
     }
