@@ -15,6 +15,8 @@ use credence_verify::{Facts, Policy, check_bytes};
 
 use crate::samples;
 
+mod language;
+
 /// One decoder.
 #[derive(Debug)]
 pub struct Target {
@@ -78,6 +80,11 @@ pub const TARGETS: &[Target] = &[
         seeds: key_seeds,
         run: key_pem,
     },
+    language::GGUF,
+    language::TEXT_SPEC,
+    language::PROMPT,
+    language::OUTPUT,
+    language::PARAMETERS,
 ];
 
 /// Runs the target of that name, as libFuzzer's entry points do.

@@ -6,6 +6,7 @@ mod arithmetic;
 mod language;
 mod programs;
 mod sampling;
+mod transcripts;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ fn all() -> Result<Vec<(String, Value)>, String> {
     files.extend(programs::files()?);
     files.extend(language::files()?);
     files.extend(sampling::files()?);
+    files.extend(transcripts::files()?);
     Ok(files)
 }
 

@@ -3,7 +3,8 @@
 Modules in the order in which data flows: `canonical` (RFC 8785), `tree` (BLAKE3 trees and openings), `tensors`
 (canonical bytes), `receipt` (envelope, statement, claim, commitments), `model` (file, program, `ModelId`),
 `arithmetic` (the ops of `exact-1`), `language` (runs over tokens and their ops), `trace` (layouts and roots),
-`relations` (what a cell reads), `replay` (all of it at once).
+`relations` (what a cell reads), `sampling` (draws), `text` (tokens and templates), `generation` (answers of language models),
+`replay` (all of it at once).
 
 It exists to show that the specifications suffice. It is not for use: it favours the specification's words over speed,
 and any malformed input raises `Refused` with the first reason it meets.
