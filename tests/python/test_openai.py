@@ -75,7 +75,8 @@ def write_gguf(path: Path) -> None:
     def gain(name: str) -> None:
         w.add_tensor(f"{name}.weight", (1 + rng.normal(size=WIDTH) * 0.1).astype(np.float32))
 
-    matrix("token_embd", len(tokens), WIDTH, 1.0)
+    # Tied to the output: small, so that no token is nearly certain.
+    matrix("token_embd", len(tokens), WIDTH, 0.2)
     for block in range(BLOCKS):
         name = f"blk.{block}"
         gain(f"{name}.attn_norm")
