@@ -24,6 +24,7 @@ Usage: cargo xtask TASK
                      (about ten minutes; needs the environment of bench/peers/requirements.in, and an idle machine)
   fidelity [--gguf FILE] [--python FILE] [--tokens N]
                      compare the float model, the exact one and llama.cpp on bench/texts; write docs/fidelity.md
+                     (about twenty minutes; needs the same environment)
 ";
 
 fn main() -> ExitCode {
