@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -61,9 +62,10 @@ def port_of(talk: IO[str]) -> int:
     raise AssertionError("the server ended without naming its address")
 
 
-@pytest.fixture(scope="module")
-def server(credence: Credence, cnn: str) -> Iterator[Server]:
-    command = credence.command("serve", "--listen", "127.0.0.1:0")
+@contextmanager
+def serving(credence: Credence, *models: str) -> Iterator[Server]:
+    """`credence serve` on a free port, stopped by SIGTERM."""
+    command = credence.command("serve", "--listen", "127.0.0.1:0", *models)
     # A server that neither speaks nor ends must not hold the tests.
     with subprocess.Popen(
         command, env=credence.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -84,6 +86,12 @@ def server(credence: Credence, cnn: str) -> Iterator[Server]:
         finally:
             watchdog.cancel()
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def server(credence: Credence, cnn: str) -> Iterator[Server]:
+    with serving(credence, cnn) as running:
+        yield running
 
 
 def request(count: int = 3, **changes: object) -> dict:

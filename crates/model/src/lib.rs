@@ -29,7 +29,9 @@ mod tensor;
 
 pub use bounds::BoundsError;
 pub use encode::{BorderValueError, decode_elements, encode_elements};
-pub use file::{FILE_EXTENSION, FileError, FileParts, MODEL_FILE_BYTES_MAX, Provenance};
+pub use file::{
+    FILE_EXTENSION, FileError, FileParts, MODEL_FILE_BYTES_MAX, Provenance, peek_safetensors,
+};
 pub use identity::{PROGRAM_BYTES_MAX, model_id, program_bytes, program_from_bytes};
 pub use language::{LanguageLayout, LanguageSpec, Part, TILE_POSITIONS, score_row_bytes};
 pub use layout::TraceLayout;

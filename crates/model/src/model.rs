@@ -120,9 +120,7 @@ impl Model {
     /// Number of integers in all tensors.
     #[must_use]
     pub fn parameter_count(&self) -> u64 {
-        let specs = self.program.spec().params.iter();
-        let counts = specs.map(|p| p.shape.iter().map(|&d| u64::from(d)).product::<u64>());
-        counts.fold(0, u64::saturating_add)
+        self.program.spec().parameter_count()
     }
 }
 

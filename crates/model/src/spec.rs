@@ -27,6 +27,18 @@ pub struct ProgramSpec {
     pub language: Option<LanguageSpec>,
 }
 
+impl ProgramSpec {
+    /// Number of integers in all parameters, by their shapes.
+    #[must_use]
+    pub fn parameter_count(&self) -> u64 {
+        let count = |p: &ParamSpec| {
+            let dims = p.shape.iter().map(|&dim| u64::from(dim));
+            dims.fold(1, u64::saturating_mul)
+        };
+        self.params.iter().map(count).fold(0, u64::saturating_add)
+    }
+}
+
 /// Element types of tensors outside: in requests and answers. Names as in the Open Inference Protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BorderType {

@@ -1,6 +1,8 @@
-//! The HTTP API: the Open Inference Protocol, version 2, and receipts.
+//! The HTTP API: OpenAI's for text, the Open Inference Protocol, version 2, for tensors, and receipts for both.
 //!
 //! ```text
+//! POST /v1/chat/completions  /v1/completions      language models, streamed or not
+//! GET  /v1/models  /v1/models/{m}
 //! GET  /v2                                  the server
 //! GET  /v2/health/live  /v2/health/ready
 //! GET  /v2/models/{m}  …/ready              also …/versions/{ModelId}
@@ -14,15 +16,21 @@
 //! 32 bytes that only the client of that request was told, over a salt that nobody else knows, so it serves as a
 //! password; a client that passes it on passes the answer on.
 //!
-//! Limits: the length of a body, the number of inferences at once (`429` past it), and the time of a request (`503`).
+//! Limits: the length of a body and of all bodies together, connections, the time of a head and of a request (`503`), the number of inferences
+//! and answers at once (`429` past it). A body that comes slowly holds nothing but the bytes that have come.
 //! There is deliberately no TLS and no login here: a reverse proxy has them.
 
+mod body;
 mod error;
 mod infer;
 mod limits;
 mod models;
+mod nonce;
+mod openai;
+mod openai_error;
 mod receipts;
 mod router;
+mod sse;
 
 pub use error::ApiError;
 pub use limits::Limits;

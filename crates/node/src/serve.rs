@@ -1,12 +1,21 @@
 //! The listener: accepts until told to stop, then lets requests that are under way finish.
+//!
+//! ```text
+//! stop ─▶ no new connection ─▶ what is under way goes on ─grace─▶ answers in words end where they are, with receipts ─▶ a moment to say so ─▶ end
+//! ```
 
 use std::future::Future;
 use std::io::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::http::{Limits, router};
 use crate::service::Service;
@@ -15,10 +24,18 @@ use crate::service::Service;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grace(pub Duration);
 
-/// Serves until `stop` completes and the requests that were under way then have been answered, or `grace` is over.
+/// How long receipts of answers that were cut off may take.
+const KEEPING_MAX: Duration = Duration::from_secs(5);
+/// How long it may take until their clients have been told.
+const TELLING_MAX: Duration = Duration::from_millis(500);
+/// How long to wait when the system has no room for a connection.
+const NO_ROOM: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` completes and the requests that were under way then have been answered, or `grace` is over. Answers of language models that go on longer
+/// are then ended where they are, each with its receipt.
 ///
 /// # Errors
-/// What the listener reports.
+/// None at present: a connection that cannot be accepted is waited for.
 pub async fn serve(
     listener: TcpListener,
     service: Arc<Service>,
@@ -26,27 +43,81 @@ pub async fn serve(
     grace: Grace,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let (stopping, stopped) = oneshot::channel();
-    let server = axum::serve(listener, router(service, limits)).with_graceful_shutdown(async {
-        stop.await;
-        if stopping.send(()).is_err() {
-            tracing::debug!("the server ended before the signal to stop");
-        }
-    });
-    let overdue = async {
-        if stopped.await.is_ok() {
-            tokio::time::sleep(grace.0).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        ended = server => ended,
-        () = overdue => {
-            tracing::warn!("requests were still under way {} s after the signal to stop", grace.0.as_secs());
-            Ok(())
+    let app = router(Arc::clone(&service), limits);
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(limits.connections_max));
+    let mut stop = core::pin::pin!(stop);
+    loop {
+        let socket = tokio::select! {
+            () = &mut stop => break,
+            socket = accept(&listener, &room) => socket,
+        };
+        let (socket, place) = socket;
+        let connection = connect(socket, &app, limits);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(cause = crate::chain_of(&error), "a connection broke off");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    let mut finished = core::pin::pin!(graceful.shutdown());
+    if tokio::time::timeout(grace.0, &mut finished).await.is_ok() {
+        return kept(&service).await;
+    }
+    let seconds = grace.0.as_secs();
+    tracing::warn!("requests were still under way {seconds} s after the signal to stop");
+    service.wind_down();
+    kept(&service).await?;
+    // Whoever is not told by then is not told.
+    drop(tokio::time::timeout(TELLING_MAX, finished).await);
+    Ok(())
+}
+
+/// Waits for receipts: a client that has left does not make its answer's receipt optional.
+async fn kept(service: &Service) -> Result<(), Error> {
+    if tokio::time::timeout(KEEPING_MAX, service.quiet())
+        .await
+        .is_err()
+    {
+        tracing::error!("receipts of answers that had ended were not all kept in time");
+    }
+    Ok(())
+}
+
+type Place = tokio::sync::OwnedSemaphorePermit;
+
+/// The next connection, once there is a place for it.
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Option<Place>) {
+    // The semaphore is never closed.
+    let place = Arc::clone(room).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => return (socket, place),
+            Err(error) => {
+                tracing::warn!(cause = crate::chain_of(&error), "no connection is accepted");
+                tokio::time::sleep(NO_ROOM).await;
+            }
         }
     }
+}
+
+/// One connection. A head that does not come in time ends it.
+fn connect(
+    socket: TcpStream,
+    app: &Router,
+    limits: Limits,
+) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(cause = crate::chain_of(&error), "small chunks may wait");
+    }
+    let service = TowerToHyperService::new(app.clone());
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_time_max)
+        .serve_connection(TokioIo::new(socket), service)
 }
 
 /// Completes at the first SIGINT or SIGTERM.

@@ -29,7 +29,7 @@ pub struct Hosted {
 #[derive(Debug)]
 enum Runs {
     /// A request at a time, each on the thread that asks.
-    Tensors(Engine),
+    Tensors(Box<Engine>),
     /// Many answers side by side, on a thread of their own.
     Language(Speaker),
 }
@@ -72,7 +72,7 @@ impl Hosted {
             let language = Arc::new(Language::new(engine)?);
             Runs::Language(Speaker::start(language, caps).map_err(HostError::Thread)?)
         } else {
-            Runs::Tensors(engine)
+            Runs::Tensors(Box::new(engine))
         };
         Ok(Self { name, model, runs })
     }
@@ -186,6 +186,20 @@ impl Service {
     #[must_use]
     pub fn model(&self, name: &str) -> Option<&Arc<Hosted>> {
         self.models.get(name)
+    }
+
+    /// Ends what language models are saying: each answer that has a token with its receipt. They take no more.
+    pub fn wind_down(&self) {
+        for speaker in self.models.values().filter_map(|hosted| hosted.speaker()) {
+            speaker.wind_down();
+        }
+    }
+
+    /// Completes when no language model says anything and all receipts are kept.
+    pub async fn quiet(&self) {
+        for speaker in self.models.values().filter_map(|hosted| hosted.speaker()) {
+            speaker.quiet().await;
+        }
     }
 
     /// Runs the model and gives no receipt. Blocks its thread.

@@ -1,7 +1,10 @@
 //! `cargo xtask bench`: times Credence and onnxruntime in turns on the shipped models and writes `docs/performance.md`.
 
+pub(crate) mod flags;
+pub(crate) mod language;
 mod measure;
 mod ours;
+mod page;
 mod peak;
 mod peer;
 mod report;
@@ -90,9 +93,13 @@ pub(crate) fn run(root: &Path, seconds: f64) -> Result<String, String> {
             });
         }
     }
-    let page = report::page(&rows, &version, &processor, &peak::Peak::measure(seconds)?);
-    let path = root.join("docs/performance.md");
-    std::fs::write(&path, &page).map_err(|error| format!("{}: {error}", path.display()))?;
+    let page = report::page(
+        &rows,
+        &version,
+        &processor,
+        &peak::Peak::measure(1, seconds)?,
+    );
+    language::write(root, page::Half::Tensors, &page)?;
     Ok(page)
 }
 

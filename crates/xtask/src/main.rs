@@ -1,10 +1,11 @@
 //! Tasks that keep the repository's own rules. `cargo xtask help` lists them.
 //!
-//! Tests live elsewhere (`tests/tidy.rs`); here is what writes committed files: vectors and the benchmark page.
+//! Tests live elsewhere (`tests/`); here is what writes committed files: vectors, the pages of benchmarks and of fidelity.
 
 #![forbid(unsafe_code)]
 
 mod bench;
+mod fidelity;
 mod vectors;
 
 use std::io::Write as _;
@@ -18,6 +19,11 @@ Usage: cargo xtask TASK
   vectors --check    fail if a file under vectors/ is not what the code gives
   bench              time Credence and onnxruntime in turns; write docs/performance.md
                      (about two minutes; needs scripts/python-env, and an idle machine)
+  bench language [--gguf FILE] [--python FILE] [--rounds N]
+                     time Credence and llama.cpp in turns; write the second half of docs/performance.md
+                     (about ten minutes; needs the environment of bench/peers/requirements.in, and an idle machine)
+  fidelity [--gguf FILE] [--python FILE] [--tokens N]
+                     compare the float model, the exact one and llama.cpp on bench/texts; write docs/fidelity.md
 ";
 
 fn main() -> ExitCode {
@@ -26,6 +32,9 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["vectors"] => vectors::write(&root()),
         ["bench"] => bench::run(&root(), 0.5),
+        ["bench", "language", flags @ ..] => bench::language::run(&root(), flags),
+        [bench::language::child::TASK, file, threads] => bench::language::child::run(file, threads),
+        ["fidelity", flags @ ..] => fidelity::run(&root(), flags),
         ["vectors", "--check"] => vectors::check(&root()),
         _ => Ok(HELP.to_owned()),
     };

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use credence_base::{Nonce, ReceiptDigest};
+use credence_base::{ModelId, Nonce, ReceiptDigest};
 use credence_claim::FinishReason;
 use credence_exec::sampling::{Parameters, Settings};
 use credence_exec::{Append, Engine, Session};
@@ -45,7 +45,7 @@ struct ChatView {
 }
 
 /// A model at hand, and who signs.
-struct Talker {
+pub(crate) struct Talker {
     model: Arc<Model>,
     language: Language,
     operator: Operator,
@@ -53,11 +53,11 @@ struct Talker {
 }
 
 /// An answer with its receipt.
-struct Said {
-    output: credence_generate::Output,
-    finish: FinishReason,
+pub(crate) struct Said {
+    pub(crate) begun: Begun,
+    pub(crate) outcome: Outcome,
+    pub(crate) closed: Closed,
     prompt_tokens: usize,
-    closed: Closed,
     prefill: Duration,
     decode: Duration,
 }
@@ -65,7 +65,8 @@ struct Said {
 /// Talks until the input ends.
 pub(crate) fn run(context: &mut Context, args: &ChatArgs) -> Result<(), CliError> {
     let found = context.model(&args.model)?;
-    let talker = Talker::new(context, found.model, args)?;
+    let operator = context.operator()?;
+    let talker = Talker::new(operator, found.model, args)?;
     let mut messages = Vec::new();
     if let Some(system) = &args.system {
         messages.push(json!({"role": "system", "content": system}));
@@ -123,15 +124,15 @@ fn turn(
         context.console.raw(piece.as_bytes())?;
         context.console.flush()
     })?;
-    messages.push(json!({"role": "assistant", "content": said.output.text}));
+    messages.push(json!({"role": "assistant", "content": said.outcome.output.text}));
     let bundle = keep(context, args, &said.closed)?;
     if quiet {
         return context.console.data_json(&ChatView {
             model: talker.model.id().to_string(),
-            content: said.output.text.clone(),
-            finish: said.finish.as_str(),
+            content: said.outcome.output.text.clone(),
+            finish: said.outcome.finish.as_str(),
             prompt_tokens: said.prompt_tokens,
-            tokens: said.output.tokens.len(),
+            tokens: said.outcome.output.tokens.len(),
             receipt: said.closed.receipt.to_string(),
             bundle: bundle.display().to_string(),
         });
@@ -142,8 +143,8 @@ fn turn(
         "[{} tokens read at {}, {} made at {}; receipt {}]\nhint: `credence verify {}` runs it again",
         said.prompt_tokens,
         rate(said.prompt_tokens, said.prefill),
-        said.output.tokens.len(),
-        rate(said.output.tokens.len(), said.decode),
+        said.outcome.output.tokens.len(),
+        rate(said.outcome.output.tokens.len(), said.decode),
         said.closed.receipt,
         bundle.display()
     ));
@@ -156,7 +157,12 @@ fn rate(tokens: usize, time: Duration) -> String {
 }
 
 impl Talker {
-    fn new(context: &mut Context, model: Arc<Model>, args: &ChatArgs) -> Result<Self, CliError> {
+    /// Makes a model ready to talk.
+    pub(crate) fn new(
+        operator: Operator,
+        model: Arc<Model>,
+        args: &ChatArgs,
+    ) -> Result<Self, CliError> {
         let ours = |e: &dyn std::error::Error| {
             CliError::new(Exit::Usage, format!("`{}`: {}", args.model, chain(e)))
         };
@@ -176,13 +182,18 @@ impl Talker {
         Ok(Self {
             model,
             language,
-            operator: context.operator()?,
+            operator,
             settings,
         })
     }
 
+    /// The model's id.
+    pub(crate) fn id(&self) -> ModelId {
+        self.model.id()
+    }
+
     /// One answer to a conversation; `show` is given its text as it comes.
-    fn say(
+    pub(crate) fn say(
         &self,
         messages: &[Value],
         mut show: impl FnMut(&str) -> Result<(), CliError>,
@@ -218,16 +229,23 @@ impl Talker {
             trace_root: session.trace_root(),
             finish,
         };
-        let draws = Draws::from_system().map_err(|e| broken(&e))?;
-        let closed = close(&self.operator, begun, &outcome, draws.time_unix_s);
+        let closed = self.close(begun.clone(), &outcome)?;
         Ok(Said {
-            output: outcome.output,
-            finish,
+            begun,
+            outcome,
+            closed,
             prompt_tokens: prompt.len(),
-            closed: closed.map_err(|e| broken(&e))?,
             prefill,
             decode,
         })
+    }
+
+    /// Signs what is said to have come of it.
+    pub(crate) fn close(&self, begun: Begun, outcome: &Outcome) -> Result<Closed, CliError> {
+        let broken = |e: &dyn std::error::Error| CliError::new(Exit::Failed, chain(e));
+        let draws = Draws::from_system().map_err(|e| broken(&e))?;
+        let closed = close(&self.operator, begun, outcome, draws.time_unix_s);
+        closed.map_err(|e| broken(&e))
     }
 
     fn step(

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use credence_base::Name;
+use credence_base::{ModelId, Name};
 use credence_hub::{Candidate, ImportFileError, import_tensors, parse_file};
 use credence_model::{Model, Provenance, Tensors};
 use credence_wiring::{Bytes, FloatModel, Format, format_of};
@@ -236,6 +236,28 @@ fn judge(candidate: &Candidate, args: &ImportArgs) -> Result<(), CliError> {
     Err(CliError::new(Exit::PolicyUnmet, what).hint(
         "calibrate with inputs that are more like those it will see, or allow more with `--max-error` or `--allow-error`",
     ))
+}
+
+/// Says that a model was kept before, in the form of an import.
+pub(crate) fn show_here(
+    context: &mut Context,
+    id: ModelId,
+    name: &Name,
+    file: &Path,
+) -> Result<(), CliError> {
+    let notes = ["the model was here already".to_owned()];
+    let view = ImportView {
+        id: id.to_string(),
+        name: name.as_str(),
+        kept: true,
+        file: Some(file.display().to_string()),
+        max_error: None,
+        max_divergence: None,
+        notes: &notes,
+        fidelity: None,
+        language_fidelity: None,
+    };
+    show(context, &view)
 }
 
 fn show(context: &mut Context, view: &ImportView<'_>) -> Result<(), CliError> {

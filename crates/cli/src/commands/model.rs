@@ -1,6 +1,7 @@
 //! `credence model list`, `show` and `rm`.
 
-use credence_hub::{Entry, Removed};
+use credence_hub::{Entry, Hub, Removed};
+use credence_model::ProgramSpec;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -14,6 +15,10 @@ struct EntryView {
     id: String,
     names: Vec<String>,
     size_bytes: Option<u64>,
+    /// What the file says, unchecked; null if it cannot be read.
+    kind: Option<&'static str>,
+    parameter_count: Option<u64>,
+    context: Option<u32>,
 }
 
 /// What `model rm --json` prints.
@@ -30,21 +35,27 @@ struct ListView {
     models: Vec<EntryView>,
 }
 
-/// Lists models. Nothing is loaded.
+/// Lists models. Nothing is loaded: what is said of each is what its file says.
 pub(crate) fn list(context: &mut Context) -> Result<(), CliError> {
-    let entries = context.hub()?.list()?;
+    let hub = context.hub()?;
+    let entries = hub.list()?;
     if context.console.json() {
-        let models = entries.iter().map(entry_view).collect();
+        let models = entries
+            .iter()
+            .map(|entry| entry_view(&hub, entry))
+            .collect();
         return context.console.data_json(&ListView { models });
     }
     if entries.is_empty() {
         context
             .console
-            .say("no models here yet: `credence model import FILE.onnx --calibrate inputs.npz`");
+            .say("no models here yet: `credence pull smollm2-135m`, or `credence model import FILE.onnx --calibrate inputs.npz`");
         return Ok(());
     }
     let mut table = Table::new(&[
         ("name", Side::Left),
+        ("kind", Side::Left),
+        ("parameters", Side::Right),
         ("bytes", Side::Right),
         ("id", Side::Left),
     ]);
@@ -53,20 +64,37 @@ pub(crate) fn list(context: &mut Context) -> Result<(), CliError> {
             id,
             names,
             size_bytes,
-        } = entry_view(entry);
+            kind,
+            parameter_count,
+            context,
+        } = entry_view(&hub, entry);
         let size = size_bytes.map_or_else(|| "file is gone".to_owned(), |n| n.to_string());
         let names = if names.is_empty() {
             "(no name)".to_owned()
         } else {
             names.join(", ")
         };
-        table.row(vec![names, size, id]);
+        let kind = match (kind, context) {
+            (Some(kind), Some(context)) => format!("{kind}, {context} tokens"),
+            (Some(kind), None) => kind.to_owned(),
+            (None, _) => "unreadable".to_owned(),
+        };
+        let count = parameter_count.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        table.row(vec![names, kind, count, size, id]);
     }
     context.console.data(&table.text())
 }
 
-fn entry_view(entry: &Entry) -> EntryView {
+fn entry_view(hub: &Hub, entry: &Entry) -> EntryView {
+    let program = hub.peek(entry.id).ok();
+    let language = program.as_ref().and_then(|spec| spec.language.as_ref());
     EntryView {
+        kind: program.as_ref().map(|spec| match spec.language {
+            Some(_) => "language",
+            None => "tensors",
+        }),
+        parameter_count: program.as_ref().map(ProgramSpec::parameter_count),
+        context: language.map(|language| language.context),
         id: entry.id.to_string(),
         names: entry.names.iter().map(ToString::to_string).collect(),
         size_bytes: entry.size_bytes,

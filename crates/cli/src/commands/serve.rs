@@ -58,6 +58,7 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
         body_bytes_max: args.body_bytes_max,
         concurrent_max: usize::from(args.concurrent_max),
         request_time_max: Duration::from_secs(args.timeout),
+        ..Limits::usual()
     };
     let runtime = Builder::new_multi_thread()
         .enable_all()

@@ -6,6 +6,7 @@ use credence_exact::{Dtype, NodeId, Op, Window};
 use credence_model::{Decode, Encode, Model, NodeSpec, Provenance};
 use serde::Serialize;
 
+use crate::view::language::LanguageView;
 use crate::view::table::{Side, Table};
 
 /// What `model show --json` prints.
@@ -15,7 +16,10 @@ pub(crate) struct ModelView {
     profile: String,
     parameter_count: u64,
     parameter_bytes: usize,
-    trace_bytes_per_item: usize,
+    /// For a language model what `language` says of tokens.
+    trace_bytes_per_item: Option<usize>,
+    /// Null for a model of tensors.
+    language: Option<LanguageView>,
     inputs: Vec<PortView>,
     outputs: Vec<PortView>,
     nodes: Vec<NodeView>,
@@ -66,12 +70,15 @@ impl ModelView {
             coding: decode_words(&output.decode),
         };
         let nodes = spec.nodes.iter().zip(0_u32..);
+        let language = LanguageView::new(model, provenance);
         Self {
             id: model.id().to_string(),
             profile: spec.profile.clone(),
             parameter_count: model.parameter_count(),
             parameter_bytes: model.params().iter().map(|param| param.len()).sum(),
-            trace_bytes_per_item: program.trace_layout().block_bytes(),
+            trace_bytes_per_item: (language.is_none())
+                .then(|| program.trace_layout().block_bytes()),
+            language,
             inputs: spec.inputs.iter().map(input).collect(),
             outputs: spec.outputs.iter().map(output).collect(),
             nodes: nodes.map(|(node, at)| node_view(model, node, at)).collect(),
@@ -82,13 +89,13 @@ impl ModelView {
     /// The words for people.
     pub(crate) fn text(&self) -> String {
         let mut parts = vec![format!(
-            "model     {}\nprofile   {}\nsize      {} parameters in {} bytes; a run commits to {} bytes for each item",
-            self.id,
-            self.profile,
-            self.parameter_count,
-            self.parameter_bytes,
-            self.trace_bytes_per_item
+            "model     {}\nprofile   {}\nsize      {} parameters in {} bytes",
+            self.id, self.profile, self.parameter_count, self.parameter_bytes,
         )];
+        if let (Some(bytes), Some(line)) = (self.trace_bytes_per_item, parts.first_mut()) {
+            line.push_str(&format!("; a run commits to {bytes} bytes for each item"));
+        }
+        parts.extend(self.language.as_ref().map(LanguageView::text));
         let ports = [("input", &self.inputs), ("output", &self.outputs)];
         for (kind, ports) in ports {
             for port in ports {

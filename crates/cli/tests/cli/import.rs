@@ -77,11 +77,16 @@ fn files_that_are_no_models_are_refused() {
         let import = arguments(name, calibrate, &[]);
         place.run_at(&own, &import).expect(3).says(name);
     }
+    place.write("model.ggml", &good);
+    place
+        .run_at(&own, &arguments("model.ggml", calibrate, &[]))
+        .expect(2)
+        .says("`.onnx` and `.gguf`");
     place.write("model.gguf", &good);
     place
-        .run_at(&own, &arguments("model.gguf", calibrate, &[]))
-        .expect(2)
-        .says("`.onnx`");
+        .run_at(&own, &["model", "import", "model.gguf"])
+        .expect(3)
+        .says("the GGUF file is refused");
     place
         .run_at(&own, &arguments("absent.onnx", calibrate, &[]))
         .expect(9)

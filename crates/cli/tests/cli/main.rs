@@ -12,6 +12,10 @@ mod flow;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod language;
+#[cfg(test)]
+mod pull;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod shared;

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::chain_of as chain;
+use crate::http::body::BodyError;
 use crate::service::AnswerError;
 
 /// The body of a refusal.
@@ -57,13 +58,12 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, text)
     }
 
-    /// The body is too long or did not arrive: the status that its reader gives.
-    pub(crate) fn body(status: StatusCode, bytes_max: usize) -> Self {
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
-            let text = format!("the body has more than {bytes_max} bytes, the most that is taken");
-            return Self::new(status, text);
+    /// The body is too long, did not arrive, or there is no room for it.
+    pub(crate) fn body(error: &BodyError) -> Self {
+        Self {
+            retry_after: matches!(error, BodyError::NoRoom),
+            ..Self::new(error.status(), error.to_string())
         }
-        Self::new(status, "the body did not arrive whole")
     }
 
     /// Too many at once: `429`, try again in a second.

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use credence_base::Nonce;
@@ -12,8 +11,9 @@ use credence_model::Program;
 
 use crate::http::error::ApiError;
 use crate::http::models::find;
+use crate::http::nonce::read_nonce;
 use crate::http::router::App;
-use crate::http::{NONCE_HEADER, RECEIPT_HEADER};
+use crate::http::{RECEIPT_HEADER, body};
 use crate::inference::{Answer, Question};
 use crate::oip::{
     InferRequest, InferResponse, OutputRequest, check_parameters, read_tensors, write_tensor,
@@ -47,15 +47,14 @@ async fn answer(
     hosted: Arc<Hosted>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    // Before the body is read: bodies that wait would take memory too.
+    let nonce = nonce(request.headers())?;
+    let body = body::read(&app, request)
+        .await
+        .map_err(|error| ApiError::body(&error))?;
+    // Behind the body: one that comes slowly must not keep others from running.
     let permit = Arc::clone(&app.permits)
         .try_acquire_owned()
         .map_err(|_| ApiError::busy(app.limits.concurrent_max))?;
-    let nonce = nonce(request.headers())?;
-    let bytes_max = app.limits.body_bytes_max;
-    let body = Bytes::from_request(request, &())
-        .await
-        .map_err(|rejection| ApiError::body(rejection.status(), bytes_max))?;
 
     let service = Arc::clone(&app.service);
     let run = move || -> Result<Response, ApiError> {
@@ -95,17 +94,7 @@ fn nonce(headers: &HeaderMap) -> Result<Option<Nonce>, ApiError> {
             "tensors in binary are not taken: send JSON without the header `inference-header-content-length`",
         ));
     }
-    let mut values = headers.get_all(NONCE_HEADER).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let digits = value.to_str().ok().and_then(|text| text.parse().ok());
-    match (digits, values.next()) {
-        (Some(nonce), None) => Ok(Some(nonce)),
-        (None, _) | (_, Some(_)) => Err(ApiError::bad_request(format!(
-            "the header `{NONCE_HEADER}` must hold 64 lower-case hexadecimal digits, once"
-        ))),
-    }
+    read_nonce(headers).map_err(|error| ApiError::bad_request_because(&error))
 }
 
 /// Checks which outputs are wanted; none named means all.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -11,7 +12,8 @@ use tokio::sync::Semaphore;
 
 use crate::http::error::ApiError;
 use crate::http::limits::Limits;
-use crate::http::{infer, models, receipts};
+use crate::http::openai_error::OpenAiError;
+use crate::http::{infer, models, openai, receipts};
 use crate::service::Service;
 
 /// What every handler may look at.
@@ -19,7 +21,12 @@ use crate::service::Service;
 pub(crate) struct App {
     pub(crate) service: Arc<Service>,
     pub(crate) limits: Limits,
+    /// Inferences of tensor models.
     pub(crate) permits: Arc<Semaphore>,
+    /// Bytes of bodies.
+    pub(crate) bodies: Arc<Semaphore>,
+    /// Prompts that are being rendered.
+    pub(crate) rendering: Arc<Semaphore>,
 }
 
 /// The API over `service`.
@@ -28,8 +35,12 @@ pub fn router(service: Arc<Service>, limits: Limits) -> Router {
         service,
         limits,
         permits: Arc::new(Semaphore::new(limits.concurrent_max)),
+        bodies: Arc::new(Semaphore::new(
+            usize::try_from(limits.bodies_bytes_max).unwrap_or(usize::MAX),
+        )),
+        rendering: Arc::new(Semaphore::new(limits.concurrent_max)),
     };
-    Router::new()
+    let tensors = Router::new()
         .route("/v2", get(models::server))
         .route("/v2/health/live", get(models::live))
         .route("/v2/health/ready", get(models::ready))
@@ -49,11 +60,37 @@ pub fn router(service: Arc<Service>, limits: Limits) -> Router {
             post(infer::infer_version),
         )
         .route("/v1/receipts/{digest}", get(receipts::receipt))
-        .fallback(|| async { ApiError::not_found("there is nothing at this path") })
-        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
-        .layer(DefaultBodyLimit::max(limits.body_bytes_max))
-        .layer(middleware::from_fn_with_state(app.clone(), timed))
+        .route("/v1/models", get(openai::models))
+        .route("/v1/models/{model}", get(openai::model))
+        .layer(middleware::from_fn_with_state(app.clone(), timed));
+    Router::new()
+        .route("/v1/chat/completions", post(openai::chat))
+        .route("/v1/completions", post(openai::completions))
+        .merge(tensors)
+        .fallback(nowhere)
+        .method_not_allowed_fallback(no_method)
+        // Handlers read bodies themselves, within the limits of all of them together.
+        .layer(DefaultBodyLimit::disable())
         .with_state(app)
+}
+
+/// Whether OpenAI's clients ask there, and so read refusals in OpenAI's form.
+fn speaks_openai(uri: &Uri) -> bool {
+    uri.path().starts_with("/v1/") && !uri.path().starts_with("/v1/receipts")
+}
+
+async fn nowhere(uri: Uri) -> Response {
+    if speaks_openai(&uri) {
+        return OpenAiError::nowhere().into_response();
+    }
+    ApiError::not_found("there is nothing at this path").into_response()
+}
+
+async fn no_method(uri: Uri) -> Response {
+    if speaks_openai(&uri) {
+        return OpenAiError::no_method().into_response();
+    }
+    ApiError::method_not_allowed().into_response()
 }
 
 /// Ends requests that take too long. A run that has begun goes on to its end, and its permit with it: arithmetic cannot be

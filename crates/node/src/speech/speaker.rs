@@ -127,8 +127,22 @@ impl Speaker {
         self.caps
     }
 
-    fn seats(&self) -> usize {
+    const fn seats(&self) -> usize {
         self.caps.running_max + self.caps.waiting_max
+    }
+
+    /// Whether no place is free, so that preparing a request would be for nothing.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.seats.available_permits() == 0
+    }
+
+    /// What it says then.
+    #[must_use]
+    pub const fn busy(&self) -> Full {
+        Full::Busy {
+            seats: self.seats(),
+        }
     }
 
     /// Takes requests, all or none of them. What becomes of them is told to each one's `events`; whoever drops the receiver withdraws.
@@ -138,14 +152,14 @@ impl Speaker {
     pub fn ask(&self, requests: Vec<Request>, keeper: &Arc<Keeper>) -> Result<(), Full> {
         let got = requests.iter().map(|request| request.choices.len()).sum();
         let largest = requests.iter().map(|request| request.choices.len()).max();
-        let (seats, running_max) = (self.seats(), self.caps.running_max);
-        if largest.is_some_and(|largest| largest > running_max) || got > seats {
+        let running_max = self.caps.running_max;
+        if largest.is_some_and(|largest| largest > running_max) || got > self.seats() {
             let max = running_max;
             return Err(Full::Never { max, got });
         }
         let all = u32::try_from(got).unwrap_or(u32::MAX);
         let taken = Arc::clone(&self.seats).try_acquire_many_owned(all);
-        let mut taken = taken.map_err(|_| Full::Busy { seats })?;
+        let mut taken = taken.map_err(|_| self.busy())?;
         for Request { choices, events } in requests {
             let with_seat = choices
                 .into_iter()

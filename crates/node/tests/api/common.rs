@@ -1,27 +1,37 @@
 //! A small model, a service over it, and requests without a socket.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use credence_base::SigningKey;
+use credence_base::{Nonce, ReceiptDigest, SigningKey};
+use credence_claim::MethodId;
 use credence_exact::{ArgMax, Dtype, Input, Linear, NodeId, Op, ParamId};
 use credence_exec::{Isa, Options};
+use credence_generate::Output;
+use credence_method_replay::Replay;
 use credence_model::{
     BorderType, Decode, Encode, InputSpec, Model, NodeSpec, OutputSpec, ParamSpec, ProgramSpec,
 };
 use credence_node::http::{Limits, router};
+use credence_node::speech::Caps;
 use credence_node::{Hosted, Operator, Service};
-use credence_store::{MemoryReceipts, Receipts};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, Inference, Statement};
+use credence_store::{MemoryReceipts, Receipts, StoreError};
+use credence_testkit::speaking::{speaking, text_spec};
+use credence_verify::{Facts, Policy, check_bytes};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
 pub(crate) const LIMITS: Limits = Limits {
     body_bytes_max: 4096,
+    bodies_bytes_max: 1 << 20,
     concurrent_max: 2,
+    connections_max: 64,
+    head_time_max: Duration::from_secs(20),
     request_time_max: Duration::from_secs(20),
 };
 
@@ -144,3 +154,108 @@ pub(crate) async fn infer(api: &Router, body: &str, headers: &[(&str, &str)]) ->
 /// A request of two items.
 pub(crate) const ASKED: &str =
     r#"{"id":"7","inputs":[{"name":"x","shape":[2,2],"datatype":"FP32","data":[1,2,3,-4]}]}"#;
+
+/// Receipts that a test can look at.
+#[derive(Clone, Default)]
+pub(crate) struct Kept(pub(crate) Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Receipts for Kept {
+    fn put(&self, _: ReceiptDigest, bundle: &[u8]) -> Result<(), StoreError> {
+        self.0.lock().unwrap().push(bundle.to_vec());
+        Ok(())
+    }
+
+    fn get(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let all = self.0.lock().unwrap();
+        let found = all.iter().find(|bytes| {
+            let bundle = Bundle::decode(bytes, BUNDLE_LEN_MAX).unwrap();
+            bundle.receipt().digest() == digest
+        });
+        Ok(found.map(|bytes| bytes.as_slice().into()))
+    }
+}
+
+pub(crate) const CAPS: Caps = Caps {
+    running_max: 4,
+    waiting_max: 8,
+    prompt_tokens_max: 64,
+    answer_tokens_max: 1000,
+};
+
+/// A small language model, made once.
+pub(crate) fn spoken() -> Arc<Model> {
+    static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
+    Arc::clone(MODEL.get_or_init(|| Arc::new(speaking(7))))
+}
+
+/// A service of a language model, `talk`, and one of tensors, `small`.
+pub(crate) fn talking(receipts: Box<dyn Receipts>, caps: Caps) -> Arc<Service> {
+    let operator = Operator::new(SigningKey::from_seed(&[1; 32]));
+    let talk = Hosted::with_caps("talk".to_owned(), spoken(), options(), caps).unwrap();
+    let small = Hosted::new("small".to_owned(), model(), options()).unwrap();
+    Arc::new(Service::new(operator, vec![talk, small], receipts))
+}
+
+pub(crate) const ROOMY: Limits = Limits {
+    body_bytes_max: 1 << 20,
+    bodies_bytes_max: 1 << 24,
+    ..LIMITS
+};
+
+pub(crate) fn talking_api() -> Router {
+    router(talking(Box::new(Kept::default()), CAPS), ROOMY)
+}
+
+pub(crate) fn post(path: &str, body: &Value) -> Request<Body> {
+    let body = Body::from(body.to_string());
+    Request::post(path).body(body).unwrap()
+}
+
+/// The ends of the model's answers, which a bias keeps away.
+pub(crate) fn endless() -> Value {
+    let ends = text_spec().ends;
+    Value::Object(
+        ends.iter()
+            .map(|id| (id.to_string(), (-100).into()))
+            .collect(),
+    )
+}
+
+/// Checks a bundle as a client with the model does.
+pub(crate) fn check(bundle: &[u8], nonce: Option<Nonce>) -> Inference {
+    let replay = Replay::new(spoken(), options()).unwrap();
+    let policy = Policy {
+        required: vec![MethodId::SIGNED, MethodId::REPLAY],
+        models: Some(vec![spoken().id()]),
+        nonce,
+        ..Policy::signature_only()
+    };
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let facts = Facts {
+        now_unix_s: since.unwrap().as_secs(),
+    };
+    check_bytes(bundle, BUNDLE_LEN_MAX, &policy, &[&replay], &facts).unwrap();
+    let bundle = Bundle::decode(bundle, BUNDLE_LEN_MAX).unwrap();
+    match bundle.receipt().open().unwrap().into_statement() {
+        Statement::Inference(inference) => inference,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The output that a bundle opens.
+pub(crate) fn output(bundle: &[u8]) -> Output {
+    let bundle = Bundle::decode(bundle, BUNDLE_LEN_MAX).unwrap();
+    Output::decode(&bundle.openings().output.as_ref().unwrap().content).unwrap()
+}
+
+/// The chunks of a stream, and whether it ended as it should.
+pub(crate) fn chunks(body: &[u8]) -> (Vec<Value>, bool) {
+    let text = std::str::from_utf8(body).unwrap();
+    let mut events: Vec<&str> = text.split_terminator("\n\n").collect();
+    let done = events.last() == Some(&"data: [DONE]");
+    if done {
+        events.pop();
+    }
+    let read = |event: &&str| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+    (events.iter().map(read).collect(), done)
+}

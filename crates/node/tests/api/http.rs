@@ -287,7 +287,7 @@ async fn limits_hold() {
 }
 
 /// A disk that is full.
-struct Full;
+pub(crate) struct Full;
 
 impl Receipts for Full {
     fn put(&self, _: ReceiptDigest, _: &[u8]) -> Result<(), StoreError> {

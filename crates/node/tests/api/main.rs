@@ -7,3 +7,13 @@ mod common;
 mod http;
 #[cfg(test)]
 mod socket;
+#[cfg(test)]
+mod speech;
+#[cfg(test)]
+mod speech_load;
+#[cfg(test)]
+mod speech_refusals;
+#[cfg(test)]
+mod speech_schemas;
+#[cfg(test)]
+mod speech_tools;

@@ -12,7 +12,7 @@ use credence_model::{
 
 use super::measure::measure;
 
-/// Billions of multiply-adds a second, on one thread.
+/// Billions of multiply-adds a second.
 pub(crate) struct Peak {
     pub(crate) isa: Isa,
     /// 256 vectors times a matrix of 512 × 512, which stays in the second-level cache.
@@ -22,15 +22,20 @@ pub(crate) struct Peak {
 }
 
 impl Peak {
-    /// Measures both.
+    /// Measures both on so many threads.
     ///
     /// # Errors
     /// What the engine says, which it should not.
-    pub(crate) fn measure(seconds: f64) -> Result<Self, String> {
-        Ok(Self {
+    pub(crate) fn measure(threads: usize, seconds: f64) -> Result<Self, String> {
+        let threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
+        let options = Options {
+            threads,
             isa: Isa::detect(),
-            in_cache_g: product(512, 256, seconds)?,
-            from_memory_g: product(8000, 1, seconds)?,
+        };
+        Ok(Self {
+            isa: options.isa,
+            in_cache_g: product((512, 256), options, seconds)?,
+            from_memory_g: product((8000, 1), options, seconds)?,
         })
     }
 }
@@ -40,12 +45,8 @@ fn text(error: impl std::fmt::Debug) -> String {
 }
 
 /// Times `vectors` vectors times a square matrix.
-fn product(width: u32, vectors: u32, seconds: f64) -> Result<f64, String> {
+fn product((width, vectors): (u32, u32), options: Options, seconds: f64) -> Result<f64, String> {
     let model = Arc::new(square(width, vectors)?);
-    let options = Options {
-        threads: NonZeroUsize::MIN,
-        isa: Isa::detect(),
-    };
     let engine = Engine::new(model, options).map_err(text)?;
     let count = usize::try_from(u64::from(width) * u64::from(vectors)).map_err(text)?;
     let x = [-3.0, 0.0, 5.0, 7.0].into_iter().cycle().take(count);

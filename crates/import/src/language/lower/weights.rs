@@ -256,13 +256,99 @@ impl Weights {
             },
             bias: None,
         };
-        let head = reading(basis, &head, &graph.final_norm, "the head")?;
+        let head = reading_rows(basis, &head, &graph.final_norm, "the head")?;
         Ok(Self {
             embedding: stream_rows(&*graph.embedding, basis, scale, "the embedding")?,
             positions,
             blocks,
-            head: stacked(vec![head], graph.width),
+            head,
             hadamard,
+        })
+    }
+}
+
+/// As [`reading`] and [`quantise`], a row at a time: for a matrix that is large, since it has a row for each token.
+fn reading_rows(
+    basis: Basis,
+    linear: &Linear,
+    norm: &Norm,
+    what: &str,
+) -> Result<Matrix, LanguageLowerError> {
+    let (rows, columns) = (linear.weight.rows(), linear.weight.columns());
+    let gain: Vec<f64> = norm.gain.iter().map(|&g| f64::from(g)).collect();
+    let mut weights = vec![0_u8; rows * columns];
+    let mut scales = vec![0.0; rows];
+    let mut biases = vec![0.0; rows];
+    weights
+        .par_chunks_exact_mut(columns)
+        .zip(scales.par_iter_mut())
+        .zip(biases.par_iter_mut())
+        .enumerate()
+        .try_for_each_init(
+            || RowBuffer::new(columns),
+            |buffer, (number, ((out, scale), bias))| {
+                let row = buffer.read(&*linear.weight, number, what)?;
+                if let Some(shift) = &norm.bias {
+                    let terms = row.iter().zip(shift);
+                    *bias = terms.map(|(w, &b)| w * f64::from(b)).sum::<f64>();
+                }
+                for (cell, gain) in row.iter_mut().zip(&gain) {
+                    *cell *= gain;
+                }
+                basis.rotate(row);
+                let max = row.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
+                *scale = max / 127.0;
+                if *scale > 0.0 {
+                    for (out, x) in out.iter_mut().zip(row.iter()) {
+                        let rounded = i8::try_from(round_to(x / *scale, -127, 127));
+                        *out = rounded.unwrap_or(0).cast_unsigned();
+                    }
+                }
+                Ok::<(), LanguageLowerError>(())
+            },
+        )?;
+    let own = linear.bias.iter().flatten();
+    for (bias, &own) in biases.iter_mut().zip(own) {
+        *bias += f64::from(own);
+    }
+    let biased = norm.bias.is_some() || linear.bias.is_some();
+    Ok(Matrix {
+        columns,
+        weights: weights.into(),
+        scales,
+        bias: if biased { biases } else { Vec::new() },
+    })
+}
+
+/// One row in f32 as it is read, and in f64 as it is worked on.
+struct RowBuffer {
+    read: Vec<f32>,
+    row: Vec<f64>,
+}
+
+impl RowBuffer {
+    fn new(columns: usize) -> Self {
+        Self {
+            read: vec![0.0; columns],
+            row: vec![0.0; columns],
+        }
+    }
+
+    fn read(
+        &mut self,
+        matrix: &dyn Rows,
+        number: usize,
+        what: &str,
+    ) -> Result<&mut [f64], LanguageLowerError> {
+        matrix.read(number, &mut self.read);
+        for (out, x) in self.row.iter_mut().zip(&self.read) {
+            *out = f64::from(*x);
+        }
+        if self.row.iter().all(|value| value.is_finite()) {
+            return Ok(&mut self.row);
+        }
+        Err(LanguageLowerError::NotFinite {
+            what: what.to_owned(),
         })
     }
 }
@@ -274,28 +360,33 @@ fn stream_rows(
     scale: f64,
     what: &str,
 ) -> Result<Table, LanguageLowerError> {
-    let mut values = dense(matrix, what)?;
+    const BYTES: usize = 2;
     let columns = matrix.columns();
-    let mut entries = vec![0_i16; values.len()];
+    let mut entries = vec![0_u8; matrix.rows() * columns * BYTES];
     let mut scales = vec![0.0; matrix.rows()];
-    values
-        .par_chunks_exact_mut(columns)
-        .zip(entries.par_chunks_exact_mut(columns))
+    entries
+        .par_chunks_exact_mut(columns * BYTES)
         .zip(scales.par_iter_mut())
-        .for_each(|((row, out), own)| {
-            for cell in row.iter_mut() {
-                *cell *= scale;
-            }
-            basis.write(row);
-            let max = row.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
-            *own = max / 32_767.0;
-            if *own > 0.0 {
-                for (out, x) in out.iter_mut().zip(row.iter()) {
-                    *out = i16::try_from(round_to(x / *own, -32_767, 32_767)).unwrap_or(0);
+        .enumerate()
+        .try_for_each_init(
+            || RowBuffer::new(columns),
+            |buffer, (number, (out, own))| {
+                let row = buffer.read(matrix, number, what)?;
+                for cell in row.iter_mut() {
+                    *cell *= scale;
                 }
-            }
-        });
-    let entries: Vec<u8> = entries.iter().flat_map(|e| e.to_le_bytes()).collect();
+                basis.write(row);
+                let max = row.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
+                *own = max / 32_767.0;
+                if *own > 0.0 {
+                    for (out, x) in out.chunks_exact_mut(BYTES).zip(row.iter()) {
+                        let entry = i16::try_from(round_to(x / *own, -32_767, 32_767));
+                        out.copy_from_slice(&entry.unwrap_or(0).to_le_bytes());
+                    }
+                }
+                Ok::<(), LanguageLowerError>(())
+            },
+        )?;
     Ok(Table {
         columns,
         entries: entries.into(),

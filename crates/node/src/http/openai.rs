@@ -1,0 +1,305 @@
+//! OpenAI's endpoints: from a request's bytes to an answer, whole or in chunks.
+//!
+//! ```text
+//! body ─read─▶ prepare (on a thread that may block): JSON, model, template, tokens, commitments ─▶ Speaker::ask ─▶ Reply or Teller
+//! ```
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use credence_base::Nonce;
+use credence_claim::chain::Prefix;
+use credence_exec::sampling::Parameters;
+use credence_generate::{Content, Language, Prompt, PromptError};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use zeroize::Zeroizing;
+
+use crate::http::nonce::read_nonce;
+use crate::http::openai_error::OpenAiError;
+use crate::http::router::App;
+use crate::http::{RECEIPT_HEADER, body, sse};
+use crate::keeper::now_unix_s;
+use crate::openai::{
+    Asked, Frame, Kind, Prompted, Reply, RequestError, Teller, model_entry, models_list, read_chat,
+    read_completion,
+};
+use crate::service::{Hosted, Service};
+use crate::speech::issue::{Ask, Secrets, begin};
+use crate::speech::{self, Choice, Event, Speaker};
+
+pub(crate) async fn models(State(app): State<App>) -> Response {
+    let entries = app.service.models().filter_map(|hosted| entry(hosted));
+    Json(models_list(entries.collect())).into_response()
+}
+
+pub(crate) async fn model(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Response, OpenAiError> {
+    let found = app.service.model(&name).and_then(|hosted| entry(hosted));
+    let mut found = found.ok_or_else(|| OpenAiError::no_model(&name))?;
+    found["id"] = name.into();
+    Ok(Json(found).into_response())
+}
+
+fn entry(hosted: &Hosted) -> Option<serde_json::Value> {
+    let context = hosted.speaker()?.language().context();
+    Some(model_entry(hosted.name(), hosted.id(), context))
+}
+
+pub(crate) async fn chat(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, OpenAiError> {
+    answer(app, Kind::Chat, request).await
+}
+
+pub(crate) async fn completions(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, OpenAiError> {
+    answer(app, Kind::Completion, request).await
+}
+
+/// What a body asks for, before a model is found.
+struct Wanted {
+    asked: Asked,
+    contents: Vec<(Content, Vec<u32>)>,
+    tools: bool,
+    /// The parameter that holds the contents.
+    param: &'static str,
+}
+
+/// A request on its way.
+struct Prepared {
+    events: UnboundedReceiver<Event>,
+    frame: Frame,
+    prefixes: Vec<Prefix>,
+    stream: bool,
+}
+
+async fn answer(app: App, kind: Kind, request: Request) -> Result<Response, OpenAiError> {
+    let nonce = read_nonce(request.headers())?;
+    let body = body::read_in_time(&app, request).await?;
+    // Bounded by the room for bodies: whoever waits here holds nothing else.
+    let permit = Arc::clone(&app.rendering).acquire_owned().await;
+    let service = Arc::clone(&app.service);
+    let prepare = move || {
+        let prepared = prepare(&service, kind, &body, nonce);
+        drop(permit);
+        prepared
+    };
+    let prepared = tokio::task::spawn_blocking(prepare).await;
+    let prepared = prepared.map_err(|error| {
+        OpenAiError::internal("the request could not be worked on to its end", &error)
+    })??;
+    let Prepared {
+        mut events,
+        frame,
+        prefixes,
+        stream,
+    } = prepared;
+    if stream {
+        let teller = Teller::new(frame, Arc::clone(app.service.keeper()), prefixes);
+        return Ok(sse::respond(events, teller));
+    }
+    let mut reply = Reply::new(frame);
+    while !reply.is_whole() {
+        let Some(event) = events.recv().await else {
+            break;
+        };
+        reply.take(event);
+    }
+    let (body, receipt) = reply.finish()?;
+    let mut response = Json(body).into_response();
+    // 64 hexadecimal digits are a header's value; if they were not, the answer would lack it rather than fail.
+    if let Ok(digest) = HeaderValue::from_str(&receipt) {
+        let header = HeaderName::from_static(RECEIPT_HEADER);
+        response.headers_mut().insert(header, digest);
+    }
+    Ok(response)
+}
+
+fn wanted(kind: Kind, body: &[u8]) -> Result<Wanted, RequestError> {
+    Ok(match kind {
+        Kind::Chat => {
+            let chat = read_chat(body)?;
+            Wanted {
+                asked: chat.asked,
+                contents: vec![(Content::Chat(chat.conversation), Vec::new())],
+                tools: chat.tools,
+                param: "messages",
+            }
+        }
+        Kind::Completion => {
+            let completion = read_completion(body)?;
+            let content = |prompted| match prompted {
+                Prompted::Text(text) => (Content::Text(text), Vec::new()),
+                Prompted::Tokens(ids) => (Content::Tokens, ids),
+            };
+            Wanted {
+                contents: completion.prompts.into_iter().map(content).collect(),
+                asked: completion.asked,
+                tools: false,
+                param: "prompt",
+            }
+        }
+    })
+}
+
+/// Everything up to the speaker's inbox.
+fn prepare(
+    service: &Service,
+    kind: Kind,
+    body: &[u8],
+    header: Option<Nonce>,
+) -> Result<Prepared, OpenAiError> {
+    let mut wanted = wanted(kind, body)?;
+    let name = wanted.asked.model.clone();
+    let hosted = service.model(&name);
+    let hosted = hosted.ok_or_else(|| OpenAiError::no_model(&name))?;
+    let speaker = hosted
+        .speaker()
+        .ok_or_else(|| OpenAiError::tensors(&name))?;
+    wanted.asked.nonce = match (wanted.asked.nonce, header) {
+        (Some(own), Some(header)) if own != header => {
+            return Err(OpenAiError::contradicting_nonces());
+        }
+        (own, header) => own.or(header),
+    };
+    if speaker.is_full() {
+        return Err(speaker.busy().into());
+    }
+    let parameters = checked_parameters(&wanted, speaker)?;
+    let (told, events) = unbounded_channel();
+    let (mut requests, mut prefixes, mut prompt_tokens) = (Vec::new(), Vec::new(), 0);
+    for (content, ids) in &wanted.contents {
+        let mut choices = Vec::new();
+        for _ in 0..wanted.asked.n {
+            let number = u32::try_from(prefixes.len()).unwrap_or(u32::MAX);
+            let prompt = match content {
+                Content::Tokens => Prompt::tokens(ids.clone(), number),
+                content => Prompt::new(content.clone(), number, speaker.language().text()),
+            };
+            let prompt = checked_prompt(prompt, wanted.param, speaker.language())?;
+            if choices.is_empty() {
+                prompt_tokens += prompt.ids().len();
+            }
+            let ask = Ask {
+                model: hosted.id(),
+                prompt,
+                parameters: parameters.clone(),
+                nonce: wanted.asked.nonce,
+            };
+            let begun = begin(*service.operator().public_key(), ask, &secrets()?);
+            let begun = begun.map_err(|source| refused(wanted.param, source))?;
+            prefixes.push(begun.prefix());
+            choices.push(Choice {
+                begun,
+                logprobs: wanted.asked.logprobs,
+            });
+        }
+        let events = told.clone();
+        requests.push(speech::Request { choices, events });
+    }
+    let frame = Frame {
+        kind,
+        id: random_id()?,
+        created: now_unix_s().map_err(|error| {
+            OpenAiError::internal("the system's clock is set before 1970", &error)
+        })?,
+        model: name,
+        model_id: hosted.id(),
+        language: Arc::clone(speaker.language()),
+        answers: prefixes.len(),
+        prompt_tokens,
+        tools: wanted.tools,
+        include_usage: wanted.asked.include_usage,
+    };
+    speaker.ask(requests, service.keeper())?;
+    Ok(Prepared {
+        events,
+        frame,
+        prefixes,
+        stream: wanted.asked.stream,
+    })
+}
+
+fn checked_parameters(wanted: &Wanted, speaker: &Speaker) -> Result<Parameters, RequestError> {
+    let language = speaker.language();
+    let caps = speaker.caps();
+    let n = usize::try_from(wanted.asked.n).unwrap_or(usize::MAX);
+    if n > caps.running_max {
+        return Err(RequestError::Answers {
+            max: caps.running_max,
+            got: n,
+        });
+    }
+    let most = caps.answer_tokens_max;
+    let parameters = wanted.asked.parameters(language.context(), most)?;
+    let biases = parameters.settings().logit_bias.iter();
+    let mut outside = biases.filter(|(id, _)| !is_token(language, *id));
+    if let Some((got, _)) = outside.next() {
+        return Err(RequestError::Token {
+            param: "logit_bias",
+            vocabulary: language.text().vocab_len(),
+            got: *got,
+        });
+    }
+    Ok(parameters)
+}
+
+fn is_token(language: &Language, id: u32) -> bool {
+    usize::try_from(id).is_ok_and(|id| id < language.text().vocab_len())
+}
+
+fn checked_prompt(
+    prompt: Result<Prompt, PromptError>,
+    param: &'static str,
+    language: &Language,
+) -> Result<Prompt, RequestError> {
+    let prompt = prompt.map_err(|source| refused(param, source))?;
+    let (got, max) = (prompt.ids().len(), language.context());
+    if got > max {
+        return Err(RequestError::Context { param, max, got });
+    }
+    let outside = prompt.ids().iter().find(|id| !is_token(language, **id));
+    if let Some(&got) = outside {
+        let vocabulary = language.text().vocab_len();
+        return Err(RequestError::Token {
+            param,
+            vocabulary,
+            got,
+        });
+    }
+    Ok(prompt)
+}
+
+const fn refused(param: &'static str, source: PromptError) -> RequestError {
+    RequestError::Prompt { param, source }
+}
+
+fn fill(bytes: &mut [u8]) -> Result<(), OpenAiError> {
+    getrandom::fill(bytes)
+        .map_err(|error| OpenAiError::internal("the system gives no random bytes", &error))
+}
+
+fn secrets() -> Result<Secrets, OpenAiError> {
+    let mut salt_master = Zeroizing::new([0; 32]);
+    fill(salt_master.as_mut_slice())?;
+    let mut seed = [0; 32];
+    fill(&mut seed)?;
+    Ok(Secrets { salt_master, seed })
+}
+
+/// Names the answer. It says nothing, so half a digest's length is enough.
+fn random_id() -> Result<String, OpenAiError> {
+    let mut bytes = [0; 32];
+    let (drawn, _) = bytes.split_at_mut(16);
+    fill(drawn)?;
+    let digits = credence_base::Digest::from_bytes(bytes).to_string();
+    Ok(digits.chars().take(32).collect())
+}

@@ -1,0 +1,163 @@
+//! Refusals in OpenAI's form, `{"error": {"message", "type", "param", "code"}}`, each with its status.
+//!
+//! What the client did is told in full, with the causes; what went wrong here is told in one sentence and logged in full.
+
+use std::error::Error;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::chain_of;
+use crate::http::body::BodyError;
+use crate::http::nonce::BadNonce;
+use crate::openai::RequestError;
+use crate::speech::{Full, Trouble};
+
+/// A refusal.
+#[derive(Debug)]
+pub(crate) struct OpenAiError {
+    status: StatusCode,
+    message: String,
+    param: Option<String>,
+    code: &'static str,
+}
+
+impl OpenAiError {
+    fn new(status: StatusCode, message: String, code: &'static str) -> Self {
+        Self {
+            status,
+            message,
+            param: None,
+            code,
+        }
+    }
+
+    pub(crate) fn nowhere() -> Self {
+        let message = "there is nothing at this path".to_owned();
+        Self::new(StatusCode::NOT_FOUND, message, "unknown_url")
+    }
+
+    pub(crate) fn no_method() -> Self {
+        let message = "this path does not take that method".to_owned();
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            message,
+            "method_not_allowed",
+        )
+    }
+
+    pub(crate) fn no_model(name: &str) -> Self {
+        let message = format!("model `{name}` is not served here");
+        Self {
+            param: Some("model".to_owned()),
+            ..Self::new(StatusCode::NOT_FOUND, message, "model_not_found")
+        }
+    }
+
+    pub(crate) fn tensors(name: &str) -> Self {
+        let message =
+            format!("model `{name}` takes tensors, not text: ask it at `/v2/models/{name}/infer`");
+        Self {
+            param: Some("model".to_owned()),
+            ..Self::new(StatusCode::BAD_REQUEST, message, "invalid_value")
+        }
+    }
+
+    pub(crate) fn contradicting_nonces() -> Self {
+        let message =
+            "`credence.nonce` and the header `credence-nonce` differ: send one of them".to_owned();
+        Self {
+            param: Some("credence.nonce".to_owned()),
+            ..Self::new(StatusCode::BAD_REQUEST, message, "invalid_value")
+        }
+    }
+
+    /// Our fault: the cause is logged.
+    pub(crate) fn internal(what: &'static str, error: &dyn Error) -> Self {
+        tracing::error!(cause = chain_of(error), "{what}");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, what.to_owned(), "internal_error")
+    }
+
+    /// The words of OpenAI's API for a kind of status.
+    fn kind(&self) -> &'static str {
+        match self.status {
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// The body, also as the last word of a stream.
+    pub(crate) fn body(&self) -> Value {
+        json!({"error": {
+            "message": self.message,
+            "type": self.kind(),
+            "param": self.param,
+            "code": self.code,
+        }})
+    }
+}
+
+impl From<RequestError> for OpenAiError {
+    fn from(error: RequestError) -> Self {
+        Self {
+            param: error.param().map(str::to_owned),
+            ..Self::new(StatusCode::BAD_REQUEST, chain_of(&error), error.code())
+        }
+    }
+}
+
+impl From<BodyError> for OpenAiError {
+    fn from(error: BodyError) -> Self {
+        let code = match error {
+            BodyError::TooLong { .. } => "body_too_long",
+            BodyError::Broken => "invalid_body",
+            BodyError::NoRoom => "rate_limit_exceeded",
+            BodyError::Slow { .. } => "timeout",
+        };
+        Self::new(error.status(), error.to_string(), code)
+    }
+}
+
+impl From<BadNonce> for OpenAiError {
+    fn from(error: BadNonce) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string(), "invalid_header")
+    }
+}
+
+impl From<Full> for OpenAiError {
+    fn from(error: Full) -> Self {
+        let (status, code) = match error {
+            Full::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+            Full::Never { .. } => (StatusCode::BAD_REQUEST, "invalid_value"),
+            Full::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        };
+        Self::new(status, error.to_string(), code)
+    }
+}
+
+impl From<Trouble> for OpenAiError {
+    fn from(error: Trouble) -> Self {
+        let (status, code) = match error {
+            Trouble::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            Trouble::Run | Trouble::Receipt => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal_error")
+            }
+        };
+        Self::new(status, error.to_string(), code)
+    }
+}
+
+impl IntoResponse for OpenAiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            let second = HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, second);
+        }
+        response
+    }
+}

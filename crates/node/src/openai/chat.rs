@@ -1,0 +1,230 @@
+//! `POST /v1/chat/completions`: messages and tools, for the model's template.
+//!
+//! Messages reach the template nearly as they came. What is changed is what templates cannot read in OpenAI's form: a list of texts becomes one text, lines apart; the role
+//! `developer` becomes `system`; a tool call's arguments become the object that their text spells; members that are `null` go. The claim holds what the template got.
+
+use std::collections::BTreeMap;
+
+use credence_text::Conversation;
+use serde_json::{Map, Value, json};
+
+use crate::openai::asked::{self, Asked, logprobs_max, only};
+use crate::openai::error::RequestError;
+use crate::openai::fields::Fields;
+
+/// A request for chat.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chat {
+    /// What it has in common with others.
+    pub asked: Asked,
+    /// For the template.
+    pub conversation: Conversation,
+    /// Whether tools are on offer, so that calls are looked for in the answer.
+    pub tools: bool,
+}
+
+const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
+/// Members of a message that the template gets.
+const MEMBERS: [&str; 6] = [
+    "role",
+    "content",
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "reasoning_content",
+];
+
+/// Reads the body.
+///
+/// # Errors
+/// [`RequestError`], naming the parameter at fault.
+pub fn read_chat(body: &[u8]) -> Result<Chat, RequestError> {
+    let mut fields = Fields::read(body)?;
+    let whole = (1, u64::from(u32::MAX));
+    let old = fields.count("max_tokens", whole)?;
+    let new = fields.count("max_completion_tokens", whole)?;
+    let max_tokens = match (old, new) {
+        (Some(old), Some(new)) if old != new => {
+            return Err(RequestError::Contradiction {
+                param: "max_tokens",
+                other: "max_completion_tokens",
+            });
+        }
+        (old, new) => new.or(old).and_then(|max| u32::try_from(max).ok()),
+    };
+    let wanted = fields.flag("logprobs")?;
+    let top = fields.count("top_logprobs", (0, logprobs_max()))?;
+    if top.is_some_and(|top| top > 0) && !wanted {
+        return Err(RequestError::Unsupported {
+            param: "top_logprobs".to_owned(),
+            instead: "it needs `logprobs`: set it to true",
+        });
+    }
+    let top = usize::try_from(top.unwrap_or(0)).unwrap_or(0);
+    let mut asked = asked::read(&mut fields, max_tokens, wanted.then_some(top))?;
+    let tools = tools(&mut fields)?;
+    only(
+        &mut fields,
+        "parallel_tool_calls",
+        &[json!(true)],
+        "how many tools are called is the model's choice; leave it out",
+    )?;
+    let extra: Option<BTreeMap<String, Value>> = fields.typed(
+        "chat_template_kwargs",
+        "an object of values for the template",
+    )?;
+    let messages: Option<Vec<Value>> = fields.typed("messages", "a list of messages")?;
+    let messages = messages.ok_or(RequestError::Missing { param: "messages" })?;
+    let messages = messages.into_iter().enumerate();
+    let messages: Result<Vec<Value>, RequestError> = messages
+        .map(|(at, message)| read_message(at, message))
+        .collect();
+    fields.finish()?;
+    Ok(Chat {
+        conversation: Conversation {
+            messages: messages?,
+            add_generation_prompt: true,
+            date: asked.date.take(),
+            extra: extra.unwrap_or_default(),
+            tools: tools.clone(),
+        },
+        tools: tools.is_some(),
+        asked,
+    })
+}
+
+/// The tools on offer, unless the client says that none may be called.
+fn tools(fields: &mut Fields<'_>) -> Result<Option<Vec<Value>>, RequestError> {
+    let tools: Option<Vec<Value>> = fields.typed("tools", "a list of tools")?;
+    let choice = fields.value("tool_choice")?;
+    for (at, tool) in tools.iter().flatten().enumerate() {
+        if tool.get("type") != Some(&json!("function")) || !tool["function"]["name"].is_string() {
+            return Err(RequestError::Kind {
+                param: format!("tools[{at}]"),
+                expected: "a tool of the type `function`, with a name",
+            });
+        }
+    }
+    match choice {
+        Some(choice) if choice == json!("none") => Ok(None),
+        Some(choice) if choice != json!("auto") => Err(RequestError::Unsupported {
+            param: "tool_choice".to_owned(),
+            instead: "answers are not constrained; send `auto` or `none`",
+        }),
+        Some(_) | None => Ok(tools.filter(|tools| !tools.is_empty())),
+    }
+}
+
+fn wrong(param: String, expected: &'static str) -> RequestError {
+    RequestError::Kind { param, expected }
+}
+
+fn read_message(at: usize, message: Value) -> Result<Value, RequestError> {
+    let whose = format!("messages[{at}]");
+    let Value::Object(members) = message else {
+        return Err(wrong(whose, "an object"));
+    };
+    let mut read = Map::new();
+    for (name, value) in members {
+        let param = format!("{whose}.{name}");
+        match (name.as_str(), value) {
+            (_, Value::Null) => {}
+            ("annotations", Value::Array(none)) if none.is_empty() => {}
+            ("role", Value::String(role)) => {
+                read.insert(name, Value::String(read_role(role, param)?));
+            }
+            ("content", value) => {
+                read.insert(name, read_content(value, &param)?);
+            }
+            ("tool_calls", value) => {
+                read.insert(name, read_calls(value, &param)?);
+            }
+            (known, value) if MEMBERS.contains(&known) => match value {
+                Value::String(_) => {
+                    read.insert(name, value);
+                }
+                _ => return Err(wrong(param, "a text")),
+            },
+            (_, _) => return Err(RequestError::Unknown { param }),
+        }
+    }
+    if !read.contains_key("role") {
+        return Err(wrong(format!("{whose}.role"), "there"));
+    }
+    let calls = read.contains_key("tool_calls");
+    // Templates ask for the content of every message.
+    let content = read.entry("content").or_insert(Value::Null);
+    if content.is_null() {
+        if !calls {
+            return Err(wrong(format!("{whose}.content"), "a text"));
+        }
+        *content = json!("");
+    }
+    Ok(Value::Object(read))
+}
+
+fn read_role(role: String, param: String) -> Result<String, RequestError> {
+    if !ROLES.contains(&role.as_str()) {
+        let expected = "`system`, `developer`, `user`, `assistant` or `tool`";
+        return Err(wrong(param, expected));
+    }
+    Ok(if role == "developer" {
+        "system".to_owned()
+    } else {
+        role
+    })
+}
+
+fn read_content(value: Value, param: &str) -> Result<Value, RequestError> {
+    let parts = match value {
+        Value::String(_) => return Ok(value),
+        Value::Array(parts) => parts,
+        _ => return Err(wrong(param.to_owned(), "a text or a list of parts")),
+    };
+    let mut texts = Vec::new();
+    for (at, part) in parts.into_iter().enumerate() {
+        let param = format!("{param}[{at}]");
+        let text = match (part.get("type").and_then(Value::as_str), part.get("text")) {
+            (Some("text"), Some(Value::String(text))) => text.clone(),
+            (Some("text"), _) => return Err(wrong(param, "a part with a text")),
+            (Some(_), _) => {
+                return Err(RequestError::Unsupported {
+                    param: format!("{param}.type"),
+                    instead: "parts are of the type `text`",
+                });
+            }
+            (None, _) => return Err(wrong(param, "a part with a type")),
+        };
+        if part.as_object().is_some_and(|part| part.len() != 2) {
+            return Err(wrong(param, "a part of `type` and `text` alone"));
+        }
+        texts.push(text);
+    }
+    Ok(Value::String(texts.join("\n")))
+}
+
+fn read_calls(value: Value, param: &str) -> Result<Value, RequestError> {
+    let Value::Array(mut calls) = value else {
+        return Err(wrong(param.to_owned(), "a list of calls"));
+    };
+    for (at, call) in calls.iter_mut().enumerate() {
+        let param = format!("{param}[{at}].function");
+        let Some(Value::Object(function)) = call.get_mut("function") else {
+            return Err(wrong(param, "an object"));
+        };
+        if !function.get("name").is_some_and(Value::is_string) {
+            return Err(wrong(format!("{param}.name"), "a text"));
+        }
+        if let Some(arguments) = function.get_mut("arguments") {
+            let spelt = match &*arguments {
+                Value::String(text) => serde_json::from_str(text).ok(),
+                Value::Object(_) => Some(arguments.clone()),
+                _ => None,
+            };
+            let spelt = spelt.filter(Value::is_object);
+            let expected = "the text of a JSON object";
+            *arguments = spelt.ok_or_else(|| wrong(format!("{param}.arguments"), expected))?;
+        }
+    }
+    Ok(Value::Array(calls))
+}

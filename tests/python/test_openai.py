@@ -1,0 +1,330 @@
+"""`credence serve` through the clients that people have: the `openai` SDK and LangChain, and the receipt of each answer.
+
+The model is a tiny random one, written here as GGUF and imported: what it says is noise, but it says it as a large one would.
+"""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import openai
+import pytest
+from blake3 import blake3
+from conftest import Credence
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from gguf import GGUFWriter
+from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_openai import ChatOpenAI, OpenAI
+from test_oip import Server, serving
+
+NAME = "tiny"
+WIDTH = 32
+INNER = 48
+HEADS = 4
+BLOCKS = 2
+CONTEXT = 256
+ENDS = ["<|im_end|>", "<|endoftext|>"]
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def byte_alphabet() -> list[str]:
+    """GPT-2's character for each byte."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
+
+
+def vocabulary() -> tuple[list[str], list[str]]:
+    """Tokens and merges: every byte, a few pairs, and what begins and ends turns."""
+    merges = ["t h", "th e", "Ġ the", "i n", "a n"]
+    return [*byte_alphabet(), *(pair.replace(" ", "") for pair in merges), "<|im_start|>", *ENDS], merges
+
+
+def write_gguf(path: Path) -> None:
+    tokens, merges = vocabulary()
+    rng = np.random.default_rng(11)
+    w = GGUFWriter(str(path), "llama")
+    w.add_name("tiny")
+    w.add_context_length(CONTEXT)
+    w.add_embedding_length(WIDTH)
+    w.add_block_count(BLOCKS)
+    w.add_feed_forward_length(INNER)
+    w.add_head_count(HEADS)
+    w.add_head_count_kv(HEADS // 2)
+    w.add_layer_norm_rms_eps(1e-6)
+    w.add_rope_freq_base(10000.0)
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre("gpt-2")
+    w.add_token_list(tokens)
+    w.add_token_types([1] * (len(tokens) - 3) + [3] * 3)
+    w.add_token_merges(merges)
+    w.add_bos_token_id(len(tokens) - 3)
+    w.add_eos_token_id(len(tokens) - 2)
+    w.add_add_bos_token(False)
+    w.add_chat_template(TEMPLATE)
+
+    def matrix(name: str, rows: int, columns: int, size: float) -> None:
+        w.add_tensor(f"{name}.weight", (rng.normal(size=(rows, columns)) * size).astype(np.float32))
+
+    def gain(name: str) -> None:
+        w.add_tensor(f"{name}.weight", (1 + rng.normal(size=WIDTH) * 0.1).astype(np.float32))
+
+    matrix("token_embd", len(tokens), WIDTH, 1.0)
+    for block in range(BLOCKS):
+        name = f"blk.{block}"
+        gain(f"{name}.attn_norm")
+        gain(f"{name}.ffn_norm")
+        for part, rows in (("q", WIDTH), ("k", WIDTH // 2), ("v", WIDTH // 2), ("output", WIDTH)):
+            matrix(f"{name}.attn_{part}", rows, WIDTH, 0.2)
+        matrix(f"{name}.ffn_gate", INNER, WIDTH, 0.2)
+        matrix(f"{name}.ffn_up", INNER, WIDTH, 0.2)
+        matrix(f"{name}.ffn_down", WIDTH, INNER, 0.2)
+    gain("output_norm")
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+@pytest.fixture(scope="module")
+def server(credence: Credence, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
+    write_gguf(path)
+    # A model of noise is far from uniform nowhere, so its fidelity means nothing.
+    credence.succeed("model", "import", path, "--name", NAME, "--allow-error")
+    with serving(credence, NAME) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0)
+
+
+def messages(text: str = "the thing") -> list[dict]:
+    return [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+
+
+def endless() -> dict[str, int]:
+    """A bias that keeps the ends away."""
+    tokens, _ = vocabulary()
+    return {str(tokens.index(end)): -100 for end in ENDS}
+
+
+def bundle_of(server: Server, digest: str) -> dict:
+    kept = server.get(f"/v1/receipts/{digest}")
+    assert kept.status == 200
+    return json.loads(kept.body)
+
+
+def claim_of(bundle: dict) -> dict:
+    return json.loads(base64.b64decode(bundle["receipt"]["payload"]))["predicate"]["claim"]
+
+
+def output_of(bundle: dict) -> dict:
+    return json.loads(base64.b64decode(bundle["openings"]["output"]["content"]))
+
+
+def verify(credence: Credence, server: Server, digest: str, folder: Path) -> None:
+    path = folder / f"{digest}.json"
+    path.write_bytes(server.get(f"/v1/receipts/{digest}").body)
+    done = credence.run("verify", path, "--model", NAME)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_models(client: openai.OpenAI) -> None:
+    (model,) = client.models.list().data
+    assert (model.id, model.object) == (NAME, "model")
+    assert client.models.retrieve(NAME).credence["context"] == CONTEXT
+    with pytest.raises(openai.NotFoundError) as refused:
+        client.models.retrieve("absent")
+    assert refused.value.code == "model_not_found"
+
+
+def test_chat_and_its_receipt(
+    client: openai.OpenAI, server: Server, credence: Credence, tmp_path: Path
+) -> None:
+    nonce = "5a" * 32
+    got = client.chat.completions.create(
+        model=NAME,
+        messages=messages(),
+        max_completion_tokens=12,
+        temperature=0.7,
+        top_p=0.95,
+        extra_body={"credence": {"nonce": nonce}, "top_k": 50},
+    )
+    assert got.object == "chat.completion"
+    (choice,) = got.choices
+    assert choice.finish_reason in ("stop", "length")
+    bundle = bundle_of(server, got.credence["receipt"])
+    claim = claim_of(bundle)
+    assert (claim["nonce"], claim["seed"], claim["model"]) == (nonce, "derived", got.credence["model"])
+    assert output_of(bundle)["text"] == choice.message.content
+    assert got.usage is not None
+    assert claim["outputCount"] == str(got.usage.completion_tokens)
+    assert claim["inputCount"] == str(got.usage.prompt_tokens)
+    verify(credence, server, got.credence["receipt"], tmp_path)
+
+
+def test_the_same_seed_says_the_same(client: openai.OpenAI) -> None:
+    def ask(seed: int) -> str | None:
+        bias = endless()
+        got = client.chat.completions.create(
+            model=NAME, messages=messages(), max_tokens=20, seed=seed, logit_bias=bias
+        )
+        return got.choices[0].message.content
+
+    assert ask(1) == ask(1)
+    assert len({ask(seed) for seed in range(4)}) > 1
+
+
+def H(purpose: str, content: bytes) -> bytes:
+    return blake3(content, derive_key_context=f"credence/{purpose}/v1").digest()
+
+
+def u32(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(4, "little") for number in numbers)
+
+
+def first_head(stream: dict) -> bytes:
+    nonce = b"\1" + bytes.fromhex(stream["nonce"]) if "nonce" in stream else b"\0"
+    digests = b"".join(bytes.fromhex(stream[name]) for name in ("model", "input", "params"))
+    return H("stream", u32(1) + b"\1" + digests + nonce + bytes.fromhex(stream["operator"]))
+
+
+def test_streamed_chat_is_a_chain_of_signed_heads(
+    client: openai.OpenAI, server: Server, credence: Credence, tmp_path: Path
+) -> None:
+    """A second implementation of docs/spec/receipt.md, section 12."""
+    chunks = list(
+        client.chat.completions.create(
+            model=NAME,
+            messages=messages(),
+            max_tokens=24,
+            seed=3,
+            logit_bias=endless(),
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    usage = chunks.pop()
+    assert usage.usage is not None
+    assert (usage.choices, usage.usage.completion_tokens) == ([], 24)
+    head, key, tokens, text = b"", None, [], ""
+    for number, chunk in enumerate(chunks):
+        signed = chunk.credence
+        content = chunk.choices[0].delta.content or ""
+        if number == 0:
+            stream = signed["stream"]
+            head = first_head(stream)
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(stream["operator"]))
+            assert chunk.choices[0].delta.role == "assistant"
+        else:
+            new, said = signed["tokens"], content.encode()
+            head = H("stream-link", head + u32(len(new), *new) + u32(len(said)) + said)
+        assert signed["head"] == head.hex(), number
+        assert key is not None
+        key.verify(base64.b64decode(signed["signature"]), b"credence/stream-signature/v1" + head)
+        tokens += signed["tokens"]
+        text += content
+    last = chunks[-1]
+    assert last.choices[0].finish_reason == "length"
+    bundle = bundle_of(server, last.credence["receipt"])
+    assert output_of(bundle) == {"text": text, "tokens": tokens, "version": 1}
+    claim = claim_of(bundle)
+    assert (claim["input"], claim["params"]) == (stream["input"], stream["params"])
+    verify(credence, server, last.credence["receipt"], tmp_path)
+
+
+def test_choices_and_logprobs(client: openai.OpenAI) -> None:
+    got = client.chat.completions.create(
+        model=NAME,
+        messages=messages(),
+        n=3,
+        max_tokens=6,
+        seed=5,
+        logit_bias=endless(),
+        logprobs=True,
+        top_logprobs=2,
+    )
+    assert [choice.index for choice in got.choices] == [0, 1, 2]
+    for choice in got.choices:
+        assert choice.logprobs is not None
+        content = choice.logprobs.content
+        assert content is not None
+        assert len(content) == 6
+        for token in content:
+            assert token.logprob <= 0
+            assert bytes(token.bytes or []).decode(errors="replace") == token.token
+            assert len(token.top_logprobs) == 2
+
+
+def test_completions(client: openai.OpenAI) -> None:
+    got = client.completions.create(model=NAME, prompt=["the", "in"], max_tokens=5, seed=1, logprobs=1)
+    assert [choice.index for choice in got.choices] == [0, 1]
+    assert got.choices[0].logprobs is not None
+    stream = client.completions.create(model=NAME, prompt="the", max_tokens=5, seed=1, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in stream) == got.choices[0].text
+
+
+def test_refusals_are_the_sdks_own_errors(client: openai.OpenAI) -> None:
+    refusals = [
+        ({"temperature": 3}, "temperature"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"extra_body": {"mirostat": 1}}, "mirostat"),
+        ({"store": True}, "store"),
+        ({"max_tokens": 10**6}, "max_tokens"),
+    ]
+    for more, param in refusals:
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.chat.completions.create(model=NAME, messages=messages(), **more)
+        assert refused.value.param == param
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(model=NAME, messages=messages("long " * CONTEXT))
+    assert refused.value.code == "context_length_exceeded"
+
+
+def test_a_client_that_leaves_does_not_keep_the_model(client: openai.OpenAI) -> None:
+    for _ in range(100):
+        stream = client.chat.completions.create(
+            model=NAME, messages=messages(), logit_bias=endless(), stream=True
+        )
+        next(iter(stream))
+        stream.close()
+    got = client.chat.completions.create(model=NAME, messages=messages(), max_tokens=2)
+    assert got.choices
+
+
+def test_many_at_once(client: openai.OpenAI) -> None:
+    def ask() -> str | None:
+        got = client.with_options(max_retries=10).chat.completions.create(
+            model=NAME, messages=messages(), max_tokens=20, seed=8, logit_bias=endless()
+        )
+        return got.choices[0].message.content
+
+    expected = ask()
+    answers: list[str | None] = []
+    threads = [threading.Thread(target=lambda: answers.append(ask())) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [expected] * 24
+
+
+def test_langchain(server: Server) -> None:
+    where = {"base_url": f"http://127.0.0.1:{server.port}/v1", "api_key": "none"}
+    chat = ChatOpenAI(model=NAME, temperature=0, max_tokens=8, logit_bias=endless(), **where)
+    asked = [SystemMessage("Be brief."), HumanMessage("the thing")]
+    whole = chat.invoke(asked)
+    assert whole.usage_metadata is not None
+    assert whole.usage_metadata["output_tokens"] == 8
+    assert "".join(str(chunk.content) for chunk in chat.stream(asked)) == whole.content
+    plain = OpenAI(model=NAME, temperature=0, max_tokens=4, **where)
+    assert plain.invoke("the") == "".join(plain.stream("the"))
