@@ -157,7 +157,12 @@ fn no_answer_is_right_with_a_field_changed() {
         ("trace", |told| told.trace = TraceRoot::from_bytes([0; 32])),
         ("input count", |told| told.counts.input += 1),
         ("output count", |told| told.counts.output += 1),
-        ("finish", |told| told.finish = FinishReason::Complete),
+        ("finish", |told| {
+            told.finish = match told.finish {
+                FinishReason::Cancelled => FinishReason::Length,
+                _ => FinishReason::Cancelled,
+            };
+        }),
         ("seed", |told| {
             told.seed = match told.seed {
                 SeedSource::Nothing => SeedSource::Client,
