@@ -38,17 +38,25 @@ fn signed(n: u32) -> i32 {
 
 /// A program and its weights; most are valid.
 pub(super) fn program(choices: &mut Choices) -> (ProgramSpec, Vec<Vec<u8>>) {
-    let (vocabulary, context) = (choices.size(1, 70), choices.size(1, 75));
-    speaking(choices, (vocabulary, context), &[1, 254, 3])
+    of_text(choices, None, &[1, 254, 3])
 }
 
 /// As [`program`], with this vocabulary, context and text.
 pub(super) fn speaking(
     choices: &mut Choices,
-    (vocabulary, context): (u32, u32),
+    sizes: (u32, u32),
+    text: &[u8],
+) -> (ProgramSpec, Vec<Vec<u8>>) {
+    of_text(choices, Some(sizes), text)
+}
+
+fn of_text(
+    choices: &mut Choices,
+    sizes: Option<(u32, u32)>,
     text: &[u8],
 ) -> (ProgramSpec, Vec<Vec<u8>>) {
     let hadamard = *choices.pick(&[2, 4, 8, 16]);
+    let (vocabulary, context) = sizes.unwrap_or_else(|| (choices.size(1, 70), choices.size(1, 75)));
     let sizes = Sizes {
         vocabulary,
         context,
