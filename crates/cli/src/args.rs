@@ -323,7 +323,7 @@ pub(crate) struct ServeArgs {
     /// Longest time of a request, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
-    /// Threads for each inference [default: 1, requests running beside each other]
+    /// Threads for each inference, or for all answers of a language model [default: 1, requests running beside each other; all for a language model]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
 }

@@ -100,9 +100,12 @@ fn load(context: &Context, args: &ServeArgs) -> Result<Vec<Hosted>, CliError> {
         return Err(CliError::new(Exit::Missing, "there is no model to serve")
             .hint("`credence model import FILE.onnx --calibrate inputs.npz` adds one"));
     }
-    let options = engine_options(Some(args.threads.unwrap_or(NonZeroUsize::MIN)));
     let load = |text: &String| {
         let found = context.model(text)?;
+        // Requests to models of tensors run beside each other; the answers of a language model run together.
+        let together = found.model.program().language().is_some();
+        let threads = args.threads.or((!together).then_some(NonZeroUsize::MIN));
+        let options = engine_options(threads);
         Hosted::new(found.called, found.model, options)
             .map_err(|e| CliError::ours("the model cannot be run on this machine", e))
     };
