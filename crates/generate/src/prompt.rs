@@ -76,14 +76,50 @@ struct Chat {
     extra: BTreeMap<String, Value>,
 }
 
+impl From<Conversation> for Chat {
+    fn from(conversation: Conversation) -> Self {
+        // Naming every field makes a new one an error here until it is claimed.
+        let Conversation {
+            messages,
+            tools,
+            add_generation_prompt,
+            date,
+            extra,
+        } = conversation;
+        Self {
+            messages,
+            tools,
+            add_generation_prompt,
+            date,
+            extra,
+        }
+    }
+}
+
+impl From<Chat> for Conversation {
+    fn from(chat: Chat) -> Self {
+        Self {
+            messages: chat.messages,
+            tools: chat.tools,
+            add_generation_prompt: chat.add_generation_prompt,
+            date: chat.date,
+            extra: chat.extra,
+        }
+    }
+}
+
 const VERSION: u8 = 1;
 
 impl Prompt {
-    /// Renders and tokenises.
+    /// Renders and tokenises. Numbers of a conversation are taken as its canonical bytes have them, since those are what is rendered again: `1.0` is 1.
     ///
     /// # Errors
     /// [`PromptError`] if the model's text refuses the content, or it has no token.
     pub fn new(content: Content, choice: u32, text: &Text) -> Result<Self, PromptError> {
+        let content = match content {
+            Content::Chat(conversation) => Content::Chat(canonical(conversation)?),
+            Content::Text(_) | Content::Tokens => content,
+        };
         let ids = match &content {
             Content::Tokens => Vec::new(),
             Content::Chat(_) | Content::Text(_) => ids(&content, text)?,
@@ -117,13 +153,7 @@ impl Prompt {
     pub fn decode(bytes: &[u8]) -> Result<Self, PromptError> {
         let wire: Wire = from_canonical(bytes, INPUT_BYTES_MAX)?;
         let content = match (wire.chat, wire.text) {
-            (Some(chat), None) => Content::Chat(Conversation {
-                messages: chat.messages,
-                tools: chat.tools,
-                add_generation_prompt: chat.add_generation_prompt,
-                date: chat.date,
-                extra: chat.extra,
-            }),
+            (Some(chat), None) => Content::Chat(chat.into()),
             (None, Some(text)) => Content::Text(text),
             (None, None) => Content::Tokens,
             (Some(_), Some(_)) => return Err(PromptError::Kind),
@@ -151,16 +181,7 @@ impl Prompt {
     /// [`PromptError::Json`] if a number in a message has no canonical form.
     pub fn encode(&self) -> Result<Vec<u8>, PromptError> {
         let (chat, text) = match &self.content {
-            Content::Chat(chat) => (
-                Some(Chat {
-                    messages: chat.messages.clone(),
-                    tools: chat.tools.clone(),
-                    add_generation_prompt: chat.add_generation_prompt,
-                    date: chat.date.clone(),
-                    extra: chat.extra.clone(),
-                }),
-                None,
-            ),
+            Content::Chat(chat) => (Some(chat.clone().into()), None),
             Content::Text(text) => (None, Some(text.clone())),
             Content::Tokens => (None, None),
         };
@@ -190,6 +211,13 @@ impl Prompt {
     pub const fn choice(&self) -> u32 {
         self.choice
     }
+}
+
+/// The conversation as whoever decodes it will see it.
+fn canonical(conversation: Conversation) -> Result<Conversation, PromptError> {
+    let bytes = to_canonical(&Chat::from(conversation))?;
+    let chat: Chat = from_canonical(&bytes, INPUT_BYTES_MAX)?;
+    Ok(chat.into())
 }
 
 fn ids(content: &Content, text: &Text) -> Result<Vec<u32>, PromptError> {
