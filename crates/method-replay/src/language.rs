@@ -72,7 +72,7 @@ pub(crate) fn check(language: &Language, case: &Case<'_>) -> Result<Finding, Met
     let content = retraced.output.encode();
     case.check_output(&content.map_err(|e| MethodError::Failed(Box::new(e)))?)?;
     case.check_trace(&retraced.trace_root)?;
-    Ok(finding(got_in, got_out))
+    Ok(finding(got_in, got_out, case.claim().fields().seed))
 }
 
 /// The seed of all draws, from where the claim says that it comes.
@@ -88,7 +88,9 @@ fn seed(case: &Case<'_>, parameters: &Parameters) -> Result<[u8; 32], MethodErro
             input_root: commitment::input_root(case.input()?),
             params_root: commitment::params_root(case.params()?),
         })),
-        (SeedSource::Client | SeedSource::Operator, Some(seed), _) if draws => Ok(seed),
+        (SeedSource::Client, Some(seed), _) if draws => Ok(seed),
+        // A client that sent a nonce is owed the seed that follows from it.
+        (SeedSource::Operator, Some(seed), None) if draws => Ok(seed),
         _ => refuted(Refutation::Seed),
     }
 }
@@ -126,7 +128,7 @@ fn check_finish(claimed: FinishReason, retraced: &Retraced) -> Result<(), Method
     refuted(Refutation::Finish { claimed, got })
 }
 
-fn finding(tokens_in: u64, tokens_out: u64) -> Finding {
+fn finding(tokens_in: u64, tokens_out: u64, seed: SeedSource) -> Finding {
     let mut finding = Finding::re_executed(tokens_out, 0);
     finding
         .numbers
@@ -141,6 +143,15 @@ fn finding(tokens_in: u64, tokens_out: u64) -> Finding {
     finding
         .numbers
         .insert(1, number("tokens drawn again", tokens_out));
+    match seed {
+        SeedSource::Operator => finding.not_checked.push(
+            "how the operator chose the seed: it may have tried many until it liked the answer (send a nonce or a seed)".to_owned(),
+        ),
+        SeedSource::Client => finding.not_checked.push(
+            "whether the seed is the one that the client sent, as the claim says".to_owned(),
+        ),
+        SeedSource::Derived | SeedSource::Nothing => {}
+    }
     finding
 }
 

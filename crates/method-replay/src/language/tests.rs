@@ -310,6 +310,18 @@ fn liars_about_draws_and_the_end_are_refuted() {
             Refutation::Seed
         ));
     }
+    // Who chooses a seed for a client whose nonce gives one; without a nonce the assurance says who chose.
+    let given = Settings {
+        seed: Some([3; 32]),
+        ..Settings::neutral(12)
+    };
+    let mut chosen = operator.answer(chat(), given, usize::MAX);
+    chosen.seed = SeedSource::Operator;
+    assert!(matches!(refutation(&chosen), Refutation::Seed));
+    chosen.nonce = None;
+    let finding = operator.check(&chosen).unwrap();
+    let said = |words: &String| words.contains("chose the seed");
+    assert!(finding.not_checked.iter().any(said));
     let nonce = Some(Nonce::from_bytes([8; 32]));
     assert!(matches!(
         refutation(&Answer {
