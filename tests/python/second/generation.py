@@ -76,7 +76,7 @@ def seed(answer: Answer, parameters: sampling.Parameters, model_id: bytes) -> by
         "nothing": not draws and given is None,
         "derived": draws and given is None and answer.nonce is not None,
         "client": draws and given is not None,
-        "operator": draws and given is not None,
+        "operator": draws and given is not None and answer.nonce is None,
     }
     require(right.get(answer.seed_source), "the seed does not come from where the claim says")
     if answer.seed_source == "derived":
