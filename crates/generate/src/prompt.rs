@@ -43,6 +43,14 @@ pub enum PromptError {
     /// The ids are not those of the content.
     #[error("the prompt's tokens are not those that the model's template and tokeniser give")]
     Ids,
+    /// More bytes than whoever checks would read.
+    #[error(
+        "the prompt takes {got} bytes with its tokens, more than {INPUT_BYTES_MAX}: shorten it"
+    )]
+    TooLong {
+        /// Its bytes.
+        got: usize,
+    },
     /// No token at all.
     #[error("the prompt has no token: send some text")]
     Empty,
@@ -185,13 +193,17 @@ impl Prompt {
             Content::Text(text) => (None, Some(text.clone())),
             Content::Tokens => (None, None),
         };
-        Ok(to_canonical(&Wire {
+        let bytes = to_canonical(&Wire {
             version: VERSION,
             choice: self.choice,
             chat,
             text,
             tokens: self.ids.clone(),
-        })?)
+        })?;
+        if bytes.len() > INPUT_BYTES_MAX {
+            return Err(PromptError::TooLong { got: bytes.len() });
+        }
+        Ok(bytes)
     }
 
     /// What was asked.

@@ -72,7 +72,13 @@ pub(crate) fn check(language: &Language, case: &Case<'_>) -> Result<Finding, Met
     let content = retraced.output.encode();
     case.check_output(&content.map_err(|e| MethodError::Failed(Box::new(e)))?)?;
     case.check_trace(&retraced.trace_root)?;
-    Ok(finding(got_in, got_out, case.claim().fields().seed))
+    let mut finding = finding(got_in, got_out, case.claim().fields().seed);
+    if *finish == FinishReason::Cancelled {
+        finding.not_checked.push(
+            "whether the client left: an answer that could have gone on was cut here, and the claim says that it was cancelled".to_owned(),
+        );
+    }
+    Ok(finding)
 }
 
 /// The seed of all draws, from where the claim says that it comes.

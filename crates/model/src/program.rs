@@ -24,6 +24,8 @@ const PORTS_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 256;
 /// Most bytes that the values of one position take.
 const POSITION_BYTES_MAX: usize = 1 << 31;
+/// The same of a language model, of which many tokens are run side by side.
+const TOKEN_BYTES_MAX: usize = 1 << 28;
 /// Most entries of an output's lookup, and their largest magnitude: JSON's exact integers.
 const LOOKUP_MAX: usize = 65_536;
 const LOOKUP_VALUE_MAX: u64 = 1 << 53;
@@ -558,8 +560,13 @@ fn lay_out(spec: &ProgramSpec, nodes: &[Shape]) -> Result<TraceLayout, ProgramEr
         got,
         max: POSITION_BYTES_MAX,
     };
-    if got > POSITION_BYTES_MAX {
-        return Err(size(got));
+    let max = if spec.language.is_some() {
+        TOKEN_BYTES_MAX
+    } else {
+        POSITION_BYTES_MAX
+    };
+    if got > max {
+        return Err(ProgramError::Size { got, max });
     }
     TraceLayout::new(all.map(|node| node.0.cut.then(|| bytes(node))))
         .ok_or_else(|| size(usize::MAX))

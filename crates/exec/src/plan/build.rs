@@ -1,12 +1,14 @@
 //! Walks the program: which step computes which nodes, and how large the memory around them is.
 
 use credence_exact::{Dtype, NodeId, Op, ParamId, Shape};
-use credence_model::{Model, NodeSpec, Part, TraceLayout};
+use credence_model::{Model, NodeSpec, Part, TraceLayout, score_row_bytes};
 
 use super::fuse::{Fate, fates, readers};
 use super::placing::{Places, places};
 use super::scope::Scope;
-use super::{Phase, Plan, Planned, Seen, TILE_BYTES, TILE_POSITIONS_MAX, TILE_TOKENS};
+use super::{
+    Phase, Plan, Planned, Seen, TILE_BYTES, TILE_POSITIONS_MAX, TILE_TOKENS, TOKENS_BYTES,
+};
 use crate::cells::index;
 use crate::kernel::{Layout, Rescaling};
 use crate::step::{Place, Rounding, Step};
@@ -72,8 +74,12 @@ fn broken(node: &str, reason: Broken) -> PlanError {
 }
 
 fn tile_positions(model: &Model, position_bytes: usize) -> usize {
-    if model.program().language().is_some() {
-        return TILE_TOKENS;
+    if let Some(layout) = model.program().language() {
+        let language = model.program().spec().language.as_ref();
+        let context = language.map_or(1, |language| index(language.context));
+        let heads = layout.positions().heads().max(layout.sampled().heads());
+        let bytes = position_bytes + heads * score_row_bytes(context);
+        return (TOKENS_BYTES / bytes.max(1)).clamp(1, TILE_TOKENS);
     }
     // Weights that no cache holds are read once for each tile.
     let large = model.params().iter().any(|bytes| bytes.len() > TILE_BYTES);

@@ -30,6 +30,8 @@ const TILE_POSITIONS_MAX: usize = 32;
 
 /// Most tokens of a tile of a language model: enough that weights are read seldom, few enough that what is computed of them stays in a cache.
 const TILE_TOKENS: usize = 64;
+/// Bytes of memory that a tile of tokens takes at most, unless one token takes more.
+const TOKENS_BYTES: usize = 128 << 20;
 
 /// What a node's cells are seen in, by whoever watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What is asked of a program because it is, or is not, a language model's.
 
+use std::collections::BTreeSet;
+
 use credence_exact::{Dtype, NodeId, Op, Shape};
 
 use super::{ProgramError, at};
@@ -25,6 +27,7 @@ pub(super) fn check_form(spec: &ProgramSpec) -> Result<(), ProgramError> {
     if !limited(language.vocabulary) || !limited(language.context) {
         return refuse("vocabulary and context are in 1..=2^20");
     }
+    let mut attended = BTreeSet::new();
     for node in &spec.nodes {
         let remembered = node.op.remembered().and_then(|id| spec.nodes.get(at(id.0)));
         if remembered.is_some_and(|node| !node.cut) {
@@ -36,6 +39,22 @@ pub(super) fn check_form(spec: &ProgramSpec) -> Result<(), ProgramError> {
         };
         if matches!(node.op, Op::Scores(_)) && !node.cut {
             return refuse("scores are cut");
+        }
+        if let Op::Scores(op) = &node.op
+            && op.q == op.k
+        {
+            return refuse("queries and keys are two nodes");
+        }
+        if let Op::Attend(op) = &node.op {
+            if node.dtype != Dtype::I16 {
+                return refuse("`attend` gives values of i16");
+            }
+            if scores(&op.v) {
+                return refuse("`attend` means values, not scores");
+            }
+            if !attended.insert(op.scores) {
+                return refuse("scores are read by one `attend`");
+            }
         }
         if !matches!(node.op, Op::Attend(_)) && node.op.operands().iter().any(scores) {
             return refuse("scores are read by `attend` alone");

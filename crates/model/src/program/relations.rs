@@ -24,15 +24,19 @@ enum Source {
 type Sources = BTreeMap<Source, u64>;
 
 /// The two bounds for one node's cell.
-#[derive(Clone, Default)]
 struct Cost {
     product: u64,
-    sources: Sources,
+    /// None once there are too many.
+    sources: Option<Sources>,
 }
+
+/// Most entries of all maps together. A program that would need more is held to the product bound, which is valid too.
+const ENTRIES_MAX: usize = 1 << 20;
 
 pub(super) struct Relations<'a> {
     view: &'a View<'a>,
     costs: Vec<Cost>,
+    entries: usize,
 }
 
 impl<'a> Relations<'a> {
@@ -41,6 +45,7 @@ impl<'a> Relations<'a> {
         let mut relations = Self {
             view,
             costs: Vec::with_capacity(view.nodes.len()),
+            entries: 0,
         };
         for node in &view.spec.nodes {
             let reads = reads(&node.op, view)?;
@@ -48,6 +53,7 @@ impl<'a> Relations<'a> {
                 product: relations.product(&reads),
                 sources: relations.sources(&reads),
             };
+            relations.entries += cost.sources.as_ref().map_or(0, Sources::len);
             relations.costs.push(cost);
         }
         Ok(relations)
@@ -56,7 +62,10 @@ impl<'a> Relations<'a> {
     /// The smaller bound for a node.
     pub(super) fn cost(&self, node: NodeId) -> Option<u64> {
         let cost = self.costs.get(at(node.0))?;
-        let all = cost.sources.iter().map(|(&source, &count)| {
+        let Some(sources) = &cost.sources else {
+            return Some(cost.product);
+        };
+        let all = sources.iter().map(|(&source, &count)| {
             let one = self.one(source);
             one.saturating_mul(count)
         });
@@ -127,7 +136,7 @@ impl<'a> Relations<'a> {
         })
     }
 
-    fn sources(&self, reads: &Reads) -> Sources {
+    fn sources(&self, reads: &Reads) -> Option<Sources> {
         let mut sources = Sources::new();
         let mut add = |source, count: u64| {
             let slot: &mut u64 = sources.entry(source).or_default();
@@ -137,7 +146,7 @@ impl<'a> Relations<'a> {
             if self.cut(node).is_some() {
                 add(Source::Node(node), cells);
             } else if let Some(cost) = self.costs.get(at(node.0)) {
-                for (&source, &count) in &cost.sources {
+                for (&source, &count) in cost.sources.as_ref()? {
                     add(source, count.saturating_mul(cells));
                 }
             }
@@ -148,6 +157,7 @@ impl<'a> Relations<'a> {
         for &(param, entries) in &reads.params {
             add(Source::Param(param), entries);
         }
-        sources
+        let fits = self.entries.saturating_add(sources.len()) <= ENTRIES_MAX;
+        fits.then_some(sources)
     }
 }
