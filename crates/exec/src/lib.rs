@@ -13,8 +13,8 @@
 //!
 //! [`sampling`] takes the next token of a language model from its logits, in integers too.
 //!
-//! What is deliberately absent: floating-point arithmetic (but for the encoding of inputs, where it is exact), clocks, files,
-//! sockets, and any tolerance.
+//! What is deliberately absent: floating-point arithmetic (but for the encoding of inputs and for quotients of integers, where a proof beside the code
+//! and tests show it exact), clocks, files, sockets, and any tolerance.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 

@@ -151,9 +151,6 @@ impl Builder<'_> {
         let (Some(Op::Scores(scores)), Some(shape)) = (node, program.shape(op.scores)) else {
             return Err("it reads no scores");
         };
-        if shape.last() > step::WEIGHTS_MAX {
-            return Err("its context is too long");
-        }
         let (_, place, _) = self.scores(op.scores, scores, shape)?;
         let bounds = self.model.bounds(op.v).ok_or("its values have no bounds")?;
         Ok(Step::Attend(step::Attend::new(

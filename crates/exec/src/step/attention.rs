@@ -314,9 +314,6 @@ impl Work for Means<'_> {
     }
 }
 
-/// Most positions of a run: the limit on what a relation reads.
-pub(crate) const WEIGHTS_MAX: usize = 4096;
-
 /// `⌊(sum + ⌊total/2⌋)/total⌋`: sums are below 2⁵³ and quotients are 16-bit cells, so that a product with the inverse is exact enough.
 #[inline(always)]
 fn mean(sums: [i64; LANES], total: i64, y: &mut [i16]) {

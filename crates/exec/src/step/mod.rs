@@ -16,7 +16,7 @@ mod product;
 mod rows;
 mod trees;
 
-pub(crate) use attention::{Attend, Kind, Remember, ScorePlace, Scores, WEIGHTS_MAX, shown};
+pub(crate) use attention::{Attend, Kind, Remember, ScorePlace, Scores, shown};
 pub(crate) use border::{Encoding, Input, decode, no_elements};
 pub(crate) use direct::{DirectConv, fill_up, turn};
 pub(crate) use language::{Embed, Hadamard, MaxAbs, Mul, Number, Quantise, RmsRatio, Rope, Token};

@@ -221,13 +221,11 @@ fn stacked(parts: Vec<(Vec<f64>, Vec<f64>)>, columns: usize) -> Matrix {
     let biased = parts.iter().any(|(_, bias)| !bias.is_empty());
     let (mut values, mut biases) = (Vec::new(), Vec::new());
     for (part, bias) in parts {
-        let rows = part.len() / columns;
         values.extend(part);
         if biased {
             biases.extend(bias);
             biases.resize(values.len() / columns, 0.0);
         }
-        debug_assert!(rows > 0, "a product has rows");
     }
     quantise(&values, columns, biases)
 }
