@@ -37,7 +37,7 @@ pub use language::{LanguageLayout, LanguageSpec, Part, TILE_POSITIONS, score_row
 pub use layout::TraceLayout;
 pub use model::{Interval, Model, ModelError};
 pub use params::{Bytes, Owner, ParamBytes, ParamView, ParamsError};
-pub use program::{Program, ProgramError};
+pub use program::{Program, ProgramError, RelationCost};
 pub use spec::{
     BorderType, Decode, Encode, InputSpec, NodeSpec, OutputSpec, ParamSpec, ProgramSpec,
 };
