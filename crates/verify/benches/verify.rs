@@ -12,7 +12,6 @@ use criterion::{Criterion, criterion_group, criterion_main};
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 mod log;
 #[path = "../tests/support/mod.rs"]
-#[expect(dead_code, reason = "shared with the tests, which use all of it")]
 mod support;
 
 use log::{logged, with_quorum};
