@@ -288,10 +288,19 @@ mod tests {
             (format!("logs = ['{w1}']"), "0x04"),
             (format!("logs = ['{log}', '{log}']"), "count twice"),
             (format!("logs = ['{log}']\nwitnesses = []"), "empty"),
-            (format!("logs = ['{log}']\nwitnesses = ['{w1}']\nquorum = 2"), "quorum of 2"),
-            (format!("logs = ['{log}']\nmax_checkpoint_age_s = 60"), "quorum of at least 1"),
+            (
+                format!("logs = ['{log}']\nwitnesses = ['{w1}']\nquorum = 2"),
+                "quorum of 2",
+            ),
+            (
+                format!("logs = ['{log}']\nmax_checkpoint_age_s = 60"),
+                "quorum of at least 1",
+            ),
             (format!("logs = ['{log}x']"), "logs"),
-            (format!("logs = ['{log}']\nwitness = ['{w1}']"), "unknown field"),
+            (
+                format!("logs = ['{log}']\nwitness = ['{w1}']"),
+                "unknown field",
+            ),
         ] {
             let words = crate::error::chain(&demand(&text).unwrap_err());
             assert!(words.contains(expected), "{text}: {words}");

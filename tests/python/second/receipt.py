@@ -1,7 +1,7 @@
 """Bundles, envelopes, statements, claims and commitments (`docs/spec/receipt.md`).
 
-`check` takes a bundle's bytes through section 9 up to the openings, for inference receipts and without logs and statements about
-keys; `replay` adds the method.
+`check` takes a bundle's bytes through section 9 up to the openings, for inference receipts, without logs and statements
+about keys; `replay` adds the method.
 """
 
 import hashlib

@@ -231,9 +231,9 @@ fn log_hint(refusal: &Refusal) -> Option<&'static str> {
         Refusal::Witnesses { .. } | Refusal::CheckpointAge { .. } => Some(
             "ask the operator for a newer log proof; `[log]` in the policy says what is asked of one",
         ),
-        Refusal::LogProof(_) | Refusal::LogSignature(_) | Refusal::Inclusion(_) => {
-            Some("the log proof is damaged, or was never this receipt's: ask the operator for it again")
-        }
+        Refusal::LogProof(_) | Refusal::LogSignature(_) | Refusal::Inclusion(_) => Some(
+            "the log proof is damaged, or was never this receipt's: ask the operator for it again",
+        ),
         Refusal::UnknownLog { .. } => {
             Some("a policy names the logs that it believes, by their verifier keys, under `[log]`")
         }
