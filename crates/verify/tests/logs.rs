@@ -260,19 +260,20 @@ fn the_postdater_was_seen_before() {
 }
 
 #[test]
-fn every_flipped_bit_of_the_log_proof_is_refused() {
+fn every_flipped_byte_of_the_log_proof_is_refused() {
     let text = honest().log().unwrap().as_bytes().to_vec();
     let all = with_quorum(3);
-    for bit in 0..text.len() * 8 {
+    // One bit of each byte; the log's own tests flip every bit.
+    for byte in 0..text.len() {
         let mut flipped = text.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
+        flipped[byte] ^= 1 << (byte % 8);
         let Ok(flipped) = String::from_utf8(flipped) else {
             continue;
         };
         let bundle = honest_bundle().with_log(flipped).unwrap();
         assert!(
             check(&bundle, &all, METHODS, &facts()).is_err(),
-            "bit {bit}"
+            "byte {byte}"
         );
     }
     for (at, _) in honest().log().unwrap().char_indices().skip(1) {
