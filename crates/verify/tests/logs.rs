@@ -1,4 +1,4 @@
-//! The log part of a policy: one named liar for each check, what the assurance says, and every spoilt bit of a proof.
+//! The log part of a policy: one named liar for each check, what the assurance says, and every spoilt byte of a proof.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
@@ -188,6 +188,18 @@ fn the_forger_signs_for_log_or_witness() {
         );
         assert_eq!(refused.kind(), RefusalKind::BadSignature);
     }
+}
+
+#[test]
+fn the_muddler_signs_a_root_of_nothing() {
+    let log = log_key();
+    let root = credence_log::Hash::of_leaf(b"something");
+    let text = format!("{}\n0\n{root}\n", log.verifier().name());
+    let note = credence_log::Note::sign(&text, &log).unwrap().encode();
+    let bundle = edited(|_| format!("c2sp.org/tlog-proof@v1\nindex 0\n\n{note}"));
+    let refused = refusal(&bundle, &with_quorum(0));
+    assert!(matches!(refused, Refusal::LogContradiction(_)));
+    assert_eq!(refused.kind(), RefusalKind::Inconsistent);
 }
 
 #[test]
