@@ -3,6 +3,7 @@
 //! ```text
 //! ReceiptDigest ─hash::leaf─▶ leaf ─frontier/edge─▶ root ─checkpoint─▶ signed note ─witness─▶ cosigned note
 //!                                      └─tile─▶ files that anyone may serve
+//! sequencer: digests in, plans of writes out, crash after any of them; sequencer::Path: tiles shown right, then a proof
 //! proof::Plan ─tiles─▶ inclusion, consistency ─▶ verify_inclusion, verify_consistency
 //! ```
 //!
@@ -33,6 +34,7 @@ pub mod hash;
 pub mod key;
 pub mod note;
 pub mod proof;
+pub mod sequencer;
 mod text;
 pub mod tile;
 

@@ -74,6 +74,15 @@ pub enum IndexError {
     },
 }
 
+/// What an index holds of some digests, as of one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// How many positions it held then.
+    pub count: u64,
+    /// The position of each digest, `None` for those it did not hold; in the order asked.
+    pub positions: Vec<Option<u64>>,
+}
+
 /// Digests and their positions.
 pub trait Index: Send + Sync {
     /// How many positions it holds: all below this number.
@@ -82,11 +91,11 @@ pub trait Index: Send + Sync {
     /// [`IndexError`].
     fn count(&self) -> Result<u64, IndexError>;
 
-    /// The position of each digest, `None` for those it does not hold; in the order asked.
+    /// The positions of digests, all as of one instant.
     ///
     /// # Errors
     /// [`IndexError`].
-    fn positions(&self, digests: &[ReceiptDigest]) -> Result<Vec<Option<u64>>, IndexError>;
+    fn positions(&self, digests: &[ReceiptDigest]) -> Result<Known, IndexError>;
 
     /// Adds digests at the positions from `start` on, which must be [`Self::count`]; all or none. A digest that it holds
     /// already keeps its first position.

@@ -7,10 +7,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use ::postgres::config::Host;
-use ::postgres::{Client, Config, Error, NoTls};
+use ::postgres::{Client, Config, Error, IsolationLevel, NoTls};
 use credence_base::ReceiptDigest;
 
-use super::{Index, IndexError, signed, sorted, unsigned};
+use super::{Index, IndexError, Known, signed, sorted, unsigned};
 
 /// An advisory lock keeps two processes from making the tables at once: `crdi`.
 const SCHEMA: &str = "
@@ -20,7 +20,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS credence_log_state (one integer PRIMARY KEY CHECK (one = 1), count bigint NOT NULL);
     INSERT INTO credence_log_state VALUES (1, 0) ON CONFLICT DO NOTHING;
     COMMIT;";
-const COUNT: &str = "SELECT count FROM credence_log_state FOR SHARE";
+const COUNT: &str = "SELECT count FROM credence_log_state";
 const SELECT: &str = "SELECT digest, position FROM credence_log_entry WHERE digest = ANY($1)";
 const INSERT: &str = "INSERT INTO credence_log_entry SELECT * FROM unnest($1::bytea[], $2::bigint[]) ON CONFLICT DO NOTHING";
 const ADVANCE: &str = "UPDATE credence_log_state SET count = $2 WHERE count = $1";
@@ -96,22 +96,29 @@ impl Index for PostgresIndex {
         unsigned(count)
     }
 
-    fn positions(&self, digests: &[ReceiptDigest]) -> Result<Vec<Option<u64>>, IndexError> {
+    fn positions(&self, digests: &[ReceiptDigest]) -> Result<Known, IndexError> {
         let keys: Vec<&[u8]> = digests.iter().map(|d| d.as_bytes().as_slice()).collect();
-        let found = self.with(|client| {
+        let (count, found) = self.with(|client| {
+            let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+            let mut transaction = start.read_only(true).start()?;
+            let count: i64 = transaction.query_one(COUNT, &[])?.try_get(0)?;
             let mut found: Vec<(Vec<u8>, i64)> = Vec::new();
-            for row in client.query(SELECT, &[&keys])? {
+            for row in transaction.query(SELECT, &[&keys])? {
                 found.push((row.try_get(0)?, row.try_get(1)?));
             }
+            transaction.commit()?;
             found.sort_unstable();
-            Ok(found)
+            Ok((count, found))
         })?;
         let find = |digest: &ReceiptDigest| {
             let at = found.binary_search_by(|(key, _)| key.as_slice().cmp(digest.as_bytes()));
             let position = at.ok().and_then(|at| found.get(at)).map(|row| row.1);
             position.map(unsigned).transpose()
         };
-        digests.iter().map(find).collect()
+        Ok(Known {
+            count: unsigned(count)?,
+            positions: digests.iter().map(find).collect::<Result<_, _>>()?,
+        })
     }
 
     fn extend(&self, start: u64, digests: &[ReceiptDigest]) -> Result<(), IndexError> {

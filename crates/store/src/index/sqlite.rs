@@ -12,7 +12,7 @@ use std::time::Duration;
 use credence_base::ReceiptDigest;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{Index, IndexError, signed, sorted, unsigned};
+use super::{Index, IndexError, Known, signed, sorted, unsigned};
 
 /// In the file's header; tells a file of ours (`crdi`) and of this version.
 const APPLICATION: i64 = 0x6372_6469;
@@ -121,17 +121,21 @@ impl Index for SqliteIndex {
         unsigned(count(&self.connection()).map_err(|e| self.failed(e))?)
     }
 
-    fn positions(&self, digests: &[ReceiptDigest]) -> Result<Vec<Option<u64>>, IndexError> {
-        let connection = self.connection();
-        let mut select = connection
+    fn positions(&self, digests: &[ReceiptDigest]) -> Result<Known, IndexError> {
+        let mut connection = self.connection();
+        let fail = |source| self.failed(source);
+        let transaction = connection.transaction().map_err(fail)?;
+        let count = unsigned(count(&transaction).map_err(fail)?)?;
+        let mut select = transaction
             .prepare_cached("SELECT position FROM entry WHERE digest = ?1")
-            .map_err(|e| self.failed(e))?;
+            .map_err(fail)?;
         let mut find = |digest: &ReceiptDigest| {
             let row = select.query_row([digest.as_bytes()], |row| row.get::<_, i64>(0));
-            let position = row.optional().map_err(|e| self.failed(e))?;
+            let position = row.optional().map_err(fail)?;
             position.map(unsigned).transpose()
         };
-        digests.iter().map(&mut find).collect()
+        let positions = digests.iter().map(&mut find).collect::<Result<_, _>>()?;
+        Ok(Known { count, positions })
     }
 
     fn extend(&self, start: u64, digests: &[ReceiptDigest]) -> Result<(), IndexError> {
