@@ -244,21 +244,36 @@ impl SignedCheckpoint {
         &self.checkpoint
     }
 
-    /// What it says, if `log` signed it under its own name.
+    /// What it says, if `log` signed it under its own name and it is not false on its face.
     ///
     /// # Errors
-    /// [`CheckpointError`] when it did not, or a signature said to be its own is not.
+    /// [`CheckpointError`] when it did not, a signature said to be its own is not, or a tree without entries has another root
+    /// than the empty one's.
     pub fn verify(&self, log: &VerifierKey) -> Result<&Checkpoint, CheckpointError> {
+        self.verify_root(log)?.check_empty()?;
+        Ok(&self.checkpoint)
+    }
+
+    /// As [`SignedCheckpoint::verify`], true or false: what the log has signed, it has signed.
+    pub(crate) fn verify_root(&self, log: &VerifierKey) -> Result<&Checkpoint, CheckpointError> {
         if log.algorithm() != Algorithm::Ed25519 {
             return Err(CheckpointError::Algorithm(log.name().clone()));
         }
         self.checkpoint.is_of(log)?;
-        if !self.note.is_signed_by(log)? {
-            return Err(CheckpointError::Unsigned {
+        if self.note.is_signed_by(log)? {
+            Ok(&self.checkpoint)
+        } else {
+            Err(CheckpointError::Unsigned {
                 log: log.name().clone(),
-            });
+            })
         }
-        self.checkpoint.check_empty()?;
-        Ok(&self.checkpoint)
+    }
+
+    /// The checkpoint with no signatures but those that name one of `keys`.
+    pub(crate) fn stripped(&self, keys: &[VerifierKey]) -> Self {
+        Self {
+            note: self.note.stripped(keys),
+            checkpoint: self.checkpoint.clone(),
+        }
     }
 }

@@ -246,6 +246,25 @@ impl Note {
         Ok(!found.is_empty())
     }
 
+    /// The note with no signatures but those that name one of `keys`, each once.
+    pub(crate) fn stripped(&self, keys: &[VerifierKey]) -> Self {
+        let ids: Vec<_> = keys.iter().map(|key| (key.id(), key.name())).collect();
+        let named = |line: &&NoteSignature| {
+            ids.iter()
+                .any(|(id, name)| *id == line.key_id && line.name == name.as_str())
+        };
+        let mut signatures: Vec<NoteSignature> = Vec::new();
+        for line in self.signatures.iter().filter(named) {
+            if !signatures.contains(line) {
+                signatures.push(line.clone());
+            }
+        }
+        Self {
+            text: self.text.clone(),
+            signatures,
+        }
+    }
+
     /// What `check` finds in each of this key's signatures, from the bytes after the key id.
     ///
     /// # Errors

@@ -4,7 +4,10 @@
 //! One binary, so that the tests share what makes trees and keys.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+mod log_proofs;
 mod notes;
+mod policies;
 mod shared;
 mod tiles;
 mod tree;
+mod witnesses;
