@@ -38,10 +38,7 @@ fn suite(index: &dyn Index, again: &dyn Fn() -> Box<dyn Index>) {
     assert_eq!(index.count().unwrap(), 1001);
     // In the order asked, also twice, also unknown ones.
     let asked = [digest(1000), digest(5000), digest(0), digest(1000)];
-    assert_eq!(
-        find(index, &asked),
-        [Some(1000), None, Some(0), Some(1000)]
-    );
+    assert_eq!(find(index, &asked), [Some(1000), None, Some(0), Some(1000)]);
     assert_eq!(find(index, &[]), []);
 
     // Neither a gap nor a second time, and then nothing has changed.

@@ -99,7 +99,9 @@ impl Index for PostgresIndex {
     fn positions(&self, digests: &[ReceiptDigest]) -> Result<Known, IndexError> {
         let keys: Vec<&[u8]> = digests.iter().map(|d| d.as_bytes().as_slice()).collect();
         let (count, found) = self.with(|client| {
-            let start = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+            let start = client
+                .build_transaction()
+                .isolation_level(IsolationLevel::RepeatableRead);
             let mut transaction = start.read_only(true).start()?;
             let count: i64 = transaction.query_one(COUNT, &[])?.try_get(0)?;
             let mut found: Vec<(Vec<u8>, i64)> = Vec::new();
