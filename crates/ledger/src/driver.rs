@@ -15,6 +15,7 @@ use credence_store::index::Index;
 use credence_store::objects::Objects;
 
 use crate::error::LedgerError;
+use crate::folder::Folder;
 use crate::objects::LogObjects;
 use crate::pending::{Answer, Pending, Sequenced, Unsure};
 use crate::{prove, rebuild};
@@ -30,6 +31,8 @@ pub struct Options {
     pub objects: Arc<dyn Objects>,
     /// Where positions are found.
     pub index: Arc<dyn Index>,
+    /// A folder that is kept locked while the log runs, if it lies in one.
+    pub folder: Option<Arc<Folder>>,
 }
 
 /// A published checkpoint.

@@ -18,7 +18,7 @@ use credence_store::objects::FolderObjects;
 use crate::driver::Options;
 use crate::error::LedgerError;
 
-/// A log's folder, locked until dropped.
+/// A log's folder, locked until dropped; [`Options`] hold it.
 #[derive(Debug)]
 pub struct Folder {
     _lock: Lock,
@@ -32,16 +32,16 @@ pub fn open_folder(
     path: &Path,
     signer: Arc<Signer>,
     limits: Limits,
-) -> Result<(Options, Folder), LedgerError> {
+) -> Result<Options, LedgerError> {
     make_folder(path, Access::Owner)?;
     let held = lock(&path.join("lock"))?;
     let objects = FolderObjects::open(path.join("log"), Access::Public)?;
     let index = SqliteIndex::open(path.join("index.sqlite"))?;
-    let options = Options {
+    Ok(Options {
         signer,
         limits,
         objects: Arc::new(objects),
         index: Arc::new(index),
-    };
-    Ok((options, Folder { _lock: held }))
+        folder: Some(Arc::new(Folder { _lock: held })),
+    })
 }
