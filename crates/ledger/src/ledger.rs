@@ -133,14 +133,10 @@ fn run(driver: &Driver, schedule: &Schedule, stopped: &Receiver<()>) -> Result<(
         }
         let begun = Instant::now();
         match driver.turn(now_ms()) {
-            Ok(turn) => {
+            // A batch that took longer than the interval is followed by the next at once.
+            Ok(_) => {
                 wait = schedule.interval;
-                // What did not fit into the batch need not wait.
-                next = if turn.waiting > 0 && turn.acknowledged > 0 && begun.elapsed() > wait {
-                    begun
-                } else {
-                    begun + wait
-                };
+                next = begun + wait;
             }
             Err(error) => {
                 (schedule.on_error)(&error);

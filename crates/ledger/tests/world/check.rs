@@ -59,12 +59,18 @@ impl Disc<'_> {
     }
 }
 
-/// Checks everything. `said` is what was acknowledged, by whatever process; `published` every checkpoint that was ever seen.
+/// Checks everything. `said` is what was acknowledged, by whatever process.
 pub(crate) fn check(disk: &Disk, log: &VerifierKey, said: &[Said]) -> Result<(), String> {
-    let shelf = disk.shelf.lock().unwrap();
-    let disc = Disc {
-        objects: &shelf.objects,
-    };
+    check_objects(&disk.shelf.lock().unwrap().objects, log, said)
+}
+
+/// As [`check`], of objects by name.
+pub(crate) fn check_objects(
+    objects: &BTreeMap<String, Vec<u8>>,
+    log: &VerifierKey,
+    said: &[Said],
+) -> Result<(), String> {
+    let disc = Disc { objects };
     let checkpoints = disc.checkpoints(log)?;
     let size = checkpoints
         .last()

@@ -314,8 +314,21 @@ impl Objects for Mount {
 /// An index in memory, which a power cut sets back by some batches.
 #[derive(Default)]
 pub(crate) struct MemoryIndex {
-    batches: Mutex<Vec<Vec<ReceiptDigest>>>,
+    held: Mutex<Held>,
     pub(crate) fails: Mutex<Option<Dice>>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// The count after each batch.
+    batches: Vec<u64>,
+    known: BTreeMap<ReceiptDigest, u64>,
+}
+
+impl Held {
+    fn count(&self) -> u64 {
+        self.batches.last().copied().unwrap_or(0)
+    }
 }
 
 impl MemoryIndex {
@@ -328,66 +341,53 @@ impl MemoryIndex {
     }
 
     pub(crate) fn power_cut(&self, dice: &mut Dice) {
-        let mut batches = self.batches.lock().unwrap();
+        let mut held = self.held.lock().unwrap();
         let lost = usize::try_from(dice.below(3)).unwrap();
-        let kept = batches.len().saturating_sub(lost);
-        batches.truncate(kept);
-        if dice.once_in(10) {
-            batches.clear();
-        }
+        let kept = held.batches.len().saturating_sub(lost);
+        held.batches
+            .truncate(if dice.once_in(10) { 0 } else { kept });
+        let count = held.count();
+        held.known.retain(|_, position| *position < count);
     }
-}
-
-fn total(batches: &[Vec<ReceiptDigest>]) -> u64 {
-    batches
-        .iter()
-        .map(|batch| u64::try_from(batch.len()).unwrap())
-        .sum()
 }
 
 impl Index for MemoryIndex {
     fn count(&self) -> Result<u64, IndexError> {
         self.fault()?;
-        Ok(total(&self.batches.lock().unwrap()))
+        Ok(self.held.lock().unwrap().count())
     }
 
     fn positions(&self, digests: &[ReceiptDigest]) -> Result<Known, IndexError> {
         self.fault()?;
-        let batches = self.batches.lock().unwrap();
-        let mut known = BTreeMap::new();
-        for (position, digest) in batches.iter().flatten().enumerate() {
-            known
-                .entry(*digest)
-                .or_insert(u64::try_from(position).unwrap());
-        }
+        let held = self.held.lock().unwrap();
+        let find = |digest| held.known.get(digest).copied();
         Ok(Known {
-            count: total(&batches),
-            positions: digests
-                .iter()
-                .map(|digest| known.get(digest).copied())
-                .collect(),
+            count: held.count(),
+            positions: digests.iter().map(find).collect(),
         })
     }
 
     fn extend(&self, start: u64, digests: &[ReceiptDigest]) -> Result<(), IndexError> {
         self.fault()?;
-        let mut batches = self.batches.lock().unwrap();
-        let got = total(&batches);
+        let mut held = self.held.lock().unwrap();
+        let got = held.count();
         if got != start {
-            return Err(IndexError::Count {
-                expected: start,
-                got,
-            });
+            let expected = start;
+            return Err(IndexError::Count { expected, got });
         }
-        batches.push(digests.to_vec());
-        drop(batches);
+        for (position, digest) in (start..).zip(digests) {
+            held.known.entry(*digest).or_insert(position);
+        }
+        held.batches
+            .push(start + u64::try_from(digests.len()).unwrap());
+        drop(held);
         // Done, and reported as failed.
         self.fault()
     }
 
     fn clear(&self) -> Result<(), IndexError> {
         self.fault()?;
-        self.batches.lock().unwrap().clear();
+        *self.held.lock().unwrap() = Held::default();
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ const LIMITS: Limits = Limits {
     batch_max: 300,
 };
 
-fn signer() -> Arc<Signer> {
+pub(crate) fn signer() -> Arc<Signer> {
     let name = KeyName::new("example.org/log").unwrap();
     Arc::new(Signer::new(
         name,
@@ -103,7 +103,7 @@ impl Process {
     }
 }
 
-fn said_of(digest: ReceiptDigest, sequenced: &Sequenced) -> Said {
+pub(crate) fn said_of(digest: ReceiptDigest, sequenced: &Sequenced) -> Said {
     Said {
         digest,
         position: sequenced.position,
@@ -318,7 +318,7 @@ impl World {
     }
 }
 
-fn verify(proof: &LogProof, said: &Said) -> Result<(), String> {
+pub(crate) fn verify(proof: &LogProof, said: &Said) -> Result<(), String> {
     let proof = LogProof::parse(proof.encode().as_bytes()).map_err(|error| format!("{error:?}"))?;
     let policy = LogPolicy::new(vec![signer().verifier().clone()], Vec::new(), 0).unwrap();
     let clock = Clock {

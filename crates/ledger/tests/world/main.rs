@@ -4,7 +4,7 @@
 //! seed ─▶ history: appends, turns, crashes, faults, clock jumps, two processes ─▶ after each: check()
 //! ```
 //!
-//! `check` reads the disk alone and knows what was acknowledged. Disks that lie show that it would notice.
+//! `kill` does the same to a real process on a real folder. `check` reads the disk alone and knows what was acknowledged. Disks that lie show that it would notice.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests: a failure is the test's"
@@ -13,6 +13,7 @@
 mod check;
 mod disk;
 mod history;
+mod kill;
 
 use disk::Lie;
 use history::{Plan, run};
@@ -20,7 +21,7 @@ use history::{Plan, run};
 /// Histories of each kind. The variable `CREDENCE_HISTORIES` makes it more.
 fn histories() -> u64 {
     let more = std::env::var("CREDENCE_HISTORIES").ok();
-    more.map_or(500, |text| text.parse().unwrap())
+    more.map_or(250, |text| text.parse().unwrap())
 }
 
 /// Runs histories of one kind; gives the seeds and complaints of those that went wrong.
