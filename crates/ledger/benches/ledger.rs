@@ -12,7 +12,9 @@
 //! written: the right edge, and the paths of the positions that are proved. Its index is real: so many rows, all different.
 #![expect(
     clippy::unwrap_used,
-    reason = "a benchmark that fails may say so and end"
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark that fails may say so and end, and its output is lines"
 )]
 
 use std::path::{Path, PathBuf};

@@ -220,7 +220,12 @@ impl Driver {
         loop {
             let event = match step {
                 Step::Wait => return Ok(0),
-                Step::Acknowledge(verdicts) => return Ok(self.acknowledge(&verdicts)),
+                Step::Acknowledge(verdicts) => {
+                    let (old, new) = (size(self.published()), self.inner().sequencer.size());
+                    let acknowledged = self.acknowledge(&verdicts);
+                    self.objects.prune(old, new)?;
+                    return Ok(acknowledged);
+                }
                 Step::Look(digests) => Event::Looked(self.look(&digests)?),
                 Step::Commit(blob) => Event::Committed(self.objects.create(blob)?),
                 Step::Write(blobs) => {
@@ -277,6 +282,10 @@ impl Driver {
             let _heard = answer.send(Err(Unsure));
         }
     }
+}
+
+fn size(published: Option<Arc<Published>>) -> u64 {
+    published.map_or(0, |published| published.checkpoint.unverified().size())
 }
 
 fn published(sequencer: &Sequencer) -> Option<Arc<Published>> {

@@ -147,6 +147,33 @@ impl LogObjects {
     }
 }
 
+impl LogObjects {
+    /// Removes the partial tiles and bundles at places that became full between two published sizes. `tlog-tiles` allows it,
+    /// and without it a slow log would keep up to 255 files for each full one. What a crash leaves here stays, and harms
+    /// nobody.
+    ///
+    /// Records are never removed: that one of a number exists is what stops a sequencer that fell asleep before it.
+    pub(crate) fn prune(&self, old: u64, new: u64) -> Result<(), LedgerError> {
+        let tiles = TileId::added(old, new)
+            .filter(TileId::is_full)
+            .map(|id| id.path());
+        let bundles = EntriesId::added(old, new).filter(|id| id.tile().is_full());
+        for full in tiles.chain(bundles.map(|id| id.path())) {
+            let folder = format!("{full}.p");
+            let children = self.0.list(&ObjectName::new(folder.clone())?)?;
+            let names = children.into_iter().filter_map(|child| match child {
+                Child::Object(text) => Some(ObjectName::new(format!("{folder}/{text}"))),
+                Child::Folder(_) => None,
+            });
+            let names = names.collect::<Result<Vec<_>, _>>()?;
+            if !names.is_empty() {
+                self.0.remove(&names)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn object(blob: Blob) -> Result<Object, LedgerError> {
     Ok(Object {
         name: ObjectName::new(blob.name)?,

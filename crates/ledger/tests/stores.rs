@@ -1,6 +1,7 @@
 //! A running log on every store there is: folder and S3, SQLite and PostgreSQL; and an index that is thrown away.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "helpers of tests: a failure is the test's"
 )]
 

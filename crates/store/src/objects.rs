@@ -133,11 +133,11 @@ pub trait Objects: Send + Sync {
     /// [`StoreError`].
     fn list(&self, folder: &ObjectName) -> Result<Vec<Child>, StoreError>;
 
-    /// Removes an object; it is no error if there is none.
+    /// Removes objects, in no particular order; it is no error if one is not there. Durable on return.
     ///
     /// # Errors
-    /// [`StoreError`]; it may then be gone or not.
-    fn remove(&self, name: &ObjectName) -> Result<(), StoreError>;
+    /// [`StoreError`]; any of them may then be gone or not.
+    fn remove(&self, names: &[ObjectName]) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]

@@ -217,9 +217,9 @@ impl Vault {
                 let Ok(digest) = text.parse::<ReceiptDigest>() else {
                     continue;
                 };
-                self.objects.remove(&bundle_name(digest)?)?;
+                self.objects.remove(&[bundle_name(digest)?])?;
                 self.objects
-                    .remove(&name(format!("ages/{day}/{digest}"))?)?;
+                    .remove(&[name(format!("ages/{day}/{digest}"))?])?;
                 swept.bundles += 1;
             }
             swept.days += 1;

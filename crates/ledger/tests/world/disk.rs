@@ -299,14 +299,15 @@ impl Objects for Mount {
         Ok(children)
     }
 
-    fn remove(&self, name: &ObjectName) -> Result<(), StoreError> {
-        self.before()?;
-        self.disk
-            .shelf
-            .lock()
-            .unwrap()
-            .objects
-            .remove(name.as_str());
+    fn remove(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        if self.before()? != Mood::Well {
+            return Err(error(ErrorKind::TimedOut));
+        }
+        for name in names {
+            self.count_write()?;
+            let mut shelf = self.disk.shelf.lock().unwrap();
+            shelf.objects.remove(name.as_str());
+        }
         Ok(())
     }
 }

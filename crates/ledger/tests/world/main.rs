@@ -144,3 +144,8 @@ fn every_single_write_may_be_the_last() {
 fn a_damaged_tile_is_named_and_not_served() {
     history::damage_each_object();
 }
+
+#[test]
+fn a_slow_log_does_not_keep_a_file_for_each_entry() {
+    history::slowly();
+}

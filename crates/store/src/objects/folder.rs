@@ -164,11 +164,20 @@ impl Objects for FolderObjects {
         Ok(children)
     }
 
-    fn remove(&self, name: &ObjectName) -> Result<(), StoreError> {
-        match file::remove(&self.path(name)) {
-            Err(error) if !error.is_absent() => Err(error),
-            Ok(()) | Err(_) => Ok(()),
+    fn remove(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        let mut flush = BTreeSet::new();
+        for name in names {
+            let path = self.path(name);
+            match std::fs::remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(StoreError::from_io(Action::Remove, &path, error)),
+            }
+            flush.extend(path.parent().map(Path::to_owned));
         }
+        flush
+            .iter()
+            .try_for_each(|folder| file::sync_folder_at(folder))
     }
 }
 

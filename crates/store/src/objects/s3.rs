@@ -230,22 +230,10 @@ impl Objects for S3Objects {
         let bodies = objects.iter().map(|object| object.bytes.clone());
         let puts: Vec<(Key, Vec<u8>)> = keys.iter().cloned().zip(bodies).collect();
         let store = Arc::clone(&self.store);
-        let all = self.wait(async move {
-            let mut answers = Vec::with_capacity(puts.len());
-            let mut running = std::collections::VecDeque::new();
-            for (key, bytes) in puts {
-                if running.len() >= REQUESTS_MAX
-                    && let Some(first) = running.pop_front()
-                {
-                    answers.push(finish(first).await);
-                }
-                running.push_back(tokio::spawn(put(Arc::clone(&store), key, bytes)));
-            }
-            for first in running {
-                answers.push(finish(first).await);
-            }
-            answers
-        })?;
+        let puts = puts.into_iter();
+        let all = self.wait(some_at_once(
+            puts.map(move |(key, bytes)| put(Arc::clone(&store), key, bytes)),
+        ))?;
         let named = keys.iter().zip(all);
         named
             .map(|(key, answer)| match answer {
@@ -276,18 +264,47 @@ impl Objects for S3Objects {
         Ok(children)
     }
 
-    fn remove(&self, name: &ObjectName) -> Result<(), StoreError> {
-        let key = self.key(name);
-        let (store, asked) = (Arc::clone(&self.store), key.clone());
-        let removed = self.wait(async move {
-            use object_store::ObjectStoreExt as _;
-            store.delete(&asked).await
-        })?;
-        match removed {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.error(Action::Remove, &key, error)),
+    fn remove(&self, names: &[ObjectName]) -> Result<(), StoreError> {
+        let keys: Vec<Key> = names.iter().map(|name| self.key(name)).collect();
+        let store = Arc::clone(&self.store);
+        let asked = keys.clone().into_iter();
+        let all = self.wait(some_at_once(
+            asked.map(move |key| delete(Arc::clone(&store), key)),
+        ))?;
+        for (key, answer) in keys.iter().zip(all) {
+            match answer {
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.error(Action::Remove, key, error)),
+            }
         }
+        Ok(())
     }
+}
+
+/// Answers in the order of the requests, of which some run at once.
+async fn some_at_once<F>(requests: impl Iterator<Item = F> + Send) -> Vec<Result<(), Error>>
+where
+    F: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let mut answers = Vec::new();
+    let mut running = std::collections::VecDeque::new();
+    for request in requests {
+        if running.len() >= REQUESTS_MAX
+            && let Some(first) = running.pop_front()
+        {
+            answers.push(finish(first).await);
+        }
+        running.push_back(tokio::spawn(request));
+    }
+    for first in running {
+        answers.push(finish(first).await);
+    }
+    answers
+}
+
+async fn delete(store: Arc<AmazonS3>, key: Key) -> Result<(), Error> {
+    use object_store::ObjectStoreExt as _;
+    store.delete(&key).await
 }
 
 async fn put(store: Arc<AmazonS3>, key: Key, bytes: Vec<u8>) -> Result<(), Error> {
