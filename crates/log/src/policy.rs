@@ -364,6 +364,12 @@ impl Witnessed {
         &self.cosigners
     }
 
+    /// How many witnesses the policy asks for.
+    #[must_use]
+    pub const fn quorum(&self) -> u32 {
+        self.quorum
+    }
+
     /// By when it existed: the quorum-th earliest first time. `None` when the policy asks for no witness.
     #[must_use]
     pub fn by_unix_s(&self) -> Option<u64> {
