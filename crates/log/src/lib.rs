@@ -3,6 +3,7 @@
 //! ```text
 //! ReceiptDigest ─hash::leaf─▶ leaf ─frontier/edge─▶ root ─checkpoint─▶ signed note ─witness─▶ cosigned note
 //!                                      └─tile─▶ files that anyone may serve
+//! sequencer: digests in, plans of writes out, crash after any of them; sequencer::Path: tiles shown right, then a proof
 //! proof::Plan ─tiles─▶ inclusion, consistency ─▶ verify_inclusion, verify_consistency
 //! LogProof{index, inclusion, cosigned checkpoint} ─LogPolicy{logs, witnesses, quorum}─▶ Logged
 //! ```
@@ -38,6 +39,7 @@ pub mod log_proof;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod sequencer;
 mod text;
 pub mod tile;
 pub mod witness;

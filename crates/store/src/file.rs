@@ -176,7 +176,16 @@ pub fn lock(path: &Path) -> Result<Lock, StoreError> {
 
 /// The bytes, flushed, in a temporary file beside `path`. Dropping it removes the file.
 fn prepare(path: &Path, parts: &[&[u8]], access: Access) -> Result<NamedTempFile, Error> {
-    let mut temporary = builder(access).tempfile_in(folder_of(path))?;
+    prepare_in(&folder_of(path), parts, access)
+}
+
+/// The bytes, flushed, in a temporary file of a folder. Dropping it removes the file.
+pub(crate) fn prepare_in(
+    folder: &Path,
+    parts: &[&[u8]],
+    access: Access,
+) -> Result<NamedTempFile, Error> {
+    let mut temporary = builder(access).tempfile_in(folder)?;
     for part in parts {
         temporary.write_all(part)?;
     }
@@ -208,14 +217,23 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
+/// Flushes a folder: which names it holds is then durable.
+pub(crate) fn sync_folder_at(folder: &Path) -> Result<(), StoreError> {
+    sync(folder).map_err(|source| StoreError::from_io(Action::Write, folder, source))
+}
+
 /// A rename is durable once its folder is.
-#[cfg(unix)]
 fn sync_folder(path: &Path) -> Result<(), Error> {
-    File::open(folder_of(path))?.sync_all()
+    sync(&folder_of(path))
+}
+
+#[cfg(unix)]
+fn sync(folder: &Path) -> Result<(), Error> {
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> Result<(), Error> {
+fn sync(_folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 

@@ -86,7 +86,7 @@ impl KeyFile {
     /// [`KeyFileError`]; also when others than the owner may read the file.
     pub fn read(&self) -> Result<SigningKey, KeyFileError> {
         let bytes = Zeroizing::new(file::read(&self.0, KEY_FILE_LEN_MAX)?);
-        self.check_mode()?;
+        check_mode(&self.0)?;
         let text = core::str::from_utf8(&bytes).map_err(|_| KeyError::Pkcs8);
         text.and_then(SigningKey::from_pkcs8_pem)
             .map_err(|source| KeyFileError::Key {
@@ -123,28 +123,28 @@ impl KeyFile {
             Err(error) => Err(error.into()),
         }
     }
+}
 
-    #[cfg(unix)]
-    fn check_mode(&self) -> Result<(), KeyFileError> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let metadata = self
-            .0
-            .metadata()
-            .map_err(|source| StoreError::from_io(crate::error::Action::Read, &self.0, source))?;
-        let mode = metadata.permissions().mode() & 0o7777;
-        if mode & 0o077 == 0 {
-            return Ok(());
-        }
-        Err(KeyFileError::Mode {
-            path: self.0.clone(),
-            mode,
-        })
+/// Refuses a file that others than its owner may read.
+#[cfg(unix)]
+pub(crate) fn check_mode(path: &Path) -> Result<(), KeyFileError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = path
+        .metadata()
+        .map_err(|source| StoreError::from_io(crate::error::Action::Read, path, source))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
     }
+    Err(KeyFileError::Mode {
+        path: path.to_owned(),
+        mode,
+    })
+}
 
-    #[cfg(not(unix))]
-    fn check_mode(&self) -> Result<(), KeyFileError> {
-        Ok(())
-    }
+#[cfg(not(unix))]
+pub(crate) fn check_mode(_path: &Path) -> Result<(), KeyFileError> {
+    Ok(())
 }
 
 #[cfg(test)]

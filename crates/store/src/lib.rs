@@ -6,6 +6,9 @@
 //!     └──▶ models/                credence-hub
 //! file::{read, write, create}                  bounded, atomic: a reader sees the old file or the new one, whole
 //! map                                          bounded, and nothing is copied
+//! objects::Objects                             created once and never changed: a folder, or a bucket of S3
+//! index::Index                                 digest to position, a cache: SQLite, or PostgreSQL
+//! Vault ──▶ Objects                            receipts again, encrypted if there is a key, kept for so many days
 //! ```
 //!
 //! It deliberately knows nothing about what the bytes mean: whoever reads them checks them. An environment variable
@@ -17,12 +20,16 @@
 mod error;
 pub mod file;
 mod home;
+pub mod index;
 mod key;
 mod map;
+pub mod objects;
 mod receipts;
+mod vault;
 
 pub use error::{Action, StoreError};
 pub use home::{Home, HomeError};
 pub use key::{KeyFile, KeyFileError, Made};
 pub use map::{Map, map};
 pub use receipts::{FolderReceipts, MemoryReceipts, Receipts};
+pub use vault::{Clock, Swept, Vault, VaultError, VaultKey, VaultKeyError};

@@ -1,0 +1,316 @@
+//! Does what the sequencer says, one batch a turn.
+//!
+//! The lock is held while the sequencer thinks and never while a store works, so digests come in all the time. An error
+//! at any step drops the sequencer; the next turn recovers another one from the objects.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use credence_base::ReceiptDigest;
+use credence_log::sequencer::{
+    Event, Found, Kind, Limits, Recovery, Resumed, Sequencer, SequencerError, Step, Verdict,
+};
+use credence_log::{SignedCheckpoint, Signer};
+use credence_store::index::Index;
+use credence_store::objects::Objects;
+
+use crate::error::LedgerError;
+use crate::folder::Folder;
+use crate::objects::LogObjects;
+use crate::pending::{Answer, Pending, Sequenced, Unsure};
+use crate::{prove, rebuild};
+
+/// What a driver needs.
+#[derive(Clone)]
+pub struct Options {
+    /// The log's key; its name is the log's origin.
+    pub signer: Arc<Signer>,
+    /// What is held at most.
+    pub limits: Limits,
+    /// Where the log lies.
+    pub objects: Arc<dyn Objects>,
+    /// Where positions are found.
+    pub index: Arc<dyn Index>,
+    /// A folder that is kept locked while the log runs, if it lies in one.
+    pub folder: Option<Arc<Folder>>,
+}
+
+/// A published checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its number.
+    pub number: u64,
+    /// When its batch was put in order, in milliseconds since 1970; never before the last one's.
+    pub time_ms: u64,
+    /// The checkpoint.
+    pub checkpoint: SignedCheckpoint,
+}
+
+/// What a turn did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Digests that were told of.
+    pub acknowledged: usize,
+    /// Digests that still wait.
+    pub waiting: usize,
+}
+
+/// Runs a log, without thread or clock.
+pub struct Driver {
+    options: Options,
+    objects: LogObjects,
+    inner: Mutex<Inner>,
+    /// Held for a whole turn: one at a time.
+    turn: Mutex<()>,
+}
+
+struct Inner {
+    sequencer: Sequencer,
+    published: Option<Arc<Published>>,
+    waiters: BTreeMap<ReceiptDigest, Vec<Answer>>,
+    stopped: bool,
+    overtaken: Option<u64>,
+}
+
+impl core::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    /// Recovers the log from its objects, or begins it; carries a batch through that was committed, and fills the index.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(options: Options) -> Result<Self, LedgerError> {
+        let objects = LogObjects(Arc::clone(&options.objects));
+        let resumed = recover(&options, &objects)?;
+        let driver = Self {
+            objects,
+            options,
+            inner: Mutex::new(Inner {
+                published: published(&resumed.sequencer),
+                sequencer: resumed.sequencer,
+                waiters: BTreeMap::new(),
+                stopped: false,
+                overtaken: None,
+            }),
+            turn: Mutex::default(),
+        };
+        if let Err(error) = driver.finish(resumed.step) {
+            driver.fail(&error);
+            return Err(error);
+        }
+        Ok(driver)
+    }
+
+    /// Takes a digest in.
+    ///
+    /// # Errors
+    /// [`SequencerError`] as [`Sequencer::append`] has it, and [`SequencerError::Overtaken`].
+    pub fn append(&self, digest: ReceiptDigest) -> Result<Pending, SequencerError> {
+        let mut inner = self.inner();
+        if let Some(number) = inner.overtaken {
+            return Err(SequencerError::Overtaken { number });
+        }
+        inner.sequencer.append(digest)?;
+        let (answer, pending) = Pending::new();
+        inner.waiters.entry(digest).or_default().push(answer);
+        Ok(pending)
+    }
+
+    /// Does one batch, if digests wait and the log is well; else recovers it first. `now_ms` is the clock, in milliseconds
+    /// since 1970, which may go back.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; whoever waited was told that the outcome is open, and the next turn recovers, except where
+    /// [`LedgerError::is_final`].
+    pub fn turn(&self, now_ms: u64) -> Result<Turn, LedgerError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = self.inner().overtaken {
+            return Err(SequencerError::Overtaken { number }.into());
+        }
+        let done = self.try_turn(now_ms);
+        if let Err(error) = &done {
+            self.fail(error);
+        }
+        done
+    }
+
+    fn try_turn(&self, now_ms: u64) -> Result<Turn, LedgerError> {
+        let mut acknowledged = 0;
+        if self.inner().stopped {
+            let Resumed { sequencer, step } = recover(&self.options, &self.objects)?;
+            {
+                let mut inner = self.inner();
+                inner.published = published(&sequencer);
+                inner.sequencer = sequencer;
+                inner.stopped = false;
+            }
+            acknowledged += self.finish(step)?;
+        }
+        let step = self.inner().sequencer.handle(Event::Tick { now_ms })?;
+        acknowledged += self.finish(step)?;
+        let waiting = self.inner().sequencer.waiting();
+        Ok(Turn {
+            acknowledged,
+            waiting,
+        })
+    }
+
+    /// The last published checkpoint.
+    #[must_use]
+    pub fn published(&self) -> Option<Arc<Published>> {
+        self.inner().published.clone()
+    }
+
+    /// Digests that wait for their batch.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.inner().sequencer.waiting()
+    }
+
+    /// The proof that a digest is in the log, under the newest checkpoint; `None` if it is not. Reads the index and at most 16
+    /// tiles, all of which are shown right before anything is made of them.
+    ///
+    /// # Errors
+    /// [`LedgerError`], which names what is damaged.
+    pub fn proof(
+        &self,
+        digest: ReceiptDigest,
+    ) -> Result<Option<credence_log::log_proof::LogProof>, LedgerError> {
+        let Some(published) = self.published() else {
+            return Ok(None);
+        };
+        let known = self.options.index.positions(&[digest])?;
+        let size = published.checkpoint.unverified().size();
+        match known.positions.first() {
+            Some(Some(position)) if *position < size => {
+                prove::prove(&self.objects, digest, *position, &published).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The proof for a digest that was told of, under the checkpoint that came with it.
+    ///
+    /// # Errors
+    /// [`LedgerError`], which names what is damaged.
+    pub fn proof_of(
+        &self,
+        digest: ReceiptDigest,
+        sequenced: &Sequenced,
+    ) -> Result<credence_log::log_proof::LogProof, LedgerError> {
+        prove::prove(
+            &self.objects,
+            digest,
+            sequenced.position,
+            &sequenced.published,
+        )
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while it is held; if it did, the sequencer refuses what does not follow.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries steps out until there is nothing to do; gives how many digests were told of.
+    fn finish(&self, mut step: Step) -> Result<usize, LedgerError> {
+        loop {
+            let event = match step {
+                Step::Wait => return Ok(0),
+                Step::Acknowledge(verdicts) => {
+                    let (old, new) = (size(self.published()), self.inner().sequencer.size());
+                    let acknowledged = self.acknowledge(&verdicts);
+                    self.objects.prune(old, new)?;
+                    return Ok(acknowledged);
+                }
+                Step::Look(digests) => Event::Looked(self.look(&digests)?),
+                Step::Commit(blob) => Event::Committed(self.objects.create(blob)?),
+                Step::Write(blobs) => {
+                    self.objects.create_same(blobs)?;
+                    Event::Written
+                }
+                Step::Extend { start, digests } => {
+                    rebuild::extend(&*self.options.index, start, &digests)?;
+                    Event::Extended
+                }
+                Step::Publish(blob) => Event::Published(self.objects.create(blob)?),
+            };
+            step = self.inner().sequencer.handle(event)?;
+        }
+    }
+
+    fn look(&self, digests: &[ReceiptDigest]) -> Result<Vec<Option<u64>>, LedgerError> {
+        let known = self.options.index.positions(digests)?;
+        let expected = self.inner().sequencer.size();
+        if known.count == expected {
+            return Ok(known.positions);
+        }
+        let got = known.count;
+        Err(LedgerError::Count { expected, got })
+    }
+
+    fn acknowledge(&self, verdicts: &[Verdict]) -> usize {
+        let mut inner = self.inner();
+        inner.published = published(&inner.sequencer);
+        let Some(published) = inner.published.clone() else {
+            return 0;
+        };
+        for verdict in verdicts {
+            for answer in inner.waiters.remove(&verdict.digest).unwrap_or_default() {
+                let sequenced = Sequenced {
+                    position: verdict.position,
+                    published: Arc::clone(&published),
+                };
+                // Whoever asked may have gone.
+                let _heard = answer.send(Ok(sequenced));
+            }
+        }
+        verdicts.len()
+    }
+
+    fn fail(&self, error: &LedgerError) {
+        let mut inner = self.inner();
+        inner.sequencer.stop();
+        inner.stopped = true;
+        if let LedgerError::Sequencer(SequencerError::Overtaken { number }) = error {
+            inner.overtaken = Some(*number);
+        }
+        for answer in core::mem::take(&mut inner.waiters).into_values().flatten() {
+            let _heard = answer.send(Err(Unsure));
+        }
+    }
+}
+
+fn size(published: Option<Arc<Published>>) -> u64 {
+    published.map_or(0, |published| published.checkpoint.unverified().size())
+}
+
+fn published(sequencer: &Sequencer) -> Option<Arc<Published>> {
+    sequencer.checkpoint().map(|checkpoint| {
+        Arc::new(Published {
+            number: sequencer.number(),
+            time_ms: sequencer.time_ms(),
+            checkpoint: checkpoint.clone(),
+        })
+    })
+}
+
+/// Reads the log, and makes the index hold what is published.
+fn recover(options: &Options, objects: &LogObjects) -> Result<Resumed, LedgerError> {
+    // The checkpoint first: whoever publishes meanwhile is seen by its record.
+    let checkpoint = objects.newest(Kind::Checkpoint)?;
+    let record = objects.newest(Kind::Record)?;
+    let found = Found { checkpoint, record };
+    let recovery = Recovery::new(Arc::clone(&options.signer), options.limits, &found)?;
+    let files = recovery
+        .reads()
+        .iter()
+        .map(|name| objects.file(name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let resumed = recovery.finish(&files)?;
+    rebuild::index(objects, &*options.index, &resumed)?;
+    Ok(resumed)
+}

@@ -1,0 +1,99 @@
+//! Why a log cannot go on, or not answer.
+
+use credence_log::entry::EntriesError;
+use credence_log::log_proof::LogProofError;
+use credence_log::sequencer::{PathError, RecordError, RecoveryError, SequencerError};
+use credence_log::tile::TileError;
+use credence_store::StoreError;
+use credence_store::index::IndexError;
+use credence_store::objects::ObjectNameError;
+
+/// Why a log cannot go on, or not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// An object cannot be read or written.
+    #[error("the log's objects cannot be used")]
+    Objects(#[from] StoreError),
+    /// The index cannot be read or written.
+    #[error("the log's index cannot be used")]
+    Index(#[from] IndexError),
+    /// The sequencer refused.
+    #[error("the log cannot go on")]
+    Sequencer(#[from] SequencerError),
+    /// The log does not lie there as it must.
+    #[error("the log cannot be recovered")]
+    Recovery(#[from] RecoveryError),
+    /// A record cannot be read.
+    #[error("a record of the log cannot be read")]
+    Record(#[from] RecordError),
+    /// There is no proof.
+    #[error("the log's tiles give no proof")]
+    Path(#[from] PathError),
+    /// The proof cannot be written down.
+    #[error("the log's proof cannot be written")]
+    Proof(#[from] LogProofError),
+    /// An object exists and is another one than this log would write.
+    #[error(
+        "`{name}` exists and is not what this log writes: it is damaged, or another log uses the same place"
+    )]
+    Differs {
+        /// Its name.
+        name: String,
+    },
+    /// An object that a published checkpoint covers is gone.
+    #[error("`{name}` is missing; restore it")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+    /// A tile is damaged.
+    #[error("`{name}` is damaged; restore it")]
+    Tile {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: TileError,
+    },
+    /// A bundle of entries is damaged.
+    #[error("`{name}` is damaged; restore it")]
+    Entries {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: EntriesError,
+    },
+    /// A bundle is not what its tile says.
+    #[error("the entries of `{name}` are not those of its tile; restore both")]
+    Leaves {
+        /// The bundle's name.
+        name: String,
+    },
+    /// The index was read while somebody else wrote it.
+    #[error("expected an index of {expected} positions, got {got}: another process writes it")]
+    Count {
+        /// Entries in the log.
+        expected: u64,
+        /// Positions in the index.
+        got: u64,
+    },
+    /// A name that the log makes was refused.
+    #[error("a name of the log is no object's name")]
+    Name(#[from] ObjectNameError),
+    /// The thread is gone.
+    #[error("the log's thread has ended")]
+    Ended,
+    /// The thread cannot be started.
+    #[error("the log's thread cannot be started")]
+    Thread {
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl LedgerError {
+    /// Whether trying again cannot help: another process runs this log.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Sequencer(SequencerError::Overtaken { .. }))
+    }
+}

@@ -1,0 +1,47 @@
+//! A log in a folder, which needs no server.
+//!
+//! ```text
+//! <folder>/lock           one process at a time
+//!         /index.sqlite   a cache, made anew if it is removed
+//!         /log/           tile/…, checkpoint/…, record/…: the log
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+
+use credence_log::Signer;
+use credence_log::sequencer::Limits;
+use credence_store::file::{Access, Lock, lock, make_folder};
+use credence_store::index::SqliteIndex;
+use credence_store::objects::FolderObjects;
+
+use crate::driver::Options;
+use crate::error::LedgerError;
+
+/// A log's folder, locked until dropped; [`Options`] hold it.
+#[derive(Debug)]
+pub struct Folder {
+    _lock: Lock,
+}
+
+/// Opens a folder for a log, makes it if it is absent, and keeps other processes out.
+///
+/// # Errors
+/// [`LedgerError`], also when another process holds the folder for ten seconds.
+pub fn open_folder(
+    path: &Path,
+    signer: Arc<Signer>,
+    limits: Limits,
+) -> Result<Options, LedgerError> {
+    make_folder(path, Access::Owner)?;
+    let held = lock(&path.join("lock"))?;
+    let objects = FolderObjects::open(path.join("log"), Access::Public)?;
+    let index = SqliteIndex::open(path.join("index.sqlite"))?;
+    Ok(Options {
+        signer,
+        limits,
+        objects: Arc::new(objects),
+        index: Arc::new(index),
+        folder: Some(Arc::new(Folder { _lock: held })),
+    })
+}
