@@ -314,9 +314,17 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8191")]
     pub(crate) listen: SocketAddr,
-    /// Keep receipts in memory alone, the latest ones
-    #[arg(long)]
+    /// Keep receipts in memory alone, the latest ones; nothing is logged then unless `--log` says where
+    #[arg(long, conflicts_with_all = ["receipts_key", "receipts_days"])]
     pub(crate) no_keep: bool,
+    /// Encrypt kept receipts with the key in FILE, which is made if it is absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipts_key: Option<PathBuf>,
+    /// Remove kept receipts after so many whole days; the log keeps their digests
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) receipts_days: Option<u64>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// Inferences at once; one more is answered 429
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) concurrent_max: u16,
@@ -329,6 +337,32 @@ pub(crate) struct ServeArgs {
     /// Threads for each inference, or for all answers of a language model [default: 1, requests running beside each other; all for a language model]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// Where the log is, for whoever appends to it.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// The log's folder [default: `log` in the home folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) log: Option<PathBuf>,
+    /// Log nothing
+    #[arg(long, conflicts_with_all = ["log", "log_s3", "log_index", "log_wait"])]
+    pub(crate) no_log: bool,
+    /// Keep the log's files in a bucket of S3, as FILE says: TOML with endpoint, region, bucket, prefix, access_key_id, secret_access_key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_s3: Option<PathBuf>,
+    /// Keep the log's index in PostgreSQL instead of SQLite, as in `host=/run/postgresql dbname=credence`
+    #[arg(long, value_name = "CONNECTION")]
+    pub(crate) log_index: Option<String>,
+    /// The log's origin: its name, for ever [default: made from its key]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) log_origin: Option<String>,
+    /// Give no answer before its receipt is durably in the log
+    #[arg(long)]
+    pub(crate) log_wait: bool,
+    /// Milliseconds from one batch of the log to the next
+    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub(crate) log_interval_ms: u64,
 }
 
 /// Options of `demo`.

@@ -11,6 +11,8 @@ mod model;
 mod pull;
 mod run;
 mod serve;
+mod serve_log;
+mod serve_receipts;
 mod verify;
 
 use crate::args::{Command, KeyCommand, ModelCommand};

@@ -24,6 +24,16 @@ pub struct Folder {
     _lock: Lock,
 }
 
+/// Keeps other processes out of a log's folder, which is made if it is absent.
+///
+/// # Errors
+/// [`LedgerError`], also when another process holds the folder for ten seconds.
+pub fn lock_folder(path: &Path) -> Result<Folder, LedgerError> {
+    make_folder(path, Access::Owner)?;
+    let held = lock(&path.join("lock"))?;
+    Ok(Folder { _lock: held })
+}
+
 /// Opens a folder for a log, makes it if it is absent, and keeps other processes out.
 ///
 /// # Errors
@@ -33,8 +43,7 @@ pub fn open_folder(
     signer: Arc<Signer>,
     limits: Limits,
 ) -> Result<Options, LedgerError> {
-    make_folder(path, Access::Owner)?;
-    let held = lock(&path.join("lock"))?;
+    let folder = lock_folder(path)?;
     let objects = FolderObjects::open(path.join("log"), Access::Public)?;
     let index = SqliteIndex::open(path.join("index.sqlite"))?;
     Ok(Options {
@@ -42,6 +51,6 @@ pub fn open_folder(
         limits,
         objects: Arc::new(objects),
         index: Arc::new(index),
-        folder: Some(Arc::new(Folder { _lock: held })),
+        folder: Some(Arc::new(folder)),
     })
 }

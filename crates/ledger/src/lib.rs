@@ -25,6 +25,6 @@ mod rebuild;
 
 pub use driver::{Driver, Options, Published, Turn};
 pub use error::LedgerError;
-pub use folder::{Folder, open_folder};
+pub use folder::{Folder, lock_folder, open_folder};
 pub use ledger::{Ledger, Schedule};
 pub use pending::{Pending, Sequenced, Unsure};

@@ -1,12 +1,14 @@
-//! The operator's key and the place for receipts, and what needs both.
+//! The operator's key, the place for receipts and the log, and what needs them.
 
 use std::time::{SystemTime, SystemTimeError};
 
 use credence_base::ReceiptDigest;
 use credence_base::json::JsonError;
+use credence_receipt::Bundle;
 use credence_store::{Receipts, StoreError};
 
 use crate::inference::Operator;
+use crate::logging::{Logging, LoggingError, Wait};
 use crate::speech::issue::{Begun, CloseError, Outcome, close};
 
 /// Why a finished answer has no receipt.
@@ -24,24 +26,45 @@ pub enum KeepError {
     /// It could not be kept.
     #[error("the receipt cannot be kept")]
     Store(#[from] StoreError),
+    /// It could not be logged.
+    #[error("the receipt cannot be logged")]
+    Log(#[from] LoggingError),
 }
 
 /// Who signs, and where receipts go.
 pub struct Keeper {
     pub(crate) operator: Operator,
     pub(crate) receipts: Box<dyn Receipts>,
+    pub(crate) logging: Option<Logging>,
 }
 
 impl Keeper {
-    /// Signs what came of an answer, and keeps the receipt: on return it is as durable as the place for receipts says.
+    /// Signs what came of an answer, and keeps the receipt: on return it is as durable as the place for receipts says. The client may be told once it was
+    /// waited for, if there is something to wait for.
     ///
     /// # Errors
     /// [`KeepError`]; no client may then be told that the answer has ended.
-    pub fn close(&self, begun: Begun, outcome: &Outcome) -> Result<ReceiptDigest, KeepError> {
+    pub(crate) fn close(
+        &self,
+        begun: Begun,
+        outcome: &Outcome,
+    ) -> Result<(ReceiptDigest, Option<Wait>), KeepError> {
         let closed = close(&self.operator, begun, outcome, now_unix_s()?)?;
-        self.receipts
-            .put(closed.receipt, &closed.bundle.encode()?)?;
-        Ok(closed.receipt)
+        let wait = self.keep(closed.receipt, &closed.bundle)?;
+        Ok((closed.receipt, wait))
+    }
+
+    /// Keeps a receipt and sends it to the log, if there is one.
+    pub(crate) fn keep(
+        &self,
+        digest: ReceiptDigest,
+        bundle: &Bundle,
+    ) -> Result<Option<Wait>, KeepError> {
+        self.receipts.put(digest, &bundle.encode()?)?;
+        match &self.logging {
+            Some(logging) => Ok(logging.append(digest)?),
+            None => Ok(None),
+        }
     }
 }
 

@@ -18,6 +18,7 @@
 pub mod http;
 pub mod inference;
 mod keeper;
+mod logging;
 pub mod oip;
 pub mod openai;
 mod serve;
@@ -26,6 +27,7 @@ pub mod speech;
 
 pub use inference::{Answer, Draws, IssueError, Operator, Question};
 pub use keeper::{KeepError, Keeper};
+pub use logging::{Logging, LoggingError, ProveError};
 pub use serve::{Grace, serve, shutdown_signal};
 pub use service::{AnswerError, HostError, Hosted, Service};
 

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTimeError;
 
-use credence_base::json::JsonError;
 use credence_base::{ModelId, ReceiptDigest};
 use credence_exec::{Engine, Execution, Options, PlanError, RunError};
 use credence_generate::{Language, LanguageError};
@@ -14,7 +13,8 @@ use credence_store::{Receipts, StoreError};
 use zeroize::Zeroizing;
 
 use crate::inference::{Answer, Draws, IssueError, Operator, Question, issue};
-use crate::keeper::{Keeper, now_unix_s};
+use crate::keeper::{KeepError, Keeper, now_unix_s};
+use crate::logging::{Logging, Wait};
 use crate::speech::{Caps, Speaker};
 
 /// A model that is ready to run.
@@ -123,12 +123,9 @@ pub enum AnswerError {
     /// The clock says that it is before 1970.
     #[error("the system's clock is set before 1970")]
     Clock(#[from] SystemTimeError),
-    /// The bundle has no JSON form.
-    #[error("the bundle cannot be written")]
-    Encode(#[from] JsonError),
-    /// The receipt could not be kept, so the answer is withheld: nobody could ask for its receipt.
-    #[error("the receipt cannot be kept")]
-    Keep(#[from] StoreError),
+    /// The receipt could not be kept or logged, so the answer is withheld.
+    #[error("the answer is withheld: there is no receipt for it")]
+    Keep(#[from] KeepError),
 }
 
 impl AnswerError {
@@ -150,16 +147,31 @@ pub struct Service {
 }
 
 impl Service {
-    /// Hosts `models`, each under its name and its id. Of two with one name the last stays.
+    /// Hosts `models`, each under its name and its id. Of two with one name the last stays. What it signs is kept and not logged.
     #[must_use]
     pub fn new(operator: Operator, models: Vec<Hosted>, receipts: Box<dyn Receipts>) -> Self {
+        Self::with_log(operator, models, receipts, None)
+    }
+
+    /// As [`Self::new`], and what it signs is logged.
+    #[must_use]
+    pub fn with_log(
+        operator: Operator,
+        models: Vec<Hosted>,
+        receipts: Box<dyn Receipts>,
+        logging: Option<Logging>,
+    ) -> Self {
         let mut by_name = BTreeMap::new();
         for hosted in models.into_iter().map(Arc::new) {
             by_name.insert(hosted.id().to_string(), Arc::clone(&hosted));
             by_name.insert(hosted.name.clone(), hosted);
         }
         Self {
-            keeper: Arc::new(Keeper { operator, receipts }),
+            keeper: Arc::new(Keeper {
+                operator,
+                receipts,
+                logging,
+            }),
             models: by_name,
         }
     }
@@ -240,9 +252,8 @@ impl Service {
             execution,
             &draws,
         )?;
-        self.keeper
-            .receipts
-            .put(answer.receipt, &answer.bundle.encode()?)?;
+        let wait = self.keeper.keep(answer.receipt, &answer.bundle)?;
+        wait.map_or(Ok(()), Wait::finish).map_err(KeepError::from)?;
         Ok(answer)
     }
 
@@ -255,12 +266,26 @@ impl Service {
         self.sign_and_keep(hosted, question, execution)
     }
 
-    /// The bundle of a receipt that was kept.
+    /// The bundle of a receipt that was kept, with the proof that it is logged as soon as it is. A log that cannot be read is named to the operator,
+    /// and the bundle comes without a proof. Blocks its thread.
     ///
     /// # Errors
     /// [`StoreError`] when it is kept and cannot be read.
     pub fn receipt(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError> {
-        self.keeper.receipts.get(digest)
+        let kept = self.keeper.receipts.get(digest)?;
+        let (Some(bundle), Some(logging)) = (&kept, &self.keeper.logging) else {
+            return Ok(kept);
+        };
+        match logging.prove(digest, Arc::clone(bundle)) {
+            Ok(proved) => Ok(Some(proved)),
+            Err(error) => {
+                tracing::error!(
+                    cause = crate::chain_of(&error),
+                    "a receipt has no log proof"
+                );
+                Ok(kept)
+            }
+        }
     }
 }
 

@@ -84,6 +84,24 @@ impl Home {
         self.0.join("receipts")
     }
 
+    /// Where receipts are kept if they are encrypted or go after a time.
+    #[must_use]
+    pub fn vault(&self) -> PathBuf {
+        self.0.join("vault")
+    }
+
+    /// Where the log lies.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// The log's key.
+    #[must_use]
+    pub fn log_key(&self) -> PathBuf {
+        self.0.join("keys").join("log.pem")
+    }
+
     /// The operator's key.
     #[must_use]
     pub fn operator_key(&self) -> PathBuf {

@@ -125,6 +125,16 @@ impl KeyFile {
     }
 }
 
+/// Reads a file of at most `len_max` bytes that holds a secret: others than its owner may not read it.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn read_secret(path: &Path, len_max: u64) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let bytes = Zeroizing::new(file::read(path, len_max)?);
+    check_mode(path)?;
+    Ok(bytes)
+}
+
 /// Refuses a file that others than its owner may read.
 #[cfg(unix)]
 pub(crate) fn check_mode(path: &Path) -> Result<(), KeyFileError> {

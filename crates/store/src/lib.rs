@@ -29,7 +29,7 @@ mod vault;
 
 pub use error::{Action, StoreError};
 pub use home::{Home, HomeError};
-pub use key::{KeyFile, KeyFileError, Made};
+pub use key::{KeyFile, KeyFileError, Made, read_secret};
 pub use map::{Map, map};
 pub use receipts::{FolderReceipts, MemoryReceipts, Receipts};
 pub use vault::{Clock, Swept, Vault, VaultError, VaultKey, VaultKeyError};

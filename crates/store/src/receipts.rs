@@ -28,6 +28,16 @@ pub trait Receipts: Send + Sync {
     fn get(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError>;
 }
 
+impl<T: Receipts + ?Sized> Receipts for Arc<T> {
+    fn put(&self, digest: ReceiptDigest, bundle: &[u8]) -> Result<(), StoreError> {
+        (**self).put(digest, bundle)
+    }
+
+    fn get(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        (**self).get(digest)
+    }
+}
+
 /// One file for each receipt. A bundle survives a crash once [`Receipts::put`] returned.
 #[derive(Debug)]
 pub struct FolderReceipts {

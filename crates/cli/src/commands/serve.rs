@@ -6,20 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credence_node::http::Limits;
-use credence_node::{Grace, Hosted, Service, serve, shutdown_signal};
-use credence_receipt::BUNDLE_LEN_MAX;
-use credence_store::{FolderReceipts, MemoryReceipts, Receipts};
+use credence_node::{Grace, Hosted, Logging, Service, serve, shutdown_signal};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::ServeArgs;
+use crate::commands::serve_log::{self, Log};
+use crate::commands::serve_receipts;
 use crate::context::{Context, engine_options};
 use crate::error::CliError;
 use crate::exit::Exit;
-
-/// Room for receipts that are kept in memory alone, in bytes.
-const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// How long requests under way may go on after the signal to stop, beyond the time that each may take anyway.
 const GRACE_MARGIN: Duration = Duration::from_secs(5);
@@ -30,6 +27,9 @@ struct ListeningView {
     url: String,
     address: String,
     operator: String,
+    /// The log's verifier key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
     models: Vec<ServedView>,
 }
 
@@ -53,7 +53,18 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
         .collect();
     let operator = context.operator()?;
     let key = operator.public_key().to_string();
-    let service = Arc::new(Service::new(operator, models, receipts(context, args)?));
+    let kept = serve_receipts::open(context, args)?;
+    let is_logged = !args.log.no_log && (!args.no_keep || args.log.log.is_some());
+    let log = if is_logged {
+        Some(serve_log::open(context, &args.log)?)
+    } else {
+        None
+    };
+    let logging = log
+        .as_ref()
+        .map(|log| Logging::new(Arc::clone(&log.ledger), args.log.log_wait));
+    let verifier = log.as_ref().map(|log| log.verifier.to_string());
+    let service = Arc::new(Service::with_log(operator, models, kept.receipts, logging));
     let limits = Limits {
         body_bytes_max: args.body_bytes_max,
         concurrent_max: usize::from(args.concurrent_max),
@@ -68,14 +79,16 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
         let stop = shutdown_signal()
             .map_err(|e| CliError::ours("the system takes no handler for signals", e))?;
         let (listener, address) = listen(args.listen).await?;
-        announce(context, address, key, served)?;
+        announce(context, address, (key, verifier), served)?;
         let grace = Grace(limits.request_time_max.saturating_add(GRACE_MARGIN));
         serve(listener, service, limits, grace, stop)
             .await
             .map_err(|e| CliError::because(Exit::Io, "the listener failed", e))
     });
     stop(runtime);
+    let logged = log.map_or(Ok(()), Log::close);
     done?;
+    logged?;
     context
         .console
         .say("stopped: all requests that were under way have been answered");
@@ -112,15 +125,6 @@ fn load(context: &Context, args: &ServeArgs) -> Result<Vec<Hosted>, CliError> {
     named.iter().map(load).collect()
 }
 
-fn receipts(context: &Context, args: &ServeArgs) -> Result<Box<dyn Receipts>, CliError> {
-    if args.no_keep {
-        return Ok(Box::new(MemoryReceipts::new(MEMORY_BYTES_MAX)));
-    }
-    let len_max = u64::try_from(BUNDLE_LEN_MAX).unwrap_or(u64::MAX);
-    let folder = context.home()?.make_receipts()?;
-    Ok(Box::new(FolderReceipts::new(folder, len_max)))
-}
-
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CliError> {
     let fail = |e| {
         CliError::because(Exit::Io, format!("cannot listen on `{address}`"), e)
@@ -134,7 +138,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CliErr
 fn announce(
     context: &mut Context,
     address: SocketAddr,
-    operator: String,
+    (operator, log): (String, Option<String>),
     models: Vec<ServedView>,
 ) -> Result<(), CliError> {
     let url = format!("http://{address}");
@@ -143,6 +147,7 @@ fn announce(
             url,
             address: address.to_string(),
             operator,
+            log,
             models,
         });
     }
@@ -151,6 +156,11 @@ fn announce(
         context.console.say(&text);
     }
     context.console.say(&format!("signing with key {operator}"));
+    if let Some(log) = log {
+        context
+            .console
+            .say(&format!("logging; the log's key is {log}"));
+    }
     context.console.say(&format!("listening on {url}"));
     Ok(())
 }

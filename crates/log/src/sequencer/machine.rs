@@ -68,6 +68,17 @@ pub struct Limits {
     pub batch_max: usize,
 }
 
+impl Limits {
+    /// 65,536 that wait, all of which fit one batch.
+    #[must_use]
+    pub const fn usual() -> Self {
+        Self {
+            pool_max: 1 << 16,
+            batch_max: 1 << 16,
+        }
+    }
+}
+
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {

@@ -12,7 +12,11 @@ use serde::Serialize;
 
 use crate::chain_of as chain;
 use crate::http::body::BodyError;
+use crate::keeper::KeepError;
 use crate::service::AnswerError;
+
+/// What is said when the log does not take a receipt for the moment.
+const UNLOGGED: &str = "the log takes no receipt at the moment, so no answer is given; try again";
 
 /// The body of a refusal.
 #[derive(Debug, Serialize)]
@@ -92,6 +96,15 @@ impl From<AnswerError> for ApiError {
     fn from(error: AnswerError) -> Self {
         if error.is_clients() {
             return Self::bad_request_because(&error);
+        }
+        if let AnswerError::Keep(KeepError::Log(cause)) = &error
+            && cause.is_passing()
+        {
+            tracing::warn!(cause = chain(cause), "an answer is withheld");
+            return Self {
+                retry_after: true,
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, UNLOGGED)
+            };
         }
         Self::internal(
             "no receipt could be made and kept, so no answer is given",

@@ -1,8 +1,10 @@
 //! The second thread of a speaker: it hashes, signs and keeps what has ended, so that the answers that go on need not wait for a disk.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
+use std::thread;
 
+use credence_base::ReceiptDigest;
 use credence_claim::FinishReason;
 use credence_exec::Session;
 use credence_generate::Output;
@@ -10,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::keeper::{KeepError, Keeper};
+use crate::logging::Wait;
 use crate::speech::answers::{Ended, Event, Trouble};
 use crate::speech::issue::{Begun, Outcome};
 use crate::speech::speaker::Message;
@@ -28,39 +31,89 @@ pub(super) struct Closing {
     pub(super) seat: OwnedSemaphorePermit,
 }
 
+/// An answer whose receipt is kept, if there is one, and of which its client has not been told.
+struct Closed {
+    choice: u32,
+    rest: String,
+    finish: FinishReason,
+    receipt: Result<(ReceiptDigest, Option<Wait>), KeepError>,
+    events: UnboundedSender<Event>,
+    seat: OwnedSemaphorePermit,
+}
+
 /// Closes what comes, until nobody can send any more.
 pub(super) fn run(ended: &Receiver<Closing>, inbox: &Sender<Message>) {
+    let (later, waiting) = channel::<Closed>();
+    let own_inbox = inbox.clone();
+    let tell = move || {
+        while let Ok(closed) = waiting.recv() {
+            closed.tell(&own_inbox);
+        }
+    };
+    // Batches of the log end in the order in which they began, so one thread that waits for one after the other holds nobody up.
+    let waiter = thread::Builder::new()
+        .name("credence-waiter".to_owned())
+        .spawn(tell);
     while let Ok(closing) = ended.recv() {
-        let choice = closing.begun.prompt().choice();
-        let Closing {
-            begun,
-            session,
-            output,
-            finish,
-            rest,
-            events,
-            keeper,
-            seat,
-        } = closing;
-        let trace_root = session.trace_root();
-        drop(session);
-        let outcome = Outcome {
-            output,
-            trace_root,
-            finish,
+        let closed = closing.close();
+        let waits = waiter.is_ok() && matches!(closed.receipt, Ok((_, Some(_))));
+        // Without that thread this one waits.
+        let mine = if waits {
+            later.send(closed).err().map(|SendError(closed)| closed)
+        } else {
+            Some(closed)
         };
-        let event = match keeper.close(begun, &outcome) {
+        if let Some(closed) = mine {
+            closed.tell(inbox);
+        }
+    }
+    drop(later);
+    if let Some(waiter) = waiter.ok() {
+        // It has no result, and a panic there was told of there.
+        drop(waiter.join());
+    }
+}
+
+impl Closing {
+    fn close(self) -> Closed {
+        let choice = self.begun.prompt().choice();
+        let trace_root = self.session.trace_root();
+        drop(self.session);
+        let outcome = Outcome {
+            output: self.output,
+            trace_root,
+            finish: self.finish,
+        };
+        Closed {
+            choice,
+            rest: self.rest,
+            finish: self.finish,
+            receipt: self.keeper.close(self.begun, &outcome),
+            events: self.events,
+            seat: self.seat,
+        }
+    }
+}
+
+impl Closed {
+    /// Waits for the log if there is something to wait for, tells the client, and gives the seat back.
+    fn tell(self, inbox: &Sender<Message>) {
+        let logged = self.receipt.and_then(|(receipt, wait)| {
+            wait.map_or(Ok(()), Wait::finish)?;
+            Ok(receipt)
+        });
+        let event = match logged {
             Ok(receipt) => Event::Ended(Ended {
-                choice,
-                text: rest,
-                finish,
+                choice: self.choice,
+                text: self.rest,
+                finish: self.finish,
                 receipt,
             }),
             Err(error) => Event::Failed(told(&error)),
         };
         // A client that has left needs no word, and a speaker that has ended keeps no count.
-        drop(events.send(event));
-        drop(seat);
+        drop(self.events.send(event));
+        drop(self.seat);
         drop(inbox.send(Message::Closed));
     }
 }

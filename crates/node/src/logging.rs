@@ -1,0 +1,152 @@
+//! The log that receipts go to, as a server sees it.
+//!
+//! ```text
+//! a receipt is kept ─▶ Logging::append ─▶ the next batch ─▶ a checkpoint covers it
+//! GET /v1/receipts/{digest} ─▶ Logging::prove ─▶ the bundle with its proof, or as it was kept and appended once more
+//! ```
+//!
+//! A receipt is kept first and appended then, so the log never has a digest that nobody can ask for. The other way round can happen, when a
+//! server ends in between: whoever asks for such a receipt has it appended, which is safe to do twice.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use credence_base::ReceiptDigest;
+use credence_ledger::{Ledger, LedgerError, Pending, Unsure};
+use credence_log::sequencer::SequencerError;
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
+
+/// How long an answer waits for the log, at most, if it waits.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// From one attempt to the next while the log recovers.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Why a receipt is not in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The log does not take it.
+    #[error("the log takes no receipt")]
+    Refused(#[from] SequencerError),
+    /// The log stopped, and did not recover in time.
+    #[error("the log did not say in {} s that the receipt is in it", WAIT_MAX.as_secs())]
+    Unsure(#[from] Unsure),
+}
+
+impl LoggingError {
+    /// Whether the same request may well be answered a moment later.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused(error) => {
+                matches!(error, SequencerError::Full { .. } | SequencerError::Stopped)
+            }
+            Self::Unsure(_) => true,
+        }
+    }
+}
+
+/// Why a kept bundle has no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The log cannot be read.
+    #[error("the log gives no proof")]
+    Log(#[from] LedgerError),
+    /// What was kept is no bundle.
+    #[error("what was kept is no bundle")]
+    Bundle(#[from] BundleError),
+    /// The bundle has no JSON form.
+    #[error("the bundle cannot be written")]
+    Encode(#[from] credence_base::json::JsonError),
+}
+
+/// A receipt that is on its way into the log.
+#[must_use]
+pub(crate) struct Wait {
+    ledger: Arc<Ledger>,
+    digest: ReceiptDigest,
+    pending: Option<Pending>,
+    end: Instant,
+}
+
+impl Wait {
+    /// Blocks until it is durably in the log.
+    ///
+    /// # Errors
+    /// [`LoggingError`].
+    pub(crate) fn finish(mut self) -> Result<(), LoggingError> {
+        let mut error = LoggingError::Unsure(Unsure);
+        loop {
+            if let Some(pending) = self.pending.take() {
+                match pending.wait() {
+                    Ok(_) => return Ok(()),
+                    Err(unsure) => error = unsure.into(),
+                }
+            }
+            if Instant::now() >= self.end {
+                return Err(error);
+            }
+            std::thread::sleep(AGAIN);
+            match self.ledger.append(self.digest) {
+                Ok(pending) => self.pending = Some(pending),
+                Err(SequencerError::Stopped) => error = SequencerError::Stopped.into(),
+                Err(refused) => return Err(refused.into()),
+            }
+        }
+    }
+}
+
+/// A log, and whether answers wait for it.
+pub struct Logging {
+    ledger: Arc<Ledger>,
+    wait: bool,
+}
+
+impl Logging {
+    /// Sends receipts to `ledger`. With `wait`, no answer is given before its receipt is durably in the log.
+    #[must_use]
+    pub const fn new(ledger: Arc<Ledger>, wait: bool) -> Self {
+        Self { ledger, wait }
+    }
+
+    /// Takes a receipt's digest in. What comes back is to be waited for, if answers wait.
+    ///
+    /// # Errors
+    /// [`LoggingError::Refused`].
+    pub(crate) fn append(&self, digest: ReceiptDigest) -> Result<Option<Wait>, LoggingError> {
+        let pending = match self.ledger.append(digest) {
+            Ok(pending) => Some(pending),
+            // It recovers, and whoever waits tries again.
+            Err(SequencerError::Stopped) if self.wait => None,
+            Err(refused) => return Err(refused.into()),
+        };
+        Ok(self.wait.then(|| Wait {
+            ledger: Arc::clone(&self.ledger),
+            digest,
+            pending,
+            end: Instant::now() + WAIT_MAX,
+        }))
+    }
+
+    /// The bundle with the proof that its receipt is in the log, or as it was while it is not. Blocks its thread.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub(crate) fn prove(
+        &self,
+        digest: ReceiptDigest,
+        bundle: Arc<[u8]>,
+    ) -> Result<Arc<[u8]>, ProveError> {
+        if let Some(proof) = self.ledger.proof(digest)? {
+            let decoded = Bundle::decode(&bundle, BUNDLE_LEN_MAX)?;
+            return Ok(decoded.with_log(proof.encode())?.encode()?.into());
+        }
+        // It is on its way, or the server ended before it was. A log that does not take it now does when it is asked for again.
+        if let Err(error) = self.ledger.append(digest) {
+            tracing::warn!(
+                cause = crate::chain_of(&error),
+                "a receipt is not in the log"
+            );
+        }
+        Ok(bundle)
+    }
+}
