@@ -246,7 +246,7 @@ impl<'a> Layout<'a> {
             fixed: u64::try_from(layout.block_bytes()).ok()?,
             heads: 0,
         };
-        let (params, weights) = params(program)?;
+        let (params, weights) = param_starts(program)?;
         Some(Self {
             program,
             extent,
@@ -295,7 +295,7 @@ impl<'a> Layout<'a> {
         let all = blocks.before(extent.positions)?;
         let drawn = late.before(extent.positions)?;
         let drawn = drawn.checked_sub(late.before(extent.sampled_from)?)?;
-        let (params, weights) = params(program)?;
+        let (params, weights) = param_starts(program)?;
         Some(Self {
             program,
             extent,
@@ -474,7 +474,7 @@ fn at(index: u32) -> Option<usize> {
 }
 
 /// Where each parameter begins in the tree of weights, and the tree's bytes.
-fn params(program: &Program) -> Option<(Vec<u64>, u64)> {
+pub(crate) fn param_starts(program: &Program) -> Option<(Vec<u64>, u64)> {
     let mut starts = Vec::new();
     let mut end = 0_u64;
     for (param, id) in program.spec().params.iter().zip(0_u32..) {
@@ -486,4 +486,10 @@ fn params(program: &Program) -> Option<(Vec<u64>, u64)> {
             .checked_next_multiple_of(PARAM_ALIGN)?;
     }
     Some((starts, end))
+}
+
+/// Bytes of the tree of weights.
+pub(crate) fn weights_len(program: &Program) -> Option<u64> {
+    let (_, len) = param_starts(program)?;
+    Some(len)
 }
