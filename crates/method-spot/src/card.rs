@@ -15,7 +15,7 @@ use credence_model::{PROGRAM_BYTES_MAX, Program, ProgramError, program_from_byte
 use credence_text::{Text, TextError, TextSpec};
 
 use crate::layout::{param_starts, weights_len};
-use crate::work::{Work, entries, works};
+use crate::work::{Entries, Work, entries, works};
 
 /// The version of a card's bytes.
 pub const CARD_VERSION: u8 = 1;
@@ -81,7 +81,7 @@ pub struct Card {
     program: Program,
     weights_root: Digest,
     works: Vec<Work>,
-    entries: Vec<credence_exact::NodeId>,
+    entries: Entries,
     text: Option<Text>,
 }
 
@@ -187,7 +187,7 @@ impl Card {
         &self.works
     }
 
-    pub(crate) fn entries(&self) -> &[credence_exact::NodeId] {
+    pub(crate) const fn entries(&self) -> &Entries {
         &self.entries
     }
 }

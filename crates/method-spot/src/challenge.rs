@@ -105,8 +105,10 @@ impl Challenge {
 pub enum Kind {
     /// A cell, by weight.
     Cell,
-    /// A cell that reads the request.
+    /// A cell at the border of the request.
     Entry,
+    /// The position of that cell.
+    Position,
     /// A sampled position, whose token is drawn again.
     Row,
     /// A value of the output.
@@ -120,6 +122,7 @@ impl Kind {
             Self::Entry => 1,
             Self::Row => 2,
             Self::Output => 3,
+            Self::Position => 4,
         }
     }
 }
@@ -296,7 +299,13 @@ mod tests {
             checkpoint(b"").bind(&claim),
             checkpoint(b"x").bind(&claim),
         ];
-        let kinds = [Kind::Cell, Kind::Entry, Kind::Row, Kind::Output];
+        let kinds = [
+            Kind::Cell,
+            Kind::Entry,
+            Kind::Position,
+            Kind::Row,
+            Kind::Output,
+        ];
         let mut seen = std::collections::BTreeSet::new();
         for stream in streams {
             for kind in kinds {

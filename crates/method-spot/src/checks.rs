@@ -7,6 +7,7 @@
 //! The operator makes these very checks over its own run and opens what they read. It deliberately reads nothing else.
 
 use credence_claim::{MethodError, Part, Refutation, Scalar};
+use credence_commit::tree::CHUNK_LEN;
 use credence_exact::NodeId;
 use credence_exec::sampling::{Counts, Place as Step, Sampler, SamplingError, Step as Sampling};
 use credence_model::{Elements, decode_elements};
@@ -55,7 +56,7 @@ impl From<CheckError> for MethodError {
 pub struct Looked {
     /// Cells drawn by weight.
     pub cells: u32,
-    /// Cells that read the request.
+    /// Cells at the border of the request.
     pub entries: u32,
     /// Tokens drawn again.
     pub tokens: u32,
@@ -115,7 +116,7 @@ impl<'a> Checks<'a> {
             }
         }
         for index in 0..entries_beside(cells) {
-            if let Some(cell) = self.draws.entry(stream, index) {
+            for cell in self.draws.entry(stream, index) {
                 self.cell(&mut relations, source, cell)?;
                 looked.entries = looked.entries.saturating_add(1);
             }
@@ -176,17 +177,8 @@ impl<'a> Checks<'a> {
                 index.and_then(|index| usize::try_from(index).ok())
             };
             let Some(index) = index else { break };
-            let mut logits = Vec::new();
-            let vocabulary = usize::try_from(language.vocabulary).unwrap_or(0);
-            for id in 0..vocabulary {
-                let cell = Cell {
-                    position: wide(told.prompt.saturating_sub(1).saturating_add(index)),
-                    node: language.logits,
-                    index: id,
-                };
-                let logit = self.value(source, cell)?;
-                logits.push(i32::try_from(logit).unwrap_or(i32::MAX));
-            }
+            let position = wide(told.prompt.saturating_sub(1).saturating_add(index));
+            let logits = self.logits(source, language.logits, position)?;
             let got = redraw(told, index, &logits, &mut sampler)?;
             let claimed = told.drawn.get(index).copied().unwrap_or(u32::MAX);
             if claimed != got {
@@ -199,6 +191,41 @@ impl<'a> Checks<'a> {
             looked.tokens = looked.tokens.saturating_add(1);
         }
         Ok(())
+    }
+
+    /// All logits of a position, read chunk by chunk.
+    fn logits(
+        &self,
+        source: &mut impl Source,
+        node: NodeId,
+        position: u64,
+    ) -> Result<Vec<i32>, CheckError> {
+        let first = Cell {
+            position,
+            node,
+            index: 0,
+        };
+        let no_cell = || CheckError::Relation(RelationError::NoCell(first));
+        let place = self.layout.place(node, position, 0, View::Own);
+        let place = place.ok_or_else(no_cell)?;
+        let shape = self.card.program().shape(node).ok_or_else(no_cell)?;
+        let (mut start, mut left) = (place.start, shape.cells().saturating_mul(4));
+        let mut logits = Vec::with_capacity(shape.cells().min(1 << 20));
+        while left > 0 {
+            let within = start.checked_rem(CHUNK_LEN).unwrap_or(0);
+            let rest = usize::try_from(CHUNK_LEN.saturating_sub(within)).unwrap_or(1);
+            let len = rest.min(left);
+            let missing = Missing {
+                tree: place.tree,
+                start,
+            };
+            let bytes = source.bytes(place.tree, start, len).ok_or(missing)?;
+            let (cells, _) = bytes.as_chunks::<4>();
+            logits.extend(cells.iter().map(|cell| i32::from_le_bytes(*cell)));
+            start = start.saturating_add(wide(len));
+            left = left.saturating_sub(len);
+        }
+        Ok(logits)
     }
 
     /// Compares values of the output with the cells that it shows: all if they are at most as many as `most`, else as many that are drawn.

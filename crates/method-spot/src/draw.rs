@@ -232,21 +232,39 @@ impl<'a> Draws<'a> {
         self.at(number)
     }
 
-    /// Cell number `index` that is checked because it reads the request: an entry node, one of its positions, one of its cells, all alike likely.
-    #[must_use]
-    pub fn entry(&self, stream: &Stream, index: u32) -> Option<Cell> {
-        let [low, high] = stream.draw(Kind::Entry, index);
+    /// What is checked by draw number `index` at the border of the request: at one drawn position, a cell that reads the request, and one that looks up a token's row.
+    pub fn entry(&self, stream: &Stream, index: u32) -> impl Iterator<Item = Cell> {
+        let [place, _] = stream.draw(Kind::Position, index);
+        let [direct, row] = stream.draw(Kind::Entry, index);
         let entries = self.card.entries();
-        let count = u128::try_from(entries.len()).ok()?;
-        let node = *entries.get(usize::try_from(low.checked_rem(count)?).ok()?)?;
-        self.nth(node, high.checked_rem(self.count(node))?)
+        let cells = [
+            self.at_border(&entries.direct, place, direct),
+            self.at_border(&entries.rows, place, row),
+        ];
+        cells.into_iter().flatten()
+    }
+
+    /// A cell of one of these nodes, each as likely as the other, at a position taken from `place`.
+    fn at_border(&self, nodes: &[NodeId], place: u128, number: u128) -> Option<Cell> {
+        let count = u128::try_from(nodes.len()).ok()?;
+        let node = *nodes.get(usize::try_from(number.checked_rem(count)?).ok()?)?;
+        let rest = number.checked_div(count)?;
+        let first = self.first(node);
+        let positions = self.layout.extent().positions.checked_sub(first)?;
+        let position = u64::try_from(place.checked_rem(positions.into())?).ok()?;
+        let cells = u128::try_from(self.card.program().shape(node)?.cells()).ok()?;
+        Some(Cell {
+            position: first.checked_add(position)?,
+            node,
+            index: usize::try_from(rest.checked_rem(cells)?).ok()?,
+        })
     }
 }
 
-/// How many cells that read the request are checked beside so many cells: an eighth.
+/// How many draws at the border of the request are made beside so many cells: a tenth.
 #[must_use]
 pub const fn entries_beside(cells: u32) -> u32 {
-    cells.div_ceil(8)
+    cells.div_ceil(10)
 }
 
 #[cfg(test)]

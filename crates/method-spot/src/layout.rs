@@ -348,6 +348,15 @@ impl<'a> Layout<'a> {
         self.home(node).is_some_and(|home| home.late)
     }
 
+    /// Whether a node's cells of one position stand one after another.
+    #[must_use]
+    pub(crate) fn is_row(&self, node: NodeId) -> bool {
+        let home = self.home(node);
+        home.is_some_and(|home| {
+            home.fixed.is_some() && home.keys.is_none() && home.values.is_none()
+        })
+    }
+
     /// Whether a node stands in both sections of what is remembered.
     #[must_use]
     pub fn is_twice(&self, node: NodeId) -> bool {

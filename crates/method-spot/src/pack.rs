@@ -101,15 +101,17 @@ pub fn unpack(packed: &[u8], len: usize) -> Result<Vec<u8>, PackError> {
 }
 
 fn unpack_line(line: &[u8], width: u8, bytes: &mut Vec<u8>) -> Result<(), PackError> {
-    let (mut held, mut bits, mut widest) = (0_u64, 0_u32, 0_u32);
     let wanted = u32::from(width);
     let shift = 32_u32.saturating_sub(wanted);
-    let mut next = line.iter();
+    let (mut held, mut bits, mut widest) = (0_u64, 0_u32, 0_u32);
+    // A line has 2·width bytes.
+    let (words, _) = line.as_chunks::<2>();
+    let mut next = words.iter();
     for _ in 0..16 {
         while bits < wanted {
-            let byte = next.next().ok_or(PackError::Short)?;
-            held |= u64::from(*byte) << bits;
-            bits = bits.saturating_add(8);
+            let word = next.next().ok_or(PackError::Short)?;
+            held |= u64::from(u16::from_le_bytes(*word)) << bits;
+            bits = bits.saturating_add(16);
         }
         let [a, b, c, d, ..] = held.to_le_bytes();
         let low = i32::from_le_bytes([a, b, c, d]);

@@ -125,6 +125,8 @@ impl<'a> Relations<'a> {
             depth: 0,
             steps: STEPS_MAX,
             stopped: None,
+            near: [None; NEAR],
+            oldest: 0,
         };
         let value = reading.compute(&node.op, shape, node.dtype, cell.index);
         match reading.stopped {
@@ -214,6 +216,18 @@ const fn absent(what: &'static str, index: usize) -> CellError {
     CellError::Absent { what, index }
 }
 
+/// Cells that stand in a row, so that one lookup serves all of them.
+#[derive(Clone, Copy, Debug)]
+struct Near {
+    /// Of a node, or of a parameter.
+    of: Result<NodeId, ParamId>,
+    first: Place,
+    cells: usize,
+}
+
+/// The rows that were read last.
+const NEAR: usize = 4;
+
 /// One evaluation.
 struct Reading<'a, 'r, S> {
     layout: &'a Layout<'a>,
@@ -226,6 +240,8 @@ struct Reading<'a, 'r, S> {
     depth: usize,
     steps: u64,
     stopped: Option<Stop>,
+    near: [Option<Near>; NEAR],
+    oldest: usize,
 }
 
 impl<S: Source> Reading<'_, '_, S> {
@@ -260,6 +276,55 @@ impl<S: Source> Reading<'_, '_, S> {
             }
             None => Err(self.stop(Stop::Steps)),
         }
+    }
+
+    /// Where a cell of this position, or a parameter's entry, stands.
+    fn place(&mut self, of: Result<NodeId, ParamId>, index: usize) -> Option<Place> {
+        let known = self.near.iter().flatten().find(|near| near.of == of);
+        let near = match known {
+            Some(near) => *near,
+            None => match self.row(of) {
+                Some(near) => {
+                    if let Some(slot) = self.near.get_mut(self.oldest) {
+                        *slot = Some(near);
+                    }
+                    let next = self.oldest.saturating_add(1);
+                    self.oldest = next.checked_rem(NEAR).unwrap_or(0);
+                    near
+                }
+                // Scores and what is remembered stand in other orders.
+                None => {
+                    let node = of.ok()?;
+                    return self.layout.place(node, self.position, index, View::Own);
+                }
+            },
+        };
+        if index >= near.cells {
+            return None;
+        }
+        let width = u64::try_from(near.first.dtype.width()).ok()?;
+        let within = u64::try_from(index).ok()?.checked_mul(width)?;
+        Some(Place {
+            start: near.first.start.checked_add(within)?,
+            ..near.first
+        })
+    }
+
+    fn row(&self, of: Result<NodeId, ParamId>) -> Option<Near> {
+        let program = self.layout.program();
+        let (first, shape) = match of {
+            Ok(node) if self.layout.is_row(node) => {
+                let first = self.layout.place(node, self.position, 0, View::Own);
+                (first?, program.shape(node)?)
+            }
+            Ok(_) => return None,
+            Err(param) => (self.layout.param(param, 0)?, program.param_shape(param)?),
+        };
+        Some(Near {
+            of,
+            first,
+            cells: shape.cells(),
+        })
     }
 
     fn read(&mut self, place: Place) -> Result<i64, CellError> {
@@ -307,7 +372,7 @@ impl<S: Source> Context for Reading<'_, '_, S> {
     fn value(&mut self, node: NodeId, index: usize) -> Result<i64, CellError> {
         match self.layout.program().node(node) {
             Some(spec) if spec.cut => {
-                let place = self.layout.place(node, self.position, index, View::Own);
+                let place = self.place(Ok(node), index);
                 self.read(place.ok_or(absent("an operand", index))?)
             }
             Some(_) => self.uncut(node, index),
@@ -316,7 +381,7 @@ impl<S: Source> Context for Reading<'_, '_, S> {
     }
 
     fn param(&mut self, param: ParamId, index: usize) -> Result<i64, CellError> {
-        let place = self.layout.param(param, index);
+        let place = self.place(Err(param), index);
         self.read(place.ok_or(absent("a parameter", index))?)
     }
 

@@ -14,7 +14,7 @@ use crate::layout::Tree;
 
 /// Gives bytes of trees.
 pub trait Source {
-    /// The `len` bytes of a tree from `start` on: 1, 2 or 4, at a multiple of `len`. None if it does not hold them.
+    /// The `len` bytes of a tree from `start` on, all within one chunk of 1,024. None if it does not hold them.
     fn bytes(&mut self, tree: Tree, start: u64, len: usize) -> Option<&[u8]>;
 }
 

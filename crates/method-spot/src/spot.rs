@@ -111,7 +111,7 @@ impl Spot {
         let share = self.demand.share_ppm;
         let mut numbers = vec![
             count("cells checked, drawn by their work", looked.cells),
-            count("cells checked that read the request", looked.entries),
+            count("cells checked at the border of the request", looked.entries),
             number(
                 "wrong share of the work that would be noticed",
                 Quantity::PartsPerMillion(share),

@@ -139,24 +139,41 @@ fn own(op: &Op, view: &View<'_>) -> Result<Work, ShapeError> {
     Ok(Work { fixed, each: 0 })
 }
 
-/// The cut nodes whose relation reads the request, or that look up a cut token's row.
-pub(crate) fn entries(program: &Program) -> Vec<NodeId> {
-    let mut reads: Vec<bool> = Vec::with_capacity(program.spec().nodes.len());
-    let mut entries = Vec::new();
+/// The cut nodes that stand at the border of the request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entries {
+    /// Those whose relation reads the request itself.
+    pub(crate) direct: Vec<NodeId>,
+    /// Those whose relation looks up the row of a cut token.
+    pub(crate) rows: Vec<NodeId>,
+}
+
+/// Finds them.
+pub(crate) fn entries(program: &Program) -> Entries {
+    let mut entries = Entries::default();
+    let (mut direct, mut rows) = (Vec::new(), Vec::new());
     for (id, node, _) in program.nodes() {
-        let through = |operand: &NodeId| {
-            let Some(spec) = program.node(*operand) else {
-                return false;
-            };
-            let read = usize::try_from(operand.0).ok().and_then(|at| reads.get(at));
-            let row = matches!(node.op, Op::Embed(_)) && matches!(spec.op, Op::Token(_));
-            row || (!spec.cut && read == Some(&true))
+        let uncut = |known: &[bool], operand: &NodeId| {
+            let read = usize::try_from(operand.0).ok().and_then(|at| known.get(at));
+            let spec = program.node(*operand);
+            read == Some(&true) && spec.is_some_and(|spec| !spec.cut)
         };
+        let operands = node.op.operands();
         let own = matches!(node.op, Op::Input(_) | Op::Token(_));
-        let read = own || node.op.operands().iter().any(through);
-        reads.push(read);
-        if read && node.cut {
-            entries.push(id);
+        let reads = own || operands.iter().any(|operand| uncut(&direct, operand));
+        let is_cut_token = |operand: &NodeId| {
+            let spec = program.node(*operand);
+            spec.is_some_and(|spec| spec.cut && matches!(spec.op, Op::Token(_)))
+        };
+        let row = matches!(node.op, Op::Embed(_)) && operands.iter().any(is_cut_token);
+        let looks_up = row || operands.iter().any(|operand| uncut(&rows, operand));
+        direct.push(reads);
+        rows.push(looks_up);
+        if node.cut && reads {
+            entries.direct.push(id);
+        }
+        if node.cut && looks_up {
+            entries.rows.push(id);
         }
     }
     entries
