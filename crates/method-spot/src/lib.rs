@@ -55,7 +55,7 @@ pub use pack::{PackError, pack, unpack};
 pub use relation::{
     Cell, DEPTH_MAX, Given, Missing, RelationError, Relations, STEPS_MAX, WrongCell,
 };
-pub use source::{Opened, OpenedError, Recorder, Runs, Source};
+pub use source::{Opened, OpenedError, Recorder, Source};
 pub use spot::Spot;
 pub use subject::{CONTENT_BYTES_MAX, Subject};
 pub use trees::{TreesError, root_of, show};

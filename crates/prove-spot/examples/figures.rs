@@ -96,7 +96,7 @@ fn main() {
 fn sizes(evidence: &Evidence, total: usize) {
     println!("evidence                     {total:>9} bytes");
     for tree in &evidence.trees {
-        let chunks: u64 = tree.runs.iter().map(|run| run.end - run.start).sum();
+        let chunks: u64 = tree.runs.iter().map(|run| run.chunks).sum();
         let name = match tree.tree {
             Tree::Weights => "weights",
             Tree::Positions => "positions",
@@ -108,7 +108,7 @@ fn sizes(evidence: &Evidence, total: usize) {
             "  {name:<12} {:>6} runs {chunks:>6} chunks {:>8} packed {:>8} of chaining values",
             tree.runs.len(),
             tree.packed.len(),
-            tree.siblings.len() * 32
+            tree.values.len() * 32
         );
     }
 }

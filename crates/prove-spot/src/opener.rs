@@ -272,7 +272,7 @@ impl Rerun<'_> {
         for ((tree, content), &root) in Tree::ALL.into_iter().zip(contents).zip(roots) {
             let runs = source.runs(tree);
             let listed = match tree {
-                Tree::Weights => !runs.chunks().is_empty(),
+                Tree::Weights => !runs.is_empty(),
                 Tree::Positions | Tree::Keys | Tree::Values | Tree::Sampled => !content.is_empty(),
             };
             if listed {

@@ -311,7 +311,7 @@ impl Liar {
         for (tree, content) in Tree::ALL.into_iter().zip(contents) {
             let runs = source.runs(tree);
             let listed = if tree == Tree::Weights {
-                !runs.chunks().is_empty()
+                !runs.is_empty()
             } else {
                 !content.is_empty()
             };
