@@ -212,6 +212,7 @@ impl Parts<'_> {
         let text = text.transpose()?;
         let parts = CardParts {
             program: self.program,
+            weights_len: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             weights_root: &root,
             text: text.as_ref(),
         };

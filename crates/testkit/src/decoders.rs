@@ -16,6 +16,7 @@ use credence_verify::{Facts, Policy, check_bytes};
 use crate::samples;
 
 mod language;
+mod spot;
 
 /// One decoder.
 #[derive(Debug)]
@@ -85,6 +86,9 @@ pub const TARGETS: &[Target] = &[
     language::PROMPT,
     language::OUTPUT,
     language::PARAMETERS,
+    spot::EVIDENCE,
+    spot::CARD,
+    spot::CHECK,
 ];
 
 /// Runs the target of that name, as libFuzzer's entry points do.

@@ -20,6 +20,7 @@ fn card(model: &Model) -> Card {
     let program = program_bytes(model.program().spec()).unwrap();
     let parts = CardParts {
         program: &program,
+        weights_len: u64::try_from(weights.len()).unwrap(),
         weights_root: &root_of(Tree::Weights, &weights),
         text: None,
     };
