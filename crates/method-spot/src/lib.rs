@@ -37,6 +37,7 @@ mod layout;
 mod memo;
 mod pack;
 mod relation;
+mod size;
 mod source;
 mod spot;
 mod subject;
@@ -55,6 +56,7 @@ pub use pack::{PackError, pack, unpack};
 pub use relation::{
     Cell, DEPTH_MAX, Given, Missing, RelationError, Relations, STEPS_MAX, WrongCell,
 };
+pub use size::{OpeningSize, opening_size};
 pub use source::{Opened, OpenedError, Recorder, Source};
 pub use spot::Spot;
 pub use subject::{CONTENT_BYTES_MAX, Subject};

@@ -21,7 +21,9 @@ use credence_claim::{
 use credence_exec::sampling::{Parameters, Settings};
 use credence_exec::{Append, Engine, Isa, Options};
 use credence_generate::{Content, Finish, Generation, Language, Limits, Prompt};
-use credence_method_spot::{Card, Challenge, Demand, Evidence, Spot, Tree};
+use credence_method_spot::{
+    Card, Cell, Challenge, Demand, Evidence, Extent, Layout, Spot, Tree, opening_size,
+};
 use credence_model::Model;
 use credence_prove_spot::{Carry, Opener};
 
@@ -61,6 +63,7 @@ fn main() {
         no_rows.unwrap().len()
     );
 
+    largest(&model);
     let card_bytes = opener.card(false).unwrap();
     let start = Instant::now();
     let card = Card::decode(model.id(), &card_bytes).unwrap();
@@ -91,6 +94,42 @@ fn main() {
         }
         println!("verify{name:<23}{best:>9.1?}  (best of 50)");
     }
+}
+
+/// The cells that take most to open at the end of the model's context, by node.
+fn largest(model: &Model) {
+    let program = model.program();
+    let Some(language) = &program.spec().language else {
+        return;
+    };
+    let extent = Extent {
+        positions: language.context.into(),
+        sampled_from: 0,
+    };
+    let layout = Layout::new(program, extent).unwrap();
+    let mut all = Vec::new();
+    let mut failed = 0;
+    for (node, spec, shape) in program.nodes().filter(|(_, spec, _)| spec.cut) {
+        for index in [0, shape.cells() / 2, shape.cells() - 1] {
+            let cell = Cell {
+                position: extent.positions - 1,
+                node,
+                index,
+            };
+            match opening_size(&layout, cell) {
+                Ok(size) => all.push((size.total(), size, spec.name.clone())),
+                Err(_) => failed += 1,
+            }
+        }
+    }
+    all.sort_by_key(|(total, _, _)| core::cmp::Reverse(*total));
+    for (total, size, name) in all.iter().take(4) {
+        println!(
+            "largest opening of a cell    {total:>9} bytes: {name} ({} of content)",
+            size.content
+        );
+    }
+    println!("  of {} cells; {failed} not counted", all.len());
 }
 
 fn sizes(evidence: &Evidence, total: usize) {

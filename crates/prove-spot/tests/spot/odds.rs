@@ -12,7 +12,7 @@ use credence_testkit::speaking::speaking;
 use crate::common::{Liar, Told, altered, answer, answer_by, greedy, prompt_ids};
 
 /// Every cut cell of a language model's run.
-fn all_cells(layout: &Layout<'_>) -> Vec<Cell> {
+pub(crate) fn all_cells(layout: &Layout<'_>) -> Vec<Cell> {
     let Extent { positions, .. } = layout.extent();
     let mut cells = Vec::new();
     for (node, spec, shape) in layout.program().nodes().filter(|(_, spec, _)| spec.cut) {
