@@ -69,12 +69,8 @@ fn honest() -> &'static Honest {
 
 fn made() -> Honest {
     let model = Arc::new(model(4));
-    let options = Options {
-        threads: NonZeroUsize::MIN,
-        isa: Isa::detect(),
-    };
     let inputs = request(&model, 4, 2);
-    let engine = Engine::new(Arc::clone(&model), options).unwrap();
+    let engine = Engine::new(Arc::clone(&model), options()).unwrap();
     let execution = engine.run(&inputs).unwrap();
     let operator = SigningKey::from_seed(&[1; 32]).public_key();
     let salts = Salts::derive(&[2; 32]);
@@ -109,23 +105,14 @@ fn made() -> Honest {
     })
     .unwrap();
     let [input, params, output] = contents;
-    let opened = |salt, content| Some(Opened { salt, content });
+    let shown = |salt, content| Some(Opened { salt, content });
     let openings = Openings {
-        input: opened(salts.input, input),
-        params: opened(salts.params, params),
-        output: opened(salts.output, output),
+        input: shown(salts.input, input),
+        params: shown(salts.params, params),
+        output: shown(salts.output, output),
         trace: Some(salts.trace),
     };
-    let opener = Opener::new(&model, options).unwrap();
-    let card = opener.card(false).unwrap();
-    let evidence = {
-        let case = Case::check(&claim, &operator, &openings).unwrap();
-        let rerun = opener.rerun(&case).unwrap();
-        let asked = (CELLS, 0);
-        rerun
-            .prove(&Challenge::Claim, asked, Carry::Nothing)
-            .unwrap()
-    };
+    let (card, evidence) = opened(&model, &Case::check(&claim, &operator, &openings).unwrap());
     let known = Card::decode(model.id(), &card).unwrap();
     let demand = Demand {
         bits: CELLS,
@@ -140,4 +127,19 @@ fn made() -> Honest {
         card,
         evidence,
     }
+}
+
+fn options() -> Options {
+    Options {
+        threads: NonZeroUsize::MIN,
+        isa: Isa::detect(),
+    }
+}
+
+/// The model's card, and evidence about the case.
+fn opened(model: &Arc<Model>, case: &Case<'_>) -> (Vec<u8>, Vec<u8>) {
+    let opener = Opener::new(model, options()).unwrap();
+    let rerun = opener.rerun(case).unwrap();
+    let evidence = rerun.prove(&Challenge::Claim, (CELLS, 0), Carry::Nothing);
+    (opener.card(false).unwrap(), evidence.unwrap())
 }
