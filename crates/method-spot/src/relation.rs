@@ -281,8 +281,8 @@ impl<S: Source> Reading<'_, '_, S> {
     /// Where a cell of this position, or a parameter's entry, stands.
     fn place(&mut self, of: Result<NodeId, ParamId>, index: usize) -> Option<Place> {
         let known = self.near.iter().flatten().find(|near| near.of == of);
-        let near = match known {
-            Some(near) => *near,
+        let near = match known.copied() {
+            Some(near) => near,
             None => match self.row(of) {
                 Some(near) => {
                     if let Some(slot) = self.near.get_mut(self.oldest) {

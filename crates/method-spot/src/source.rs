@@ -55,6 +55,10 @@ struct OpenedTree {
     chunks: Vec<Touched>,
     /// The run that was read last.
     last: usize,
+    /// What is opened of the chunk that was read last, where it stands in `content`, and its number.
+    near: Range<u64>,
+    near_at: usize,
+    near_chunk: usize,
 }
 
 /// Bytes that were shown under their roots.
@@ -116,7 +120,7 @@ impl Opened {
                 runs: placed,
                 content,
                 chunks,
-                last: 0,
+                ..OpenedTree::default()
             };
         }
         Ok(())
@@ -141,23 +145,40 @@ impl OpenedTree {
         }
         self.runs.get(self.last)
     }
+
+    /// Goes to the chunk in which a byte stands, if it is opened.
+    fn approach(&mut self, start: u64) -> Option<()> {
+        let run = self.run(start)?;
+        let chunk = start.checked_div(CHUNK_LEN)?;
+        let number = chunk.checked_sub(run.first_chunk)?;
+        let number = usize::try_from(number.checked_add(run.chunks_before)?).ok()?;
+        let begins = chunk.checked_mul(CHUNK_LEN)?;
+        let ends = begins.checked_add(CHUNK_LEN)?.min(run.bytes.end);
+        let near = begins.max(run.bytes.start)..ends;
+        let within = near.start.checked_sub(run.bytes.start)?;
+        let at = run.before.checked_add(usize::try_from(within).ok()?)?;
+        if !near.contains(&start) {
+            return None;
+        }
+        (self.near, self.near_at, self.near_chunk) = (near, at, number);
+        Some(())
+    }
 }
 
 impl Source for Opened {
     fn bytes(&mut self, tree: Tree, start: u64, len: usize) -> Option<&[u8]> {
         let tree = self.trees.get_mut(tree.index())?;
-        let run = tree.run(start)?;
-        let within = usize::try_from(start.checked_sub(run.bytes.start)?).ok()?;
-        let first = run.before.checked_add(within)?;
-        let end = first.checked_add(len)?;
-        if run.bytes.end < start.checked_add(u64::try_from(len).ok()?)? {
+        if !tree.near.contains(&start) {
+            tree.approach(start)?;
+        }
+        let within = start.checked_sub(tree.near.start)?;
+        let first = tree.near_at.checked_add(usize::try_from(within).ok()?)?;
+        if tree.near.end < start.checked_add(u64::try_from(len).ok()?)? {
             return None;
         }
-        let chunk = start.checked_div(CHUNK_LEN)?.checked_sub(run.first_chunk)?;
-        let chunk = usize::try_from(chunk.checked_add(run.chunks_before)?).ok()?;
-        let touched = tree.chunks.get_mut(chunk)?;
+        let touched = tree.chunks.get_mut(tree.near_chunk)?;
         touched.read_from = touched.read_from.min(start.checked_div(BLOCK_LEN)?);
-        tree.content.get(first..end)
+        tree.content.get(first..first.checked_add(len)?)
     }
 }
 
