@@ -68,6 +68,10 @@ domains! {
     STREAM_SIGNATURE = "credence/stream-signature/v1";
     /// A calibration set, as an importer read it.
     CALIBRATION = "credence/calibration/v1";
+    /// What the draws of a spot check come from.
+    SPOT_CHALLENGE = "credence/spot-challenge/v1";
+    /// One draw of a spot check.
+    SPOT_DRAW = "credence/spot-draw/v1";
     /// The start of a Fiat–Shamir transcript.
     TRANSCRIPT = "credence/transcript/v1";
 }

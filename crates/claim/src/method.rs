@@ -24,6 +24,9 @@ impl MethodId {
     /// The method that runs the model again.
     pub const REPLAY: Self = Self(Cow::Borrowed("replay"));
 
+    /// The method that opens a few cells of the run.
+    pub const SPOT: Self = Self(Cow::Borrowed("spot"));
+
     /// Checks `name`.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! tree::root(domain, content) ──────────────▶ root, into a commitment
 //! opening::open(domain, content, ranges) ───▶ Opening: the chunks that cover the ranges, and chaining values
 //! opening::verify(domain, root, len, ranges, opening) ─▶ the bytes of each range
+//! blocks::{open, verify} ───────────────────▶ the same, but of a chunk only what stands from the first wanted block on
 //! ```
 //!
 //! It deliberately does not know what the bytes mean, and a root alone hides nothing: salting is the business of the
@@ -26,6 +27,7 @@
     )
 )]
 
+pub mod blocks;
 pub mod opening;
 pub mod tree;
 

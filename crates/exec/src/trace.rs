@@ -5,7 +5,7 @@
 use core::fmt;
 
 use credence_base::{Digest, TraceRoot, domain};
-use credence_commit::tree;
+use credence_commit::{TreeHasher, tree};
 
 use crate::buffer::Buffer;
 
@@ -79,6 +79,42 @@ impl PartialEq for Trace {
 }
 
 impl Eq for Trace {}
+
+/// A section that grows as a run does: its hash so far, and its bytes if somebody wants them.
+#[derive(Clone, Debug)]
+pub(crate) struct Growing {
+    hasher: TreeHasher,
+    kept: Option<Vec<u8>>,
+}
+
+impl Growing {
+    /// An empty one, which keeps its bytes or not.
+    pub(crate) fn new(keep: bool) -> Self {
+        Self {
+            hasher: TreeHasher::new(domain::TRACE_SECTION),
+            kept: keep.then(Vec::new),
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(bytes);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        usize::try_from(self.hasher.len()).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn root(&self) -> Digest {
+        self.hasher.finish()
+    }
+
+    pub(crate) fn kept(&self) -> Option<&[u8]> {
+        self.kept.as_deref()
+    }
+}
 
 /// The root over sections given as kind, length in bytes and root.
 pub(crate) fn root_of_sections(sections: &[(u8, usize, Digest)]) -> TraceRoot {

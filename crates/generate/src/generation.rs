@@ -115,11 +115,17 @@ impl<'a> Generation<'a> {
             place: self.place,
         };
         let token = self.sampler.sample(&self.parameters, &step)?;
-        self.take(token)
+        self.accept(token)
     }
 
-    /// Appends a token that was drawn elsewhere.
-    fn take(&mut self, token: u32) -> Result<Piece, GenerationError> {
+    /// Appends a token that was drawn elsewhere; whether it is the one that the logits give is not checked.
+    ///
+    /// # Errors
+    /// [`GenerationError`] if the answer has ended, or the token has no text.
+    pub fn accept(&mut self, token: u32) -> Result<Piece, GenerationError> {
+        if self.finish.is_some() {
+            return Err(GenerationError::Ended);
+        }
         let ends = self.text.is_end(token);
         let mut text = match &mut self.detokeniser {
             Some(detokeniser) if !ends => detokeniser.push(token)?,

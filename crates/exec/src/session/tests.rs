@@ -220,3 +220,35 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     .unwrap();
     assert_eq!(engine.session().unwrap_err(), SessionError::NotLanguage);
 }
+
+/// The root of sections as a claim commits to them.
+fn root_of_bytes(sections: &[Vec<u8>; 4]) -> credence_base::TraceRoot {
+    let root = |bytes: &Vec<u8>| credence_commit::tree::root(credence_base::domain::TRACE_SECTION, bytes);
+    let kinds = [SECTION_POSITIONS, SECTION_KEYS, SECTION_VALUES, SECTION_SAMPLED];
+    let all: Vec<_> = kinds
+        .into_iter()
+        .zip(sections)
+        .map(|(kind, bytes)| (kind, bytes.len(), root(bytes)))
+        .collect();
+    root_of_sections(&all)
+}
+
+#[test]
+fn a_recording_session_keeps_the_bytes_under_its_root() {
+    for seed in 0..20 {
+        let model = Arc::new(language_model(seed));
+        let engine = engine(&model, Isa::detect(), 1, 64);
+        let run = Run::new(&model, &mut Choices::new(seed));
+        let mut session = engine.recording_session().unwrap();
+        let mut appends = [Append {
+            session: &mut session,
+            tokens: &run.tokens,
+            sampled: run.sampled,
+        }];
+        engine.advance(&mut appends, &mut |_, _, _| {}).unwrap();
+        let sections = session.sections().unwrap();
+        assert_eq!(root_of_bytes(&sections), run.expected.trace_root);
+        assert_eq!(session.trace_root(), run.expected.trace_root);
+        assert_eq!(engine.session().unwrap().sections(), None);
+    }
+}
