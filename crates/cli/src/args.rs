@@ -190,6 +190,7 @@ impl ChatArgs {
             top_p: 1.0,
             top_k: 0,
             max_tokens: 128,
+            json_schema: None,
             receipt: None,
             engine,
         }
@@ -245,6 +246,9 @@ pub(crate) struct ChatArgs {
     /// Most tokens of an answer
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub(crate) max_tokens: u32,
+    /// Hold each answer to the JSON schema in this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json_schema: Option<PathBuf>,
     /// Write the bundle of the last answer here [default: among the receipts in the home folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! The second thread of a speaker: it hashes, signs and keeps what has ended, so that the answers that go on need not wait for a disk.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -49,14 +50,20 @@ pub(super) fn run(ended: &Receiver<Closing>, inbox: &Sender<Message>) {
             trace_root,
             finish,
         };
-        let event = match keeper.close(begun, &outcome) {
-            Ok(receipt) => Event::Ended(Ended {
+        // A panic, a fault of this program or of where receipts are kept, must not end the thread that all receipts need.
+        let close = AssertUnwindSafe(|| keeper.close(begun, &outcome));
+        let event = match catch_unwind(close) {
+            Err(_) => {
+                tracing::error!("keeping a receipt panicked; the answer is withdrawn");
+                Event::Failed(Trouble::Receipt)
+            }
+            Ok(Ok(receipt)) => Event::Ended(Ended {
                 choice,
                 text: rest,
                 finish,
                 receipt,
             }),
-            Err(error) => Event::Failed(told(&error)),
+            Ok(Err(error)) => Event::Failed(told(&error)),
         };
         // A client that has left needs no word, and a speaker that has ended keeps no count.
         drop(events.send(event));
