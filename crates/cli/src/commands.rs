@@ -12,6 +12,7 @@ mod pull;
 mod run;
 mod serve;
 mod verify;
+mod verify_stream;
 
 use crate::args::{Command, KeyCommand, ModelCommand};
 use crate::context::Context;
