@@ -91,7 +91,7 @@ PROMPT = json.loads(HONEST.input)
         ("ends by length", {"finish": "stop"}),
         ("ends by length", {"finish": "complete"}),
         ("input has another number", {"input_count": HONEST.input_count + 1}),
-        ("nothing is constrained", {"constrained": {"engine": "grammar", "version": "1"}}),
+        ("without an engine", {"constrained": {"engine": "grammar", "version": "1"}}),
         ("not canonical", {"input": HONEST.input + b" "}),
         ("not canonical", {"output": b" " + HONEST.output}),
         ("bytes follow", {"params": HONEST.params + b"\0"}),
