@@ -26,7 +26,15 @@ def answer(case: dict) -> generation.Answer:
     contents = {name: bytes.fromhex(case[name]) for name in ("input", "params", "output")}
     nonce = None if case["nonce"] is None else bytes.fromhex(case["nonce"])
     counts = {name: case[name] for name in ("input_count", "output_count")}
-    return generation.Answer(**contents, **counts, finish=case["finish"], seed_source=case["seed_source"], nonce=nonce)
+    said = generation.Answer(**contents, **counts, finish=case["finish"], seed_source=case["seed_source"], nonce=nonce)
+    if "constrained" not in case:
+        return said
+    return replace(said, constrained=case["constrained"], allowed=tuple(bitmap(words) for words in case["allowed"]))
+
+
+def bitmap(words: str) -> tuple[int, ...]:
+    data = bytes.fromhex(words)
+    return tuple(int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8))
 
 
 def named(file: str, name: str) -> generation.Answer:
@@ -83,7 +91,7 @@ PROMPT = json.loads(HONEST.input)
         ("ends by length", {"finish": "stop"}),
         ("ends by length", {"finish": "complete"}),
         ("input has another number", {"input_count": HONEST.input_count + 1}),
-        ("nothing is constrained", {"constrained": {"engine": "grammar", "version": "1"}}),
+        ("without an engine", {"constrained": {"engine": "grammar", "version": "1"}}),
         ("not canonical", {"input": HONEST.input + b" "}),
         ("not canonical", {"output": b" " + HONEST.output}),
         ("bytes follow", {"params": HONEST.params + b"\0"}),
@@ -94,6 +102,33 @@ PROMPT = json.loads(HONEST.input)
 def test_lies(reason: str, lie: dict) -> None:
     with pytest.raises(Refused, match=reason):
         generation.check(MODELS["one"], replace(HONEST, **lie))
+
+
+SHAPED = named("one", "schema")
+FREE = bytearray(b"\xff" * 32 + b"\x3f" + bytes(7))
+
+
+@pytest.mark.parametrize(
+    ("reason", "lie"),
+    [
+        ("without an engine", {"constrained": None}),
+        ("is not known", {"allowed": None}),
+        ("is not known", {"allowed": SHAPED.allowed[:3]}),
+        ("without an engine", {"params": HONEST.params}),
+        # Who ignores the mask draws otherwise.
+        ("is drawn otherwise", {"allowed": tuple(bitmap(FREE.hex()) for _ in SHAPED.allowed)}),
+    ],
+)
+def test_lies_about_a_grammar(reason: str, lie: dict) -> None:
+    generation.check(MODELS["one"], SHAPED)
+    with pytest.raises(Refused, match=reason):
+        generation.check(MODELS["one"], replace(SHAPED, **lie))
+
+
+def test_what_is_allowed_leads_to_json() -> None:
+    for name in FILES:
+        value = json.loads(json.loads(named(name, "schema").output)["text"])
+        assert list(value) == ["b", "a"] and len(value["b"]) <= 3 and (value["a"] is None or value["a"] >= -5)
 
 
 def test_another_model_draws_otherwise() -> None:

@@ -6,14 +6,18 @@ The model is a tiny random one, written here as GGUF and imported: what it says 
 import base64
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
+import jsonschema
 import numpy as np
 import openai
+import pydantic
 import pytest
 from blake3 import blake3
-from conftest import Credence
+from conftest import REPOSITORY, Credence
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from gguf import GGUFWriter
 from langchain_core.messages import HumanMessage, SystemMessage
@@ -277,7 +281,11 @@ def test_completions(client: openai.OpenAI) -> None:
 def test_refusals_are_the_sdks_own_errors(client: openai.OpenAI) -> None:
     refusals = [
         ({"temperature": 3}, "temperature"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}},
+            "response_format",
+        ),
+        ({"tool_choice": "required", "tools": []}, "tool_choice"),
         ({"extra_body": {"mirostat": 1}}, "mirostat"),
         ({"store": True}, "store"),
         ({"max_tokens": 10**6}, "max_tokens"),
@@ -289,6 +297,114 @@ def test_refusals_are_the_sdks_own_errors(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(model=NAME, messages=messages("long " * CONTEXT))
     assert refused.value.code == "context_length_exceeded"
+
+
+class Part(pydantic.BaseModel):
+    name: str = pydantic.Field(max_length=4)
+    size: float | None
+
+
+class Pair(pydantic.BaseModel):
+    """Members in another order than the alphabet's."""
+
+    zeta: int = pydantic.Field(ge=0, le=99)
+    parts: list[Part] = pydantic.Field(max_length=2)
+    alpha: Literal["x", "y"]
+
+
+# White space, of which a model that says noise says much.
+LITTLE = {str(byte): -100 for byte in b"\t\n "}
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_structured_outputs(
+    client: openai.OpenAI, server: Server, credence: Credence, tmp_path: Path, temperature: int
+) -> None:
+    got = client.chat.completions.parse(
+        model=NAME,
+        messages=messages(),
+        response_format=Pair,
+        temperature=temperature,
+        seed=5,
+        logit_bias=LITTLE,
+        max_completion_tokens=200,
+    )
+    (choice,) = got.choices
+    assert choice.finish_reason == "stop"
+    pair = choice.message.parsed
+    assert isinstance(pair, Pair)
+    assert choice.message.content is not None
+    jsonschema.validate(json.loads(choice.message.content), Pair.model_json_schema())
+    assert list(json.loads(choice.message.content)) == ["zeta", "parts", "alpha"]
+    claim = claim_of(bundle_of(server, got.credence["receipt"]))
+    assert claim["constrained"] == {"engine": "credence-grammar", "version": "1"}
+    verify(credence, server, got.credence["receipt"], tmp_path)
+
+
+def test_structured_outputs_in_a_stream(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(
+        model=NAME, messages=messages(), response_format=Pair, seed=6, logit_bias=LITTLE, max_completion_tokens=200
+    ) as stream:
+        got = stream.get_final_completion()
+    assert isinstance(got.choices[0].message.parsed, Pair)
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "Pair"}}])
+def test_a_forced_call(
+    client: openai.OpenAI, server: Server, credence: Credence, tmp_path: Path, choice: str | dict
+) -> None:
+    got = client.chat.completions.parse(
+        model=NAME,
+        messages=messages(),
+        tools=[openai.pydantic_function_tool(Pair)],
+        tool_choice=choice,
+        seed=7,
+        logit_bias=LITTLE | {"32": 0},
+        max_completion_tokens=220,
+    )
+    assert got.choices[0].message.tool_calls is not None
+    (call,) = got.choices[0].message.tool_calls
+    assert call.function.name == "Pair"
+    assert isinstance(call.function.parsed_arguments, Pair)
+    verify(credence, server, got.credence["receipt"], tmp_path)
+
+
+def saved(server: Server, path: Path, **more: object) -> dict:
+    """A stream as `curl -N` saves it; gives its last chunk's `credence`."""
+    body = json.dumps({"model": NAME, "messages": messages(), "stream": True, "max_tokens": 9, **more})
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}/v1/chat/completions", body.encode())
+    with urllib.request.urlopen(request) as answer:
+        path.write_bytes(answer.read())
+    chunks = [line[6:] for line in path.read_text().splitlines() if line.startswith("data: {")]
+    return json.loads(chunks[-1])["credence"]
+
+
+def test_a_saved_stream_is_checked(server: Server, credence: Credence, tmp_path: Path) -> None:
+    path = tmp_path / "answer.sse"
+    last = saved(server, path, seed=4)
+    bundle = tmp_path / "bundle.json"
+    bundle.write_bytes(server.get(f"/v1/receipts/{last['receipt']}").body)
+    alone = credence.run("verify", "--stream", path, "--json")
+    assert alone.returncode == 0, alone.stderr
+    view = json.loads(alone.stdout)
+    jsonschema.validate(view, json.loads((REPOSITORY / "schemas/cli-verify-stream.v1.json").read_text()))
+    assert view["bundle_fits"] is None and view["not_checked"]
+    assert view["choices"][0]["receipt"] == last["receipt"]
+    both = credence.run("verify", "--stream", path, bundle, "--model", NAME)
+    assert both.returncode == 0 and "these very words" in both.stdout, both.stderr
+    # Another answer's bundle, another key, an edited word, a token left out, and no stream at all.
+    other = tmp_path / "other.sse"
+    saved(server, other, seed=5)
+    assert credence.run("verify", "--stream", other, bundle, "--model", NAME).returncode == 5
+    assert credence.run("verify", "--stream", path, "--operator", "ab" * 32).returncode in (2, 6)
+    lines = path.read_text().split("\n\n")
+    for edited in ([*lines[:2], *lines[3:]], [lines[0], lines[2], lines[1], *lines[3:]]):
+        other.write_text("\n\n".join(edited))
+        assert credence.run("verify", "--stream", other).returncode == 5
+    other.write_text("\n\n".join(['data: {"choices":[{}]}', *lines]))
+    assert credence.run("verify", "--stream", other).returncode == 3
+    other.write_text("nothing")
+    assert credence.run("verify", "--stream", other).returncode == 3
 
 
 def test_a_client_that_leaves_does_not_keep_the_model(client: openai.OpenAI) -> None:

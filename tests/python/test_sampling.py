@@ -20,7 +20,8 @@ def test_parameters() -> None:
         data = bytes.fromhex(case.pop("bytes"))
         seed = None if case["seed"] is None else bytes.fromhex(case["seed"])
         biases = [(token, bias) for token, bias in case["logit_bias"]]
-        parameters = sampling.Parameters(**{**case, "seed": seed, "logit_bias": biases})
+        grammar = (case["grammar"]["kind"], case["grammar"]["text"]) if "grammar" in case else None
+        parameters = sampling.Parameters(**{**case, "seed": seed, "logit_bias": biases, "grammar": grammar})
         assert sampling.encode(parameters) == data
         assert sampling.decode(data) == parameters
         for length in range(len(data)):

@@ -11,7 +11,7 @@ use credence_base::{Digest, ModelId, Name, NameError, TraceCommitment};
 
 use crate::assurance::Finding;
 use crate::case::Case;
-use crate::fields::FinishReason;
+use crate::fields::{ConstrainedDecoding, FinishReason};
 
 /// The name of a method, such as `replay`: a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,6 +98,8 @@ pub enum Fact {
     TraceSalt,
     /// Evidence of this method and version.
     Evidence,
+    /// The engine of a constrained decoding, in the version that the claim names.
+    Engine(ConstrainedDecoding),
 }
 
 impl fmt::Display for Fact {
@@ -109,6 +111,10 @@ impl fmt::Display for Fact {
             Self::Output => f.write_str("the opened output"),
             Self::TraceSalt => f.write_str("the salt of the trace"),
             Self::Evidence => f.write_str("evidence of this method and version"),
+            Self::Engine(ConstrainedDecoding { engine, version }) => write!(
+                f,
+                "the engine `{engine}` of constrained decodings in version `{version}`"
+            ),
         }
     }
 }
@@ -240,6 +246,11 @@ pub enum Refutation {
         /// The feature.
         feature: &'static str,
     },
+    /// The parameters have a grammar, and the claim says that no engine followed it.
+    #[error(
+        "the parameters ask for an answer that fits a grammar, but the claim names no engine that followed it"
+    )]
+    Unconstrained,
     /// One cell of the computation is wrong.
     #[error("cell {cell} of the trace does not satisfy its relation")]
     Cell {

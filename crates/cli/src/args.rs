@@ -190,6 +190,7 @@ impl ChatArgs {
             top_p: 1.0,
             top_k: 0,
             max_tokens: 128,
+            json_schema: None,
             receipt: None,
             engine,
         }
@@ -245,6 +246,9 @@ pub(crate) struct ChatArgs {
     /// Most tokens of an answer
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub(crate) max_tokens: u32,
+    /// Hold each answer to the JSON schema in this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json_schema: Option<PathBuf>,
     /// Write the bundle of the last answer here [default: among the receipts in the home folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
@@ -265,14 +269,19 @@ pub(crate) struct EngineArgs {
 #[command(after_help = "Examples:\n  \
     credence verify out.bundle.json\n  \
     credence verify out.bundle.json --model mine.safetensors\n  \
-    credence verify out.bundle.json --policy policy.toml --json\n\n\
+    credence verify out.bundle.json --policy policy.toml --json\n  \
+    credence verify --stream answer.sse out.bundle.json\n\n\
     Without --policy, a receipt must be signed and the model, run again, must give exactly its output and its trace. \
     Nothing is sent or fetched.\n\n\
     Exit codes: 0 the policy is met; 3 malformed; 4 bad signature; 5 the parts contradict each other; 6 policy unmet; \
     7 something is missing, such as the model; 8 refuted: the claim is false; 9 a file cannot be read; 1 a fault of this machine.")]
 pub(crate) struct VerifyArgs {
     /// The bundle
-    pub(crate) bundle: PathBuf,
+    #[arg(required_unless_present = "stream")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// Check a streamed answer, saved as it came, and that the bundle, if one is given, is of its words
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stream: Option<PathBuf>,
     /// The model it must be about: a name, an id, or a `.safetensors` file [default: the claimed one, from the home folder]
     #[arg(long)]
     pub(crate) model: Option<String>,

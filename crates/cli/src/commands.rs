@@ -14,6 +14,7 @@ mod serve;
 mod serve_log;
 mod serve_receipts;
 mod verify;
+mod verify_stream;
 
 use crate::args::{Command, KeyCommand, ModelCommand};
 use crate::context::Context;

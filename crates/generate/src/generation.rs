@@ -1,6 +1,9 @@
 //! One answer as it grows: logits in, a token and its text out, until something ends it (`docs/spec/generation.md`, section 2).
 
-use credence_exec::sampling::{Allowed, Counts, Parameters, Place, Sampler, SamplingError, Step};
+use credence_exec::sampling::{
+    Allowed, Counts, GrammarText, Parameters, Place, Sampler, SamplingError, Step,
+};
+use credence_grammar::{Constraint, GrammarError};
 use credence_text::{Context, Detokeniser, Show, Text, TextError};
 
 use crate::output::Output;
@@ -44,6 +47,12 @@ pub enum GenerationError {
     /// The token has no text.
     #[error("the token drawn has no text")]
     Text(#[from] TextError),
+    /// The grammar cannot be followed.
+    #[error("the grammar cannot be followed any further")]
+    Grammar(#[from] GrammarError),
+    /// The parameters have a grammar, and nobody follows it, or another is followed.
+    #[error("the grammar of the parameters is not the one that is followed: this is a fault here")]
+    Unconstrained,
     /// A token is asked for after the end.
     #[error("the answer has ended; nothing more is drawn")]
     Ended,
@@ -57,6 +66,7 @@ pub struct Generation<'a> {
     place: Place,
     most: usize,
     sampler: Sampler,
+    constraint: Option<Constraint>,
     counts: Counts,
     detokeniser: Option<Detokeniser<'a>>,
     stops: Stops,
@@ -87,6 +97,7 @@ impl<'a> Generation<'a> {
             },
             most: asked.min(room),
             sampler: Sampler::new(),
+            constraint: None,
             counts: Counts::new(),
             detokeniser: Some(Detokeniser::new(text, Show::Words, Context::Continue)),
             stops: Stops::new(&parameters.settings().stop),
@@ -96,18 +107,40 @@ impl<'a> Generation<'a> {
         }
     }
 
-    /// Draws the next token from logits, among those allowed.
+    /// The same answer with what follows its grammar: [`Language::constraint`](crate::Language::constraint) of the same parameters. Without one, parameters that have a grammar draw nothing.
+    #[must_use]
+    pub fn with_constraint(mut self, constraint: Option<Constraint>) -> Self {
+        self.constraint = constraint;
+        self
+    }
+
+    /// Whether what is followed is the grammar of the parameters.
+    fn is_constrained_as_asked(&self) -> bool {
+        let named = self.parameters.settings().grammar.as_ref();
+        match (named, &self.constraint) {
+            (None, None) => true,
+            (Some(GrammarText { kind, text }), Some(own)) => {
+                (own.grammar().kind().code(), own.grammar().text()) == (*kind, text)
+            }
+            (_, _) => false,
+        }
+    }
+
+    /// Draws the next token from logits, among those that the grammar allows, if there is one.
     ///
     /// # Errors
     /// [`GenerationError`]; the answer is as it was.
-    pub fn step(
-        &mut self,
-        logits: &[i32],
-        allowed: Option<Allowed<'_>>,
-    ) -> Result<Piece, GenerationError> {
+    pub fn step(&mut self, logits: &[i32]) -> Result<Piece, GenerationError> {
         if self.finish.is_some() {
             return Err(GenerationError::Ended);
         }
+        if !self.is_constrained_as_asked() {
+            return Err(GenerationError::Unconstrained);
+        }
+        let allowed = match &mut self.constraint {
+            Some(own) => Some(Allowed(own.allowed()?)),
+            None => None,
+        };
         let step = Step {
             logits,
             counts: &self.counts,
@@ -125,6 +158,9 @@ impl<'a> Generation<'a> {
     pub fn accept(&mut self, token: u32) -> Result<Piece, GenerationError> {
         if self.finish.is_some() {
             return Err(GenerationError::Ended);
+        }
+        if let Some(constraint) = &mut self.constraint {
+            constraint.take(token)?;
         }
         let ends = self.text.is_end(token);
         let mut text = match &mut self.detokeniser {

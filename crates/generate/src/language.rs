@@ -1,8 +1,10 @@
 //! A language model that is ready to speak: its engine, and the tokeniser and template that its id pins.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use credence_exec::Engine;
+use credence_exec::sampling::Parameters;
+use credence_grammar::{Constraint, Grammar, GrammarError, Vocabulary};
 use credence_model::Model;
 use credence_text::{Text, TextError, TextSpec};
 
@@ -31,6 +33,8 @@ pub struct Language {
     engine: Engine,
     text: Text,
     context: usize,
+    /// Made with the first constrained answer.
+    vocabulary: OnceLock<Result<Vocabulary, GrammarError>>,
 }
 
 impl Language {
@@ -59,6 +63,7 @@ impl Language {
             engine,
             text,
             context: usize::try_from(context).unwrap_or(usize::MAX),
+            vocabulary: OnceLock::new(),
         })
     }
 
@@ -80,9 +85,30 @@ impl Language {
         &self.text
     }
 
+    /// What follows the parameters' grammar through one answer; nothing if they have none.
+    ///
+    /// # Errors
+    /// [`GrammarError`] if the grammar is refused, or this model's tokens cannot say what fits it.
+    pub fn constraint(&self, parameters: &Parameters) -> Result<Option<Constraint>, GrammarError> {
+        let Some(named) = &parameters.settings().grammar else {
+            return Ok(None);
+        };
+        let grammar = Grammar::decode(named.kind, &named.text)?;
+        let made = self.vocabulary.get_or_init(|| vocabulary(&self.text));
+        let vocabulary = made.as_ref().map_err(Clone::clone)?;
+        vocabulary.constrain(&grammar).map(Some)
+    }
+
     /// Most positions of a run.
     #[must_use]
     pub const fn context(&self) -> usize {
         self.context
     }
+}
+
+/// The tokens as they add to an answer's text: hidden ones add none, and may not come.
+fn vocabulary(text: &Text) -> Result<Vocabulary, GrammarError> {
+    let end = u32::try_from(text.vocab_len()).unwrap_or(u32::MAX);
+    let shown = (0..end).map(|id| text.token_bytes(id).filter(|_| !text.is_hidden(id)));
+    Vocabulary::new(shown, text.ends())
 }

@@ -19,6 +19,7 @@ mod prompt;
 mod retrace;
 mod stops;
 
+pub use credence_grammar::{ENGINE, VERSION};
 pub use generation::{Finish, Generation, GenerationError, Limits, Piece};
 pub use language::{Language, LanguageError};
 pub use output::{OUTPUT_BYTES_MAX, Output, OutputError};

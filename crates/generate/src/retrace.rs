@@ -6,6 +6,7 @@
 use credence_base::TraceRoot;
 use credence_exec::sampling::Parameters;
 use credence_exec::{Append, SessionError};
+use credence_grammar::GrammarError;
 
 use crate::generation::{Finish, Generation, GenerationError, Limits};
 use crate::language::Language;
@@ -29,6 +30,9 @@ pub enum RetraceError {
     /// No token was drawn.
     #[error("the answer has no token")]
     Empty,
+    /// The grammar is refused.
+    #[error("the grammar that the answer must fit is refused")]
+    Grammar(#[from] GrammarError),
     /// The tokens do not fit the model.
     #[error("the tokens do not fit the model")]
     Session(#[from] SessionError),
@@ -78,7 +82,8 @@ pub fn retrace(
         context: language.context(),
     };
     let mut generation =
-        Generation::new(language.text(), parameters, (seed, prompt.choice()), limits);
+        Generation::new(language.text(), parameters, (seed, prompt.choice()), limits)
+            .with_constraint(language.constraint(parameters)?);
     let mut session = language.engine().session()?;
     let all = [prompt.ids(), run].concat();
     let mut first = None;
@@ -88,7 +93,7 @@ pub fn retrace(
             return;
         }
         let claimed = tokens.get(index).copied().unwrap_or(u32::MAX);
-        first = match generation.step(logits, None) {
+        first = match generation.step(logits) {
             Ok(piece) if piece.token != claimed => Some(RetraceError::Token {
                 index,
                 claimed,

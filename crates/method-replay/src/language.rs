@@ -6,12 +6,13 @@
 use credence_base::Profile;
 use credence_claim::seed::{Request, derive};
 use credence_claim::{
-    Case, ClaimFields, Finding, FinishReason, MethodError, Number, Part, Quantity, Refutation,
-    SeedSource, commitment,
+    Case, ClaimFields, ConstrainedDecoding, Fact, Finding, FinishReason, MethodError, Number, Part,
+    Quantity, Refutation, SeedSource, commitment,
 };
 use credence_exec::sampling::Parameters;
 use credence_generate::{
-    Finish, Language, Output, Prompt, PromptError, RetraceError, Retraced, retrace,
+    Content, ENGINE, Finish, Language, Output, Prompt, PromptError, RetraceError, Retraced,
+    VERSION, retrace,
 };
 
 use crate::replay::malformed;
@@ -36,14 +37,10 @@ pub(crate) fn check(language: &Language, case: &Case<'_>) -> Result<Finding, Met
         seed: _,
         constrained,
     } = case.claim().fields();
-    if constrained.is_some() {
-        return refuted(Refutation::Feature {
-            feature: "constrained decoding",
-        });
-    }
     let prompt = Prompt::decode(case.input()?).map_err(|e| malformed(Part::Input, e))?;
     let parameters = Parameters::decode(case.params()?).map_err(|e| malformed(Part::Params, e))?;
     let output = Output::decode(case.output()?).map_err(|e| malformed(Part::Output, e))?;
+    check_engine(constrained.as_ref(), &parameters)?;
     match prompt.check(language.text()) {
         Ok(()) => {}
         Err(PromptError::Ids) => return refuted(Refutation::Prompt),
@@ -73,12 +70,33 @@ pub(crate) fn check(language: &Language, case: &Case<'_>) -> Result<Finding, Met
     case.check_output(&content.map_err(|e| MethodError::Failed(Box::new(e)))?)?;
     case.check_trace(&retraced.trace_root)?;
     let mut finding = finding(got_in, got_out, case.claim().fields().seed);
+    let said = unsaid(&prompt, *finish);
+    finding.not_checked.extend(said.map(str::to_owned));
     if *finish == FinishReason::Cancelled {
         finding.not_checked.push(
             "whether the client left: an answer that could have gone on was cut here, and the claim says that it was cancelled".to_owned(),
         );
     }
     Ok(finding)
+}
+
+/// An answer with a grammar names the engine that followed it, and no other answer names one. Another engine, or another version, may allow other tokens: that is for whoever has it to check.
+fn check_engine(
+    claimed: Option<&ConstrainedDecoding>,
+    parameters: &Parameters,
+) -> Result<(), MethodError> {
+    match (claimed, &parameters.settings().grammar) {
+        (None, None) => Ok(()),
+        (Some(_), None) => refuted(Refutation::Feature {
+            feature: "constrained decoding",
+        }),
+        (None, Some(_)) => refuted(Refutation::Unconstrained),
+        (Some(named), Some(_)) => {
+            let own = (named.engine.as_str(), named.version.as_str()) == (ENGINE, VERSION);
+            let missing = || MethodError::Missing(Fact::Engine(named.clone()));
+            own.then_some(()).ok_or_else(missing)
+        }
+    }
 }
 
 /// The seed of all draws, from where the claim says that it comes.
@@ -117,7 +135,7 @@ fn differs(error: RetraceError) -> MethodError {
             MethodError::Refuted(Refutation::OutputLength { got })
         }
         RetraceError::Empty | RetraceError::Session(_) => malformed(Part::Output, error),
-        RetraceError::Draw { .. } => malformed(Part::Params, error),
+        RetraceError::Draw { .. } | RetraceError::Grammar(_) => malformed(Part::Params, error),
     }
 }
 
@@ -132,6 +150,34 @@ fn check_finish(claimed: FinishReason, retraced: &Retraced) -> Result<(), Method
         return Ok(());
     }
     refuted(Refutation::Finish { claimed, got })
+}
+
+/// What the answer came of and the client need not have sent: that it did is the operator's word, which the client can check by what it sent.
+fn unsaid(prompt: &Prompt, finish: FinishReason) -> impl Iterator<Item = &'static str> {
+    let (date, extra) = match prompt.content() {
+        Content::Chat(chat) => (chat.date.is_some(), !chat.extra.is_empty()),
+        Content::Text(_) | Content::Tokens => (false, false),
+    };
+    let all = [
+        (
+            prompt.choice() > 0,
+            "whether the client asked for as many answers as the number of this one says",
+        ),
+        (
+            date,
+            "whether the client sent the date that the template was given",
+        ),
+        (
+            extra,
+            "whether the client sent the further values that the template was given",
+        ),
+        (
+            finish == FinishReason::Length,
+            "whether the client asked for an answer no longer than this one, or left its length to the operator",
+        ),
+    ];
+    all.into_iter()
+        .filter_map(|(told, what)| told.then_some(what))
 }
 
 fn finding(tokens_in: u64, tokens_out: u64, seed: SeedSource) -> Finding {

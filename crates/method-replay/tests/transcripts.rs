@@ -7,10 +7,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use credence_base::{Nonce, Profile, SigningKey, TraceRoot};
+use credence_base::{Name, Nonce, Profile, SigningKey, TraceRoot};
 use credence_claim::{
-    Case, Claim, ClaimFields, Commitments, Counts, Finding, FinishReason, Method as _, MethodError,
-    Opened, Openings, Roots, Salts, SeedSource, commitment,
+    Case, Claim, ClaimFields, Commitments, ConstrainedDecoding, Counts, Finding, FinishReason,
+    Method as _, MethodError, Opened, Openings, Roots, Salts, SeedSource, commitment,
 };
 use credence_exec::{Isa, Options};
 use credence_method_replay::Replay;
@@ -51,6 +51,7 @@ struct Told {
     finish: FinishReason,
     seed: SeedSource,
     nonce: Option<Nonce>,
+    constrained: Option<ConstrainedDecoding>,
 }
 
 const FINISHES: [(&str, FinishReason); 3] = [
@@ -85,6 +86,13 @@ fn told(answer: &Value) -> Told {
         finish: named(&FINISHES, &answer["finish"]),
         seed: named(&SEEDS, &answer["seed_source"]),
         nonce: nonce.map(|nonce| Nonce::from_bytes(digest(nonce))),
+        constrained: answer.get("constrained").map(|named| {
+            let name = |name: &Value| Name::new(name.as_str().unwrap()).unwrap();
+            ConstrainedDecoding {
+                engine: name(&named["engine"]),
+                version: name(&named["version"]),
+            }
+        }),
     }
 }
 
@@ -109,7 +117,7 @@ fn check(replay: &Replay, model: &Model, told: &Told) -> Result<Finding, MethodE
         finish: told.finish,
         nonce: told.nonce,
         seed: told.seed,
-        constrained: None,
+        constrained: told.constrained.clone(),
     })
     .unwrap();
     let opened = |salt, content: &Vec<u8>| {

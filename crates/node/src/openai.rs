@@ -9,13 +9,14 @@
 //! A receipt must not cover a request that was read otherwise than its client meant, so unknown fields are refused by name; those whose neglect changes nothing for the
 //! client (`user`, say) are let pass. Numbers are read from their decimal digits, exactly, to millionths. `docs/openai.md` is the list.
 //!
-//! Pure: no socket, no clock, no randomness. What is deliberately absent: images, audio, constrained answers, and everything that keeps state.
+//! Pure: no socket, no clock, no randomness. What is deliberately absent: images, audio, and everything that keeps state.
 
 mod asked;
 mod chat;
 mod completion;
 mod error;
 mod fields;
+mod format;
 mod number;
 mod reply;
 mod teller;
@@ -26,6 +27,7 @@ pub use asked::{Asked, CHOICES_MAX};
 pub use chat::{Chat, read_chat};
 pub use completion::{Completion, PROMPTS_MAX, Prompted, read_completion};
 pub use error::RequestError;
+pub use format::grammar_param;
 pub use number::{NumberError, millionths};
 pub use reply::Reply;
 pub use teller::Teller;

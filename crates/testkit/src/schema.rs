@@ -1,4 +1,4 @@
-//! Whether a JSON value fits one of the schemas under `schemas/`.
+//! Whether a JSON value fits one of the schemas under `schemas/`, or one that a test gives to a constrained answer.
 //!
 //! It knows the few words of JSON Schema 2020-12 that those schemas use, and refuses a schema that uses another: a word that is
 //! not understood must not pass for one that holds.
@@ -6,17 +6,24 @@
 use serde_json::{Map, Value};
 
 /// Words that say nothing about which values fit.
-const ANNOTATIONS: &[&str] = &["$schema", "$id", "$comment", "title", "description"];
+const ANNOTATIONS: &[&str] = &[
+    "$schema",
+    "$id",
+    "$comment",
+    "$defs",
+    "title",
+    "description",
+];
 
 /// Checks `value` against `schema`.
 ///
 /// # Errors
 /// Where in the value the first misfit is, and what it is; or which word of the schema is not known.
 pub fn fits(schema: &Value, value: &Value) -> Result<(), String> {
-    at(schema, value, "$")
+    at(schema, schema, value, "$")
 }
 
-fn at(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
+fn at(root: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), String> {
     let words = match schema {
         Value::Bool(true) => return Ok(()),
         Value::Bool(false) => return Err(format!("{path}: nothing may stand here")),
@@ -31,14 +38,32 @@ fn at(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
             "enum" => given.as_array().is_some_and(|all| all.contains(value)),
             "minimum" => value.as_f64() >= given.as_f64() || !value.is_number(),
             "maximum" => value.as_f64() <= given.as_f64() || !value.is_number(),
+            "exclusiveMaximum" => value.as_f64() < given.as_f64() || !value.is_number(),
+            "prefixItems" => prefix(root, words, given, value, path)?,
+            "items" if words.contains_key("prefixItems") => true,
             "minItems" => value
                 .as_array()
                 .is_none_or(|all| Some(all.len()) >= size(given)),
+            "maxItems" => value
+                .as_array()
+                .is_none_or(|all| Some(all.len()) <= size(given)),
+            "minLength" => value
+                .as_str()
+                .is_none_or(|text| Some(text.chars().count()) >= size(given)),
+            "maxLength" => value
+                .as_str()
+                .is_none_or(|text| Some(text.chars().count()) <= size(given)),
+            "$ref" => at(root, referred(root, given)?, value, path).map(|()| true)?,
+            "anyOf" => {
+                let all = given.as_array().map(Vec::as_slice).unwrap_or_default();
+                all.iter()
+                    .any(|schema| at(root, schema, value, path).is_ok())
+            }
             "pattern" => value.as_str().is_none_or(|text| matches_hex(given, text)),
-            "oneOf" => one_of(given, value, path)?,
+            "oneOf" => one_of(root, given, value, path)?,
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-                    at(given, item, &format!("{path}[{index}]"))?;
+                    at(root, given, item, &format!("{path}[{index}]"))?;
                 }
                 true
             }
@@ -52,7 +77,7 @@ fn at(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
             ));
         }
     }
-    members(words, value, path)
+    members(root, words, value, path)
 }
 
 fn of_type(given: &Value, value: &Value) -> bool {
@@ -83,9 +108,9 @@ fn size(given: &Value) -> Option<usize> {
     given.as_u64().and_then(|n| usize::try_from(n).ok())
 }
 
-fn one_of(given: &Value, value: &Value, path: &str) -> Result<bool, String> {
+fn one_of(root: &Value, given: &Value, value: &Value, path: &str) -> Result<bool, String> {
     let all = given.as_array().map(Vec::as_slice).unwrap_or_default();
-    let tried: Vec<Result<(), String>> = all.iter().map(|s| at(s, value, path)).collect();
+    let tried: Vec<Result<(), String>> = all.iter().map(|s| at(root, s, value, path)).collect();
     match tried.iter().filter(|one| one.is_ok()).count() {
         1 => Ok(true),
         count => Err(format!("{path}: {count} of `oneOf` fit: {tried:?}")),
@@ -109,7 +134,38 @@ fn required(given: &Value, value: &Value, path: &str) -> Result<bool, String> {
     Ok(true)
 }
 
-fn members(words: &Map<String, Value>, value: &Value, path: &str) -> Result<(), String> {
+/// The first items by their own schemas, the others by `items`.
+fn prefix(
+    root: &Value,
+    words: &Map<String, Value>,
+    given: &Value,
+    value: &Value,
+    path: &str,
+) -> Result<bool, String> {
+    let first = given.as_array().map(Vec::as_slice).unwrap_or_default();
+    let others = words.get("items").unwrap_or(&Value::Bool(true));
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        let schema = first.get(index).unwrap_or(others);
+        at(root, schema, item, &format!("{path}[{index}]"))?;
+    }
+    Ok(true)
+}
+
+/// The schema of `#/$defs/<name>`.
+fn referred<'a>(root: &'a Value, given: &Value) -> Result<&'a Value, String> {
+    let name = given
+        .as_str()
+        .and_then(|path| path.strip_prefix("#/$defs/"));
+    let found = name.and_then(|name| root.get("$defs")?.get(name));
+    found.ok_or_else(|| format!("{given} is no reference that is known"))
+}
+
+fn members(
+    root: &Value,
+    words: &Map<String, Value>,
+    value: &Value,
+    path: &str,
+) -> Result<(), String> {
     let Some(found) = value.as_object() else {
         return Ok(());
     };
@@ -120,10 +176,10 @@ fn members(words: &Map<String, Value>, value: &Value, path: &str) -> Result<(), 
     for (name, member) in found {
         let path = format!("{path}.{name}");
         if let Some(names) = words.get("propertyNames") {
-            at(names, &Value::String(name.clone()), &path)?;
+            at(root, names, &Value::String(name.clone()), &path)?;
         }
         let schema = known.and_then(|known| known.get(name)).unwrap_or(others);
-        at(schema, member, &path)?;
+        at(root, schema, member, &path)?;
     }
     Ok(())
 }
@@ -143,7 +199,19 @@ mod tests {
         let either = json!({"oneOf": [{"const": 1}, {"type": "string"}]});
         let list = json!({"type": "array", "items": {"enum": ["x", "y"]}, "minItems": 1});
         let digits = "ab".repeat(32);
+        let tree = json!({
+            "$defs": {"node": {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}}, "required": ["next"]}},
+            "$ref": "#/$defs/node"
+        });
+        let short = json!({"type": "string", "minLength": 1, "maxLength": 2});
+        let few = json!({"type": "array", "maxItems": 1});
         let cases = [
+            (&tree, json!({"next": {"next": null}}), true),
+            (&tree, json!({"next": {"next": 1}}), false),
+            (&short, json!("üü"), true),
+            (&short, json!(""), false),
+            (&short, json!("abc"), false),
+            (&few, json!([1, 2]), false),
             (&hex, json!(digits), true),
             (&hex, json!("AB"), false),
             (&object, json!({"a": 1}), true),
@@ -161,6 +229,6 @@ mod tests {
         for (schema, value, expected) in cases {
             assert_eq!(fits(schema, &value).is_ok(), expected, "{value}");
         }
-        assert!(fits(&json!({"maxLength": 3}), &json!("x")).is_err());
+        assert!(fits(&json!({"multipleOf": 3}), &json!("x")).is_err());
     }
 }

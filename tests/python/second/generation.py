@@ -22,6 +22,8 @@ class Answer:
     input_count: int
     output_count: int
     constrained: object = None
+    # What the engine allows at each step, as bitmaps. This implementation follows no grammar: it is told.
+    allowed: tuple[tuple[int, ...], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,9 @@ class Growing:
 def check(model: Model, answer: Answer) -> bytes:
     """Section 6, but for the trace: its root, which the claim must commit to."""
     program = model.program["language"]
-    require(answer.constrained is None, "nothing is constrained")
     prompt, parameters = decode_input(answer.input), sampling.decode(answer.params)
+    require((answer.constrained is None) == (parameters.grammar is None), "a grammar without an engine, or the reverse")
+    require((answer.constrained is None) == (answer.allowed is None), "what the grammar allows is not known")
     output = decode_output(answer.output)
     words = text.read(model.params[program["text"]].tobytes())
     require(len(words.spec["tokens"]) == program["vocabulary"], "a vocabulary of another size")
@@ -153,7 +156,9 @@ def check(model: Model, answer: Answer) -> bytes:
     counts: Counter[int] = Counter()
     for index, (position, token) in enumerate(zip(sampled, drawn, strict=True)):
         require(growing.finish is None, f"the answer ends after {index} tokens")
-        step = sampling.Step(logits[position].tolist(), counts, None, key, prompt["choice"], index)
+        require(answer.allowed is None or index < len(answer.allowed), "what the grammar allows is not known")
+        allowed = answer.allowed[index] if answer.allowed else None
+        step = sampling.Step(logits[position].tolist(), counts, allowed, key, prompt["choice"], index)
         got = sampling.sample(parameters, step).token
         require(got == token, f"token {index} is drawn otherwise")
         counts[got] += 1

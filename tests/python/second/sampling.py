@@ -29,6 +29,8 @@ class Parameters:
     seed: bytes | None = None
     logit_bias: list[tuple[int, int]] = field(default_factory=list)
     stop: list[str] = field(default_factory=list)
+    # Kind and text; this implementation does not read the text.
+    grammar: tuple[int, str] | None = None
 
 
 RANGES = {
@@ -58,7 +60,7 @@ def check(parameters: Parameters) -> None:
 def encode(parameters: Parameters) -> bytes:
     """Section 1.1."""
     check(parameters)
-    out = bytearray(b"\x02")
+    out = bytearray(b"\x02" if parameters.grammar is None else b"\x03")
     for name, (low, _) in RANGES.items():
         out += struct.pack("<i" if low < 0 else "<I", getattr(parameters, name))
     out += b"\0" if parameters.seed is None else b"\x01" + parameters.seed
@@ -68,6 +70,9 @@ def encode(parameters: Parameters) -> bytes:
     out += struct.pack("<I", len(parameters.stop))
     for text in parameters.stop:
         out += struct.pack("<I", len(text.encode())) + text.encode()
+    if parameters.grammar is not None:
+        kind, text = parameters.grammar
+        out += struct.pack("<BI", kind, len(text.encode())) + text.encode()
     return bytes(out)
 
 
@@ -84,7 +89,8 @@ def decode(data: bytes) -> Parameters:
     def number(code: str = "<I") -> int:
         return struct.unpack(code, take(struct.calcsize(code)))[0]
 
-    require(take(1) == b"\x02", "another version of the parameters")
+    version = take(1)[0]
+    require(version in (2, 3), "another version of the parameters")
     numbers = {name: number("<i" if low < 0 else "<I") for name, (low, _) in RANGES.items()}
     flag = take(1)[0]
     require(flag <= 1, "a flag that is neither 0 nor 1")
@@ -98,8 +104,17 @@ def decode(data: bytes) -> Parameters:
         stop = [take(number()).decode() for _ in range(count)]
     except UnicodeDecodeError as error:
         raise Refused("a stop text is not UTF-8") from error
+    grammar = None
+    if version == 3:
+        kind, length = take(1)[0], number()
+        require(kind in (1, 2), "a grammar of another kind")
+        require(1 <= length <= 2**16, "a grammar that is empty or too long")
+        try:
+            grammar = kind, take(length).decode()
+        except UnicodeDecodeError as error:
+            raise Refused("a grammar is not UTF-8") from error
     require(at == len(data), "bytes follow the parameters")
-    parameters = Parameters(**numbers, seed=seed, logit_bias=biases, stop=stop)
+    parameters = Parameters(**numbers, seed=seed, logit_bias=biases, stop=stop, grammar=grammar)
     check(parameters)
     return parameters
 

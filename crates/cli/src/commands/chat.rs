@@ -5,15 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use credence_base::{ModelId, Nonce, ReceiptDigest};
 use credence_claim::FinishReason;
-use credence_exec::sampling::{Parameters, Settings};
+use credence_exec::sampling::{GrammarText, Parameters, Settings};
 use credence_exec::{Append, Engine, Session};
 use credence_generate::{Content, Finish, Generation, Language, Limits, Prompt};
+use credence_grammar::{GRAMMAR_BYTES_MAX, Grammar};
 use credence_model::Model;
 use credence_node::speech::issue::{Ask, Begun, Closed, Outcome, Secrets, begin, close};
 use credence_node::{Draws, Operator};
@@ -174,6 +175,7 @@ impl Talker {
             return Err(CliError::new(Exit::Usage, what).hint(hint));
         }
         let settings = Settings {
+            grammar: args.json_schema.as_deref().map(grammar).transpose()?,
             temperature: millionths(args.temperature),
             top_p: millionths(args.top_p),
             top_k: args.top_k,
@@ -205,8 +207,11 @@ impl Talker {
             context: self.language.context(),
         };
         let draws = (begun.seed(), begun.prompt().choice());
+        let constraint = self.language.constraint(begun.parameters());
+        let constraint = constraint.map_err(|e| CliError::new(Exit::Usage, chain(&e)))?;
         let mut generation =
-            Generation::new(self.language.text(), begun.parameters(), draws, limits);
+            Generation::new(self.language.text(), begun.parameters(), draws, limits)
+                .with_constraint(constraint);
         let broken = |e: &dyn std::error::Error| CliError::new(Exit::Failed, chain(e));
         let mut session = self.language.engine().session().map_err(|e| broken(&e))?;
         let start = Instant::now();
@@ -261,7 +266,7 @@ impl Talker {
             sampled: 1,
         }];
         let mut sink = |_: usize, _: usize, logits: &[i32]| {
-            drawn = Some(generation.step(logits, None));
+            drawn = Some(generation.step(logits));
         };
         let advanced = self.language.engine().advance(&mut appends, &mut sink);
         advanced.map_err(|e| {
@@ -297,6 +302,26 @@ impl Talker {
         };
         begin(*self.operator.public_key(), ask, &secrets).map_err(|e| refused(&e))
     }
+}
+
+/// Reads a JSON schema for answers to fit.
+fn grammar(path: &Path) -> Result<GrammarText, CliError> {
+    let limit = u64::try_from(2 * GRAMMAR_BYTES_MAX).unwrap_or(u64::MAX);
+    let text = file::read(path, limit)?;
+    let what = || {
+        format!(
+            "`{}` is no schema that an answer can be held to",
+            path.display()
+        )
+    };
+    let text =
+        String::from_utf8(text).map_err(|e| CliError::because(Exit::Malformed, what(), e))?;
+    let grammar = Grammar::schema(&text);
+    let grammar = grammar.map_err(|e| CliError::because(Exit::Malformed, what(), e))?;
+    Ok(GrammarText {
+        kind: grammar.kind().code(),
+        text: grammar.text().to_owned(),
+    })
 }
 
 /// A share or temperature in the fixed point of the parameters; what is out of range is refused there.

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use credence_base::Name;
 use credence_hub::{
@@ -26,6 +27,8 @@ use crate::error::{CliError, chain};
 use crate::exit::Exit;
 use crate::view::table::{Side, Table};
 
+/// How long a source may send nothing.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Where Hugging Face's files come from.
 const ENDPOINT: &str = "HF_ENDPOINT";
 
@@ -136,6 +139,7 @@ fn fetch_and_keep(
         folder: context.home()?.path().join("downloads"),
         python: args.python.clone(),
         huggingface: std::env::var(ENDPOINT).ok().filter(|text| !text.is_empty()),
+        idle_max: IDLE_MAX,
     };
     let bar = progress(&context.console, entry.size_bytes);
     let artefact = fetch.get(entry, &mut |stage| match stage {

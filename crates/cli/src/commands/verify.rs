@@ -16,6 +16,7 @@ use credence_verify::{Facts, Policy, Receipt, Refusal, Verified, check};
 use credence_wiring::methods;
 
 use crate::args::VerifyArgs;
+use crate::commands::verify_stream::{self, StreamView};
 use crate::context::{Context, Found, engine_options};
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
@@ -28,14 +29,19 @@ const KEY_STATEMENT_LEN_MAX: usize = 1024 * 1024;
 
 /// Verifies a bundle and prints what that earned.
 pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliError> {
-    let outcome = verify(context, args);
-    match outcome {
-        Ok(verified) => {
-            let view = AcceptedView::new(&verified);
-            if context.console.json() {
-                context.console.data_json(&view)
-            } else {
-                context.console.data(&view.text())
+    let json = context.console.json();
+    match outcome(context, args) {
+        Ok((_, Some(stream))) if json => context.console.data_json(&stream),
+        Ok((verified, stream)) => {
+            let view = verified.as_ref().map(AcceptedView::new);
+            match &view {
+                Some(view) if json => return context.console.data_json(view),
+                Some(view) => context.console.data(&view.text())?,
+                None => {}
+            }
+            match stream {
+                Some(stream) => context.console.data(&stream.text()),
+                None => Ok(()),
             }
         }
         Err(error) => {
@@ -47,8 +53,25 @@ pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliErr
     }
 }
 
-fn verify(context: &Context, args: &VerifyArgs) -> Result<Verified<Receipt>, CliError> {
-    let path = &args.bundle;
+/// What the check of a bundle gave, and of a stream; at least one of them.
+type Outcome = (Option<Verified<Receipt>>, Option<StreamView>);
+
+fn outcome(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliError> {
+    let bundle = args.bundle.as_deref();
+    let verified = bundle.map(|path| verify(context, path, args)).transpose()?;
+    let stream = args.stream.as_deref().map(|path| {
+        let operators = demanded(args)?.operators.unwrap_or_default();
+        verify_stream::check(path, &operators, verified.as_ref())
+    });
+    let stream = stream.transpose()?;
+    Ok((verified, stream))
+}
+
+fn verify(
+    context: &Context,
+    path: &Path,
+    args: &VerifyArgs,
+) -> Result<Verified<Receipt>, CliError> {
     let len_max = u64::try_from(BUNDLE_LEN_MAX).unwrap_or(u64::MAX);
     let bytes = file::read(path, len_max)?;
     let refuse = |refusal: &Refusal| refused(path, refusal);

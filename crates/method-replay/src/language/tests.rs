@@ -8,6 +8,7 @@ use credence_base::{Nonce, SigningKey, TraceRoot};
 use credence_claim::{
     Claim, Commitments, ConstrainedDecoding, Counts, Method as _, Opened, Openings, Roots, Salts,
 };
+use credence_exec::sampling::GrammarText;
 use credence_exec::sampling::Settings;
 use credence_exec::{Append, Engine, Isa, Options};
 use credence_generate::{Content, Generation, Limits};
@@ -51,6 +52,15 @@ struct Answer {
 
 const NONCE: Nonce = Nonce::from_bytes([7; 32]);
 
+/// What an honest claim about a constrained answer names.
+fn engine() -> ConstrainedDecoding {
+    let name = |name| credence_base::Name::new(name).unwrap();
+    ConstrainedDecoding {
+        engine: name(ENGINE),
+        version: name(VERSION),
+    }
+}
+
 struct Operator {
     model: Arc<Model>,
     language: Language,
@@ -88,7 +98,9 @@ impl Operator {
             context: self.language.context(),
         };
         let text = self.language.text();
-        let mut generation = Generation::new(text, &parameters, (seed, 0), limits);
+        let constraint = self.language.constraint(&parameters).unwrap();
+        let mut generation =
+            Generation::new(text, &parameters, (seed, 0), limits).with_constraint(constraint);
         let mut session = self.language.engine().session().unwrap();
         let mut next = prompt.ids().to_vec();
         while generation.finish().is_none() && generation.tokens().len() < leave {
@@ -99,7 +111,7 @@ impl Operator {
                 sampled: 1,
             }];
             let mut sink = |_: usize, _: usize, logits: &[i32]| {
-                drawn = Some(generation.step(logits, None).unwrap());
+                drawn = Some(generation.step(logits).unwrap());
             };
             self.language
                 .engine()
@@ -126,7 +138,7 @@ impl Operator {
             finish,
             seed: source,
             nonce: Some(NONCE),
-            constrained: None,
+            constrained: parameters.settings().grammar.as_ref().map(|_| engine()),
         }
     }
 
@@ -365,6 +377,140 @@ fn liars_about_draws_and_the_end_are_refuted() {
         }),
         Refutation::Feature { .. }
     ));
+}
+
+fn schema(text: &str) -> Option<GrammarText> {
+    let text = text.to_owned();
+    Some(GrammarText { kind: 1, text })
+}
+
+/// A model that says noise says it as JSON; the draws are at temperature 1.
+fn constrained(operator: &Operator, text: &str, leave: usize) -> Answer {
+    let settings = Settings {
+        grammar: schema(text),
+        // White space, of which such a model would say much.
+        logit_bias: [9, 10, 32].map(|id| (id, -100_000_000)).to_vec(),
+        ..Settings::neutral(60)
+    };
+    operator.answer(chat(), settings, leave)
+}
+
+const SHAPE: &str = r#"{"type":"object","properties":{"ok":{"type":"boolean"},"n":{"type":"integer"}},"required":["ok","n"],"additionalProperties":false}"#;
+
+#[test]
+fn constrained_answers_pass_and_fit() {
+    for model in 0..4 {
+        let operator = Operator::new(model);
+        let answer = constrained(&operator, SHAPE, usize::MAX);
+        assert!(operator.check(&answer).is_ok(), "model {model}");
+        let output = Output::decode(&answer.output).unwrap();
+        assert_eq!(answer.finish, FinishReason::Stop, "{}", output.text);
+        let value: serde_json::Value = serde_json::from_str(&output.text).unwrap();
+        assert!(value["ok"].is_boolean() && value["n"].is_i64(), "{value}");
+        // One whose client left is checked as far as it goes.
+        let left = constrained(&operator, SHAPE, 3);
+        assert_eq!(left.finish, FinishReason::Cancelled);
+        assert!(operator.check(&left).is_ok());
+        let greedy = Settings {
+            grammar: schema(SHAPE),
+            ..greedy(40)
+        };
+        let greedy = operator.answer(chat(), greedy, usize::MAX);
+        assert!(operator.check(&greedy).is_ok());
+    }
+}
+
+#[test]
+fn who_does_not_follow_the_grammar_is_refuted() {
+    let operator = Operator::new(0);
+    let honest = constrained(&operator, SHAPE, usize::MAX);
+    let refutation = |answer: &Answer| refutation(&operator, answer);
+    // Who ignores the mask: the tokens of a free answer under parameters that have a grammar.
+    let free = operator.answer(chat(), Settings::neutral(40), usize::MAX);
+    let mut ignored = honest.clone();
+    (ignored.output, ignored.trace) = (free.output.clone(), free.trace);
+    ignored.counts = free.counts;
+    assert!(matches!(
+        refutation(&ignored),
+        Refutation::Token { index: 0, .. }
+    ));
+    // Who commits to another schema than the one that was followed.
+    let other = constrained(
+        &operator,
+        r#"{"type":"array","items":{"type":"boolean"},"minItems":3}"#,
+        usize::MAX,
+    );
+    let swapped = Answer {
+        params: other.params,
+        ..honest.clone()
+    };
+    assert!(matches!(refutation(&swapped), Refutation::Token { .. }));
+    // Who keeps silent about the engine, and who names one for an answer without a grammar.
+    let silent = Answer {
+        constrained: None,
+        ..honest.clone()
+    };
+    assert_eq!(refutation(&silent), Refutation::Unconstrained);
+    let boasting = Answer {
+        constrained: Some(engine()),
+        ..free
+    };
+    assert!(matches!(refutation(&boasting), Refutation::Feature { .. }));
+    // Who cuts an answer before its JSON is whole and calls it stopped.
+    let mut cut = constrained(&operator, SHAPE, 4);
+    cut.finish = FinishReason::Stop;
+    assert!(matches!(
+        refutation(&cut),
+        Refutation::Finish {
+            got: FinishReason::Cancelled,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn another_engine_is_missing_and_a_grammar_without_sense_malformed() {
+    let operator = Operator::new(0);
+    let honest = constrained(&operator, SHAPE, usize::MAX);
+    for (engine, version) in [("credence-grammar", "2"), ("another", "1")] {
+        let name = |name| credence_base::Name::new(name).unwrap();
+        let named = ConstrainedDecoding {
+            engine: name(engine),
+            version: name(version),
+        };
+        let answer = Answer {
+            constrained: Some(named.clone()),
+            ..honest.clone()
+        };
+        let error = operator.check(&answer).unwrap_err();
+        assert!(matches!(&error, MethodError::Missing(Fact::Engine(got)) if *got == named));
+        let said = error.to_string();
+        assert!(said.contains(engine) && said.contains(version), "{said}");
+    }
+    for text in [
+        r#"{"type": "object"}"#,
+        r#"{"not":{}}"#,
+        "[]",
+        r#"{"enum":[]}"#,
+    ] {
+        let parameters = Settings {
+            grammar: schema(text),
+            ..Settings::neutral(40)
+        };
+        let answer = Answer {
+            params: Parameters::new(parameters).unwrap().encode(),
+            ..honest.clone()
+        };
+        let error = operator.check(&answer);
+        let malformed = matches!(
+            error,
+            Err(MethodError::Malformed {
+                part: Part::Params,
+                ..
+            })
+        );
+        assert!(malformed, "{text}: {error:?}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use credence_base::Nonce;
 use credence_claim::chain::Prefix;
 use credence_exec::sampling::Parameters;
 use credence_generate::{Content, Language, Prompt, PromptError};
+use credence_grammar::Constraint;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zeroize::Zeroizing;
 
@@ -23,8 +24,8 @@ use crate::http::router::App;
 use crate::http::{RECEIPT_HEADER, body, sse};
 use crate::keeper::now_unix_s;
 use crate::openai::{
-    Asked, Frame, Kind, Prompted, Reply, RequestError, Teller, model_entry, models_list, read_chat,
-    read_completion,
+    Asked, Frame, Kind, Prompted, Reply, RequestError, Teller, grammar_param, model_entry,
+    models_list, read_chat, read_completion,
 };
 use crate::service::{Hosted, Service};
 use crate::speech::issue::{Ask, Secrets, begin};
@@ -170,10 +171,10 @@ fn prepare(
         }
         (own, header) => own.or(header),
     };
-    if speaker.is_full() {
-        return Err(speaker.busy().into());
-    }
     let parameters = checked_parameters(&wanted, speaker)?;
+    let n = usize::try_from(wanted.asked.n).unwrap_or(usize::MAX);
+    speaker.room_for(n.saturating_mul(wanted.contents.len()), n)?;
+    let constraint = constraint(&parameters, speaker.language())?;
     let (told, events) = unbounded_channel();
     let (mut requests, mut prefixes, mut prompt_tokens) = (Vec::new(), Vec::new(), 0);
     for (content, ids) in &wanted.contents {
@@ -199,6 +200,7 @@ fn prepare(
             prefixes.push(begun.prefix());
             choices.push(Choice {
                 begun,
+                constraint: constraint.clone(),
                 logprobs: wanted.asked.logprobs,
             });
         }
@@ -250,6 +252,20 @@ fn checked_parameters(wanted: &Wanted, speaker: &Speaker) -> Result<Parameters, 
         });
     }
     Ok(parameters)
+}
+
+/// What follows the parameters' grammar, if this model can.
+fn constraint(
+    parameters: &Parameters,
+    language: &Language,
+) -> Result<Option<Constraint>, RequestError> {
+    let param = parameters.settings().grammar.as_ref().map(grammar_param);
+    language
+        .constraint(parameters)
+        .map_err(|source| RequestError::Grammar {
+            param: param.unwrap_or("response_format"),
+            source,
+        })
 }
 
 fn is_token(language: &Language, id: u32) -> bool {

@@ -143,6 +143,7 @@ impl From<Trouble> for OpenAiError {
     fn from(error: Trouble) -> Self {
         let (status, code) = match error {
             Trouble::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            Trouble::Grammar => (StatusCode::BAD_REQUEST, "invalid_value"),
             Trouble::Run | Trouble::Receipt => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal_error")
             }

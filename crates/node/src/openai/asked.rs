@@ -118,12 +118,6 @@ pub(super) fn read(
     for (name, values, instead) in fixed() {
         only(fields, name, &values, instead)?;
     }
-    only(
-        fields,
-        "response_format",
-        &[json!({"type": "text"})],
-        "answers are not constrained; ask for JSON in words, or send the type `text`",
-    )?;
     let stream = fields.flag("stream")?;
     let options = stream_options(fields, stream)?;
     let credence: Credence = fields

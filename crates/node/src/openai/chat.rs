@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 
 use credence_text::Conversation;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::openai::asked::{self, Asked, logprobs_max, only};
 use crate::openai::error::RequestError;
 use crate::openai::fields::Fields;
+use crate::openai::format::{ToolChoice, forced, read_choice, read_format};
 
 /// A request for chat.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,13 +64,25 @@ pub fn read_chat(body: &[u8]) -> Result<Chat, RequestError> {
     }
     let top = usize::try_from(top.unwrap_or(0)).unwrap_or(0);
     let mut asked = asked::read(&mut fields, max_tokens, wanted.then_some(top))?;
-    let tools = tools(&mut fields)?;
-    only(
-        &mut fields,
-        "parallel_tool_calls",
-        &[json!(true)],
-        "how many tools are called is the model's choice; leave it out",
-    )?;
+    let format = read_format(&mut fields)?;
+    let choice = read_choice(&mut fields)?;
+    let raw_tools = fields.take("tools");
+    let call = forced(&choice, raw_tools)?;
+    let tools = tools(raw_tools, &choice)?;
+    // A forced call is one call, which is what either value asks for.
+    let parallel = match call {
+        Some(_) => vec![json!(true), json!(false)],
+        None => vec![json!(true)],
+    };
+    let instead = "how many tools are called is the model's choice; leave it out";
+    only(&mut fields, "parallel_tool_calls", &parallel, instead)?;
+    if format.is_some() && tools.is_some() {
+        return Err(RequestError::Contradiction {
+            param: "response_format",
+            other: "tools",
+        });
+    }
+    asked.settings.grammar = format.or(call);
     let extra: Option<BTreeMap<String, Value>> = fields.typed(
         "chat_template_kwargs",
         "an object of values for the template",
@@ -94,9 +108,11 @@ pub fn read_chat(body: &[u8]) -> Result<Chat, RequestError> {
 }
 
 /// The tools on offer, unless the client says that none may be called.
-fn tools(fields: &mut Fields<'_>) -> Result<Option<Vec<Value>>, RequestError> {
-    let tools: Option<Vec<Value>> = fields.typed("tools", "a list of tools")?;
-    let choice = fields.value("tool_choice")?;
+fn tools(raw: Option<&RawValue>, choice: &ToolChoice) -> Result<Option<Vec<Value>>, RequestError> {
+    let read = |raw: &RawValue| {
+        serde_json::from_str(raw.get()).map_err(|_| wrong("tools".to_owned(), "a list of tools"))
+    };
+    let tools: Option<Vec<Value>> = raw.map(read).transpose()?;
     for (at, tool) in tools.iter().flatten().enumerate() {
         if tool.get("type") != Some(&json!("function")) || !tool["function"]["name"].is_string() {
             return Err(RequestError::Kind {
@@ -105,14 +121,7 @@ fn tools(fields: &mut Fields<'_>) -> Result<Option<Vec<Value>>, RequestError> {
             });
         }
     }
-    match choice {
-        Some(choice) if choice == json!("none") => Ok(None),
-        Some(choice) if choice != json!("auto") => Err(RequestError::Unsupported {
-            param: "tool_choice".to_owned(),
-            instead: "answers are not constrained; send `auto` or `none`",
-        }),
-        Some(_) | None => Ok(tools.filter(|tools| !tools.is_empty())),
-    }
+    Ok(tools.filter(|tools| !tools.is_empty() && *choice != ToolChoice::None))
 }
 
 fn wrong(param: String, expected: &'static str) -> RequestError {

@@ -57,6 +57,13 @@ pub fn read_completion(body: &[u8]) -> Result<Completion, RequestError> {
     only(&mut fields, "suffix", &[json!("")], instead)?;
     let instead = "all answers are given; leave it out, and send `n`";
     only(&mut fields, "best_of", &[json!(asked.n)], instead)?;
+    let instead = "ask at `/v1/chat/completions`, which takes it";
+    only(
+        &mut fields,
+        "response_format",
+        &[json!({"type": "text"})],
+        instead,
+    )?;
     let expected = "a text, a list of texts, a list of token ids, or a list of such lists";
     let prompts: Option<Prompts> = fields.typed("prompt", expected)?;
     let prompts = match prompts.ok_or(RequestError::Missing { param: "prompt" })? {

@@ -2,6 +2,7 @@
 
 use credence_exec::sampling::ParametersError;
 use credence_generate::PromptError;
+use credence_grammar::GrammarError;
 
 use crate::openai::number::NumberError;
 
@@ -100,6 +101,15 @@ pub enum RequestError {
         /// The id.
         got: u32,
     },
+    /// A shape that no answer here can be held to.
+    #[error("`{param}` cannot be followed")]
+    Grammar {
+        /// `response_format`, `tool_choice` or `tools`.
+        param: &'static str,
+        /// Why: it names the keyword.
+        #[source]
+        source: GrammarError,
+    },
     /// More answers at once than the server ever runs.
     #[error("at most {max} answers are given to one request, but {got} are asked for: lower `n`")]
     Answers {
@@ -125,13 +135,17 @@ impl RequestError {
             | Self::Contradiction { param, .. }
             | Self::Prompt { param, .. }
             | Self::Context { param, .. }
-            | Self::Token { param, .. } => Some(param),
+            | Self::Token { param, .. }
+            | Self::Grammar { param, .. } => Some(param),
             Self::Answers { .. } => Some("n"),
             Self::Sampling(error) => Some(match error {
                 ParametersError::Range { name, .. } if *name == "id of logit_bias" => "logit_bias",
                 ParametersError::Range { name, .. } => name,
                 ParametersError::Biases { .. } | ParametersError::BiasOrder { .. } => "logit_bias",
                 ParametersError::Stops { .. } | ParametersError::StopBytes { .. } => "stop",
+                ParametersError::GrammarBytes { .. } | ParametersError::GrammarKind { .. } => {
+                    "response_format"
+                }
             }),
         }
     }
@@ -143,7 +157,11 @@ impl RequestError {
             Self::Json(_) => "invalid_json",
             Self::Missing { .. } => "missing_required_parameter",
             Self::Unknown { .. } => "unknown_parameter",
-            Self::Unsupported { .. } => "unsupported_parameter",
+            Self::Unsupported { .. }
+            | Self::Grammar {
+                source: GrammarError::Keyword { .. },
+                ..
+            } => "unsupported_parameter",
             Self::Context { .. } => "context_length_exceeded",
             Self::Kind { .. }
             | Self::Number { .. }
@@ -152,6 +170,7 @@ impl RequestError {
             | Self::Contradiction { .. }
             | Self::Prompt { .. }
             | Self::Token { .. }
+            | Self::Grammar { .. }
             | Self::Answers { .. } => "invalid_value",
         }
     }

@@ -50,6 +50,9 @@ pub enum Trouble {
     /// The run or the draw failed: a fault of this program.
     #[error("the model could not be run to the answer's end")]
     Run,
+    /// The grammar that the answer must fit became too much work, or the model lacks a token for it.
+    #[error("the answer's grammar could not be followed to the end: simplify the schema")]
+    Grammar,
     /// No receipt could be made and kept, so the answer is none.
     #[error("no receipt could be made and kept, so the answer is withdrawn")]
     Receipt,

@@ -1,5 +1,6 @@
 //! The second thread of a speaker: it hashes, signs and keeps what has ended, so that the answers that go on need not wait for a disk.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread;
@@ -36,7 +37,8 @@ struct Closed {
     choice: u32,
     rest: String,
     finish: FinishReason,
-    receipt: Result<(ReceiptDigest, Option<Wait>), KeepError>,
+    /// None if keeping it panicked.
+    receipt: Option<Result<(ReceiptDigest, Option<Wait>), KeepError>>,
     events: UnboundedSender<Event>,
     seat: OwnedSemaphorePermit,
 }
@@ -56,7 +58,7 @@ pub(super) fn run(ended: &Receiver<Closing>, inbox: &Sender<Message>) {
         .spawn(tell);
     while let Ok(closing) = ended.recv() {
         let closed = closing.close();
-        let waits = waiter.is_ok() && matches!(closed.receipt, Ok((_, Some(_))));
+        let waits = waiter.is_ok() && matches!(closed.receipt, Some(Ok((_, Some(_)))));
         // Without that thread this one waits.
         let mine = if waits {
             later.send(closed).err().map(|SendError(closed)| closed)
@@ -68,7 +70,7 @@ pub(super) fn run(ended: &Receiver<Closing>, inbox: &Sender<Message>) {
         }
     }
     drop(later);
-    if let Some(waiter) = waiter.ok() {
+    if let Ok(waiter) = waiter {
         // It has no result, and a panic there was told of there.
         drop(waiter.join());
     }
@@ -84,11 +86,13 @@ impl Closing {
             trace_root,
             finish: self.finish,
         };
+        // A panic, a fault of this program or of where receipts are kept, must not end the thread that all receipts need.
+        let close = AssertUnwindSafe(|| self.keeper.close(self.begun, &outcome));
         Closed {
             choice,
             rest: self.rest,
             finish: self.finish,
-            receipt: self.keeper.close(self.begun, &outcome),
+            receipt: catch_unwind(close).ok(),
             events: self.events,
             seat: self.seat,
         }
@@ -98,18 +102,23 @@ impl Closing {
 impl Closed {
     /// Waits for the log if there is something to wait for, tells the client, and gives the seat back.
     fn tell(self, inbox: &Sender<Message>) {
-        let logged = self.receipt.and_then(|(receipt, wait)| {
+        let logged = self.receipt.map(|kept| {
+            let (receipt, wait) = kept?;
             wait.map_or(Ok(()), Wait::finish)?;
-            Ok(receipt)
+            Ok::<_, KeepError>(receipt)
         });
         let event = match logged {
-            Ok(receipt) => Event::Ended(Ended {
+            None => {
+                tracing::error!("keeping a receipt panicked; the answer is withdrawn");
+                Event::Failed(Trouble::Receipt)
+            }
+            Some(Ok(receipt)) => Event::Ended(Ended {
                 choice: self.choice,
                 text: self.rest,
                 finish: self.finish,
                 receipt,
             }),
-            Err(error) => Event::Failed(told(&error)),
+            Some(Err(error)) => Event::Failed(told(&error)),
         };
         // A client that has left needs no word, and a speaker that has ended keeps no count.
         drop(self.events.send(event));

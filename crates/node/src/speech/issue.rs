@@ -6,15 +6,17 @@
 //!
 //! Pure: randomness and time are arguments. The commitments to input and parameters stand before the first token is drawn, since a stream's first chunk names them.
 
-use credence_base::{ModelId, Nonce, Profile, PublicKey, ReceiptDigest, TraceRoot};
+use credence_base::{
+    ModelId, Name, NameError, Nonce, Profile, PublicKey, ReceiptDigest, TraceRoot,
+};
 use credence_claim::chain::Prefix;
 use credence_claim::seed::{Request, derive};
 use credence_claim::{
-    Claim, ClaimFields, Commitments, Counts, FinishReason, Opened, Openings, Roots, Salts,
-    SeedSource, commitment,
+    Claim, ClaimFields, Commitments, ConstrainedDecoding, Counts, FinishReason, Opened, Openings,
+    Roots, Salts, SeedSource, commitment,
 };
 use credence_exec::sampling::Parameters;
-use credence_generate::{Output, OutputError, Prompt, PromptError};
+use credence_generate::{ENGINE, Output, OutputError, Prompt, PromptError, VERSION};
 use credence_receipt::Bundle;
 use zeroize::Zeroizing;
 
@@ -156,9 +158,23 @@ pub enum CloseError {
     /// No claim or signature.
     #[error("no receipt can be made for the answer")]
     Issue(#[from] IssueError),
+    /// The engine of a constrained decoding has no name that a claim can hold.
+    #[error("the engine of constrained decodings has no proper name")]
+    Engine(#[from] NameError),
     /// The answer has no canonical bytes.
     #[error("the answer cannot be written")]
     Output(#[from] OutputError),
+}
+
+/// The engine of a decoding whose parameters have a grammar.
+fn constrained(parameters: &Parameters) -> Result<Option<ConstrainedDecoding>, NameError> {
+    if parameters.settings().grammar.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(ConstrainedDecoding {
+        engine: Name::new(ENGINE)?,
+        version: Name::new(VERSION)?,
+    }))
 }
 
 /// Claims that the model gave this answer, and signs it.
@@ -196,7 +212,7 @@ pub fn close(
         finish: outcome.finish,
         nonce: begun.ask.nonce,
         seed: begun.source,
-        constrained: None,
+        constrained: constrained(&begun.ask.parameters)?,
     })
     .map_err(IssueError::from)?;
     let opened = |salt, content| Some(Opened { salt, content });

@@ -151,6 +151,12 @@ impl Schedule {
         self.closing = self.closing.saturating_sub(1);
     }
 
+    /// Nobody waits or runs any more; what is being closed still is.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.running.clear();
+    }
+
     /// A group that waits no longer.
     pub(super) fn forget(&mut self, id: GroupId) {
         self.waiting.retain(|group| group.id != id);

@@ -9,11 +9,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use credence_generate::Language;
+use credence_grammar::Constraint;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -29,6 +31,8 @@ use crate::speech::voice::{Group, run};
 pub struct Choice {
     /// What is asked, and how.
     pub begun: Begun,
+    /// What follows the grammar of its parameters, if they have one.
+    pub constraint: Option<Constraint>,
     /// How many likely tokens are to be reported beside each one drawn, if any report is wanted.
     pub logprobs: Option<usize>,
 }
@@ -131,18 +135,25 @@ impl Speaker {
         self.caps.running_max + self.caps.waiting_max
     }
 
-    /// Whether no place is free, so that preparing a request would be for nothing.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.seats.available_permits() == 0
-    }
-
-    /// What it says then.
-    #[must_use]
-    pub const fn busy(&self) -> Full {
+    const fn busy(&self) -> Full {
         Full::Busy {
             seats: self.seats(),
         }
+    }
+
+    /// Whether so many answers, at most `largest` of them over one prompt, could be taken now. Who asks this first prepares nothing in vain; only [`Self::ask`] takes seats.
+    ///
+    /// # Errors
+    /// [`Full`], as [`Self::ask`] would say.
+    pub fn room_for(&self, answers: usize, largest: usize) -> Result<(), Full> {
+        let max = self.caps.running_max;
+        if largest > max || answers > self.seats() {
+            return Err(Full::Never { max, got: answers });
+        }
+        if answers > self.seats.available_permits() {
+            return Err(self.busy());
+        }
+        Ok(())
     }
 
     /// Takes requests, all or none of them. What becomes of them is told to each one's `events`; whoever drops the receiver withdraws.
@@ -152,11 +163,7 @@ impl Speaker {
     pub fn ask(&self, requests: Vec<Request>, keeper: &Arc<Keeper>) -> Result<(), Full> {
         let got = requests.iter().map(|request| request.choices.len()).sum();
         let largest = requests.iter().map(|request| request.choices.len()).max();
-        let running_max = self.caps.running_max;
-        if largest.is_some_and(|largest| largest > running_max) || got > self.seats() {
-            let max = running_max;
-            return Err(Full::Never { max, got });
-        }
+        self.room_for(got, largest.unwrap_or(0))?;
         let all = u32::try_from(got).unwrap_or(u32::MAX);
         let taken = Arc::clone(&self.seats).try_acquire_many_owned(all);
         let mut taken = taken.map_err(|_| self.busy())?;
@@ -223,16 +230,37 @@ impl<'a> Floor<'a> {
     /// Until it is told to stop.
     fn run(&mut self, inbox: &Receiver<Message>) {
         while !self.stopped {
-            if self.schedule.idle() {
-                let Ok(message) = inbox.recv() else { return };
-                self.take(message);
-            }
-            while let Ok(message) = inbox.try_recv() {
-                self.take(message);
-            }
-            self.end_abandoned();
-            self.round();
+            self.guard(|floor| floor.turn(inbox));
         }
+    }
+
+    /// One round, with the messages before it.
+    fn turn(&mut self, inbox: &Receiver<Message>) {
+        if self.schedule.idle() {
+            match inbox.recv() {
+                Ok(message) => self.take(message),
+                Err(_) => self.stopped = true,
+            }
+        }
+        while let Ok(message) = inbox.try_recv() {
+            self.take(message);
+        }
+        self.end_abandoned();
+        self.round();
+    }
+
+    /// Does something; if it panics, which is a fault of this program, whoever waits is told so, and others can be answered. Nothing of the groups is kept: their sessions may be in
+    /// any state. What is in no group any more was dropped while unwinding, and with it the sender whose end its client notices.
+    fn guard(&mut self, act: impl FnOnce(&mut Self)) {
+        let act = AssertUnwindSafe(|| act(self));
+        if catch_unwind(act).is_ok() {
+            return;
+        }
+        tracing::error!("the speaker's thread panicked; its answers are withdrawn");
+        for (_, mut group) in core::mem::take(&mut self.groups) {
+            group.fail();
+        }
+        self.schedule.clear();
     }
 
     fn take(&mut self, message: Message) {
@@ -331,5 +359,103 @@ impl<'a> Floor<'a> {
                 self.groups.remove(&id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use credence_base::SigningKey;
+    use credence_exec::sampling::{Parameters, Settings};
+    use credence_exec::{Engine, Isa, Options};
+    use credence_generate::Prompt;
+    use credence_store::MemoryReceipts;
+    use credence_testkit::speaking::speaking;
+    use tokio::sync::mpsc::unbounded_channel;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::inference::Operator;
+    use crate::speech::issue::{Ask, Secrets, begin};
+
+    const CAPS: Caps = Caps {
+        running_max: 2,
+        waiting_max: 0,
+        prompt_tokens_max: 64,
+        answer_tokens_max: 100,
+    };
+
+    fn language() -> Language {
+        let options = Options {
+            threads: NonZeroUsize::MIN,
+            isa: Isa::detect(),
+        };
+        Language::new(Engine::new(Arc::new(speaking(3)), options).unwrap()).unwrap()
+    }
+
+    fn begun(language: &Language, operator: &Operator) -> Begun {
+        let ask = Ask {
+            model: language.model().id(),
+            prompt: Prompt::tokens(vec![1, 2, 3], 0).unwrap(),
+            parameters: Parameters::new(Settings::neutral(5)).unwrap(),
+            nonce: None,
+        };
+        let secrets = Secrets {
+            salt_master: Zeroizing::new([1; 32]),
+            seed: [2; 32],
+        };
+        begin(*operator.public_key(), ask, &secrets).unwrap()
+    }
+
+    #[test]
+    fn after_a_panic_clients_are_told_seats_are_free_and_others_are_answered() {
+        let language = language();
+        let operator = || Operator::new(SigningKey::from_seed(&[1; 32]));
+        let keeper = Arc::new(Keeper {
+            operator: operator(),
+            receipts: Box::new(MemoryReceipts::new(1 << 20)),
+        });
+        let seats = Arc::new(Semaphore::new(2));
+        let (closing, ended) = channel();
+        let mut floor = Floor::new(&language, closing, CAPS);
+        let ask = |floor: &mut Floor<'_>| {
+            let (events, told) = unbounded_channel();
+            let choice = Choice {
+                begun: begun(&language, &operator()),
+                constraint: None,
+                logprobs: None,
+            };
+            let seat = Arc::clone(&seats).try_acquire_owned().unwrap();
+            let keeper = Arc::clone(&keeper);
+            floor.let_in(Asked {
+                choices: vec![(choice, seat)],
+                events,
+                keeper,
+            });
+            told
+        };
+        let mut first = ask(&mut floor);
+        let mut second = ask(&mut floor);
+        floor.guard(Floor::round);
+        floor.guard(|_| panic!("as a fault would"));
+        for told in [&mut first, &mut second] {
+            let mut last = None;
+            while let Ok(event) = told.try_recv() {
+                last = Some(event);
+            }
+            assert!(matches!(last, Some(Event::Failed(Trouble::Run))));
+        }
+        assert_eq!(seats.available_permits(), 2);
+        let mut third = ask(&mut floor);
+        for _ in 0..10 {
+            floor.guard(|floor| {
+                if !floor.schedule.idle() {
+                    floor.round();
+                }
+            });
+        }
+        assert!(ended.try_recv().is_ok());
+        assert!(matches!(third.try_recv(), Ok(Event::Said(_))));
     }
 }

@@ -54,7 +54,7 @@ pub(super) struct Group<'a> {
 
 impl Mouth<'_> {
     fn hear(&mut self, logits: &[i32]) {
-        let heard = self.generation.step(logits, None).and_then(|piece| {
+        let heard = self.generation.step(logits).and_then(|piece| {
             let report = self.logprobs.map(|top| logprobs(logits, piece.token, top));
             Ok((piece, report.transpose()?))
         });
@@ -74,7 +74,8 @@ impl<'a> Group<'a> {
         let voices = asked.choices.into_iter().map(|(choice, seat)| {
             let begun = choice.begun;
             let place = (begun.seed(), begun.prompt().choice());
-            let generation = Generation::new(language.text(), begun.parameters(), place, limits);
+            let generation = Generation::new(language.text(), begun.parameters(), place, limits)
+                .with_constraint(choice.constraint);
             Voice {
                 begun,
                 seat,
@@ -183,7 +184,10 @@ impl<'a> Group<'a> {
                 None => going.push(voice),
                 Some(Err(error)) => {
                     tracing::error!(cause = crate::chain_of(&error), "no token could be drawn");
-                    self.tell(Event::Failed(Trouble::Run));
+                    self.tell(Event::Failed(match error {
+                        GenerationError::Grammar(_) => Trouble::Grammar,
+                        _ => Trouble::Run,
+                    }));
                     ended.push(None);
                 }
                 Some(Ok((piece, logprobs))) => {

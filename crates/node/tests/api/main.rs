@@ -10,6 +10,8 @@ mod socket;
 #[cfg(test)]
 mod speech;
 #[cfg(test)]
+mod speech_formats;
+#[cfg(test)]
 mod speech_load;
 #[cfg(test)]
 mod speech_refusals;

@@ -50,10 +50,6 @@ fn common() -> Vec<(Value, &'static str)> {
         (json!({"prediction": {}}), "prediction"),
         (json!({"reasoning_effort": "low"}), "reasoning_effort"),
         (
-            json!({"response_format": {"type": "json_object"}}),
-            "response_format",
-        ),
-        (
             json!({"response_format": {"type": "json_schema", "json_schema": {}}}),
             "response_format",
         ),

@@ -99,7 +99,7 @@ fn answer(language: &Language, prompt: &Prompt) -> Result<(Vec<u32>, String), St
         let mut sink = |_: usize, _: usize, got: &[i32]| logits = got.to_vec();
         let done = language.engine().advance(&mut appends, &mut sink);
         done.map_err(|e| chain(&e))?;
-        let piece = generation.step(&logits, None).map_err(|e| chain(&e))?;
+        let piece = generation.step(&logits).map_err(|e| chain(&e))?;
         if piece.finish.is_some() {
             return Ok((generation.tokens().to_vec(), generation.shown().to_owned()));
         }

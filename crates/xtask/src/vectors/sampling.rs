@@ -3,7 +3,8 @@
 //! Logits are listed, or made by a rule that any language follows in integers: `low + ((40503·i² + 2654435761·i + salt) mod 2³²) mod range`.
 
 use credence_exec::sampling::{
-    Allowed, BLOCK, Counts, Parameters, Place, Settings, Step, high, logprobs, low, reference,
+    Allowed, BLOCK, Counts, GrammarText, Parameters, Place, Settings, Step, high, logprobs, low,
+    reference,
 };
 use serde_json::{Value, json};
 
@@ -95,8 +96,16 @@ fn parameter_cases() -> Result<Value, String> {
         max_tokens: u32::MAX,
         stop: vec!["\n\n".into(), "é".into()],
         seed: Some([0xab; 32]),
+        grammar: None,
     };
-    let valid: Result<Vec<Value>, String> = [neutral(), warm(0), full.clone()]
+    let shaped = Settings {
+        grammar: Some(GrammarText {
+            kind: 1,
+            text: r#"{"title":"é"}"#.to_owned(),
+        }),
+        ..full.clone()
+    };
+    let valid: Result<Vec<Value>, String> = [neutral(), warm(0), full.clone(), shaped]
         .into_iter()
         .map(valid_parameters)
         .collect();
@@ -106,10 +115,19 @@ fn parameter_cases() -> Result<Value, String> {
         bytes.splice(at..at + value.len(), value.iter().copied());
         bytes
     };
-    let refused: [(&str, Vec<u8>); 12] = [
+    let refused: [(&str, Vec<u8>); 15] = [
         ("nothing", vec![]),
         ("the empty list of a tensor model", vec![1, 0, 0, 0, 0]),
-        ("another version", with(0, &[3])),
+        ("a version with a grammar, and none", with(0, &[3])),
+        ("another version", with(0, &[4])),
+        (
+            "a grammar of another kind",
+            [&[3], &good[1..], &[3, 2, 0, 0, 0], b"{}"].concat(),
+        ),
+        (
+            "a grammar of no byte",
+            [&[3], &good[1..], &[1, 0, 0, 0, 0]].concat(),
+        ),
         (
             "a temperature above 2",
             with(1, &2_000_001_u32.to_le_bytes()),
@@ -135,7 +153,7 @@ fn parameter_cases() -> Result<Value, String> {
 
 fn valid_parameters(settings: Settings) -> Result<Value, String> {
     let bytes = checked(settings.clone())?.encode();
-    Ok(json!({
+    let mut valid = json!({
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "top_k": settings.top_k,
@@ -147,7 +165,11 @@ fn valid_parameters(settings: Settings) -> Result<Value, String> {
         "stop": settings.stop,
         "seed": settings.seed.map(|seed| hex(&seed)),
         "bytes": hex(&bytes),
-    }))
+    });
+    if let Some(GrammarText { kind, text }) = settings.grammar {
+        valid["grammar"] = json!({"kind": kind, "text": text});
+    }
+    Ok(valid)
 }
 
 fn tables() -> Value {

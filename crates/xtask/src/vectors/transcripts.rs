@@ -11,9 +11,9 @@ use credence_base::Nonce;
 use credence_claim::commitment::{input_root, params_root};
 use credence_claim::seed::{Request, derive};
 use credence_exact::ParamId;
-use credence_exec::sampling::{Parameters, Settings};
+use credence_exec::sampling::{GrammarText, Parameters, Settings};
 use credence_exec::{Append, Engine, Isa, Options};
-use credence_generate::{Content, Finish, Generation, Language, Limits, Prompt};
+use credence_generate::{Content, ENGINE, Finish, Generation, Language, Limits, Prompt, VERSION};
 use credence_model::program_bytes;
 use credence_testkit::speaking::speaking;
 use credence_text::Conversation;
@@ -114,7 +114,32 @@ fn plain(words: &str) -> Content {
 fn cases() -> Vec<Case> {
     let mut cases = beginnings();
     cases.extend(ends());
+    cases.extend(constrained());
     cases
+}
+
+/// Answers that fit a grammar.
+fn constrained() -> Vec<Case> {
+    let grammar = |kind, text: &str| {
+        let text = text.to_owned();
+        Some(GrammarText { kind, text })
+    };
+    // White space, of which a model that says noise would say much.
+    let little = |settings: &mut Settings| {
+        settings.logit_bias = [9, 10, 32].map(|id| (id, -100_000_000)).to_vec();
+    };
+    let shape = r#"{"type":"object","properties":{"b":{"type":"string","maxLength":3},"a":{"type":["integer","null"],"minimum":-5}},"required":["b","a"],"additionalProperties":false}"#;
+    let calls = r#"[{"name":"f","parameters":{"type":"array","items":{"enum":[1,12,"x"]},"minItems":1,"maxItems":3}}]"#;
+    vec![
+        Case::drawn("schema", chat("What is the thing?"), 60)
+            .with(|settings| settings.grammar = grammar(1, shape))
+            .with(little),
+        Case::greedy("schema-cut-short", plain("say"), 4)
+            .with(|settings| settings.grammar = grammar(1, shape)),
+        Case::drawn("calls", plain("say"), 120)
+            .with(|settings| settings.grammar = grammar(2, calls))
+            .with(little),
+    ]
 }
 
 /// Each content, and each source of a seed.
@@ -234,14 +259,19 @@ fn answer(language: &Language, case: &Case) -> Result<Value, Failure> {
         context: language.context(),
     };
     let place = (seed, case.choice);
-    let mut generation = Generation::new(language.text(), &parameters, place, limits);
+    let constraint = language.constraint(&parameters).map_err(text)?;
+    // What is allowed at each step, for those who do not follow grammars.
+    let mut follower = constraint.clone();
+    let mut allowed = Vec::new();
+    let mut generation =
+        Generation::new(language.text(), &parameters, place, limits).with_constraint(constraint);
     let mut session = language.engine().session().map_err(text)?;
     let mut next = prompt.ids().to_vec();
     let most = case.leave.unwrap_or(usize::MAX);
     while generation.finish().is_none() && generation.tokens().len() < most {
         let mut drawn = Err("no logits".to_owned());
         let mut sink = |_: usize, _: usize, logits: &[i32]| {
-            drawn = generation.step(logits, None).map_err(text);
+            drawn = generation.step(logits).map_err(text);
         };
         let mut appends = [Append {
             session: &mut session,
@@ -250,7 +280,15 @@ fn answer(language: &Language, case: &Case) -> Result<Value, Failure> {
         }];
         let run = language.engine().advance(&mut appends, &mut sink);
         run.map_err(text)?;
-        next = vec![drawn?.token];
+        let token = drawn?.token;
+        next = vec![token];
+        if let Some(follower) = &mut follower {
+            let words = follower.allowed().map_err(text)?.iter();
+            allowed.push(hex(&words
+                .flat_map(|word| word.to_le_bytes())
+                .collect::<Vec<u8>>()));
+            follower.take(token).map_err(text)?;
+        }
     }
     let finish = match generation.finish() {
         Some(Finish::Stop) => "stop",
@@ -259,7 +297,7 @@ fn answer(language: &Language, case: &Case) -> Result<Value, Failure> {
     };
     generation.cancel();
     let drawn = generation.tokens().len();
-    Ok(json!({
+    let mut answer = json!({
         "name": case.name,
         "input": hex(&input),
         "params": hex(&params),
@@ -272,7 +310,12 @@ fn answer(language: &Language, case: &Case) -> Result<Value, Failure> {
         "output_count": drawn,
         "sampled": [prompt.ids().len().saturating_sub(1), drawn],
         "trace_root": session.trace_root().to_string(),
-    }))
+    });
+    if follower.is_some() {
+        answer["constrained"] = json!({"engine": ENGINE, "version": VERSION});
+        answer["allowed"] = json!(allowed);
+    }
+    Ok(answer)
 }
 
 fn file(seed: u64) -> Result<Value, Failure> {

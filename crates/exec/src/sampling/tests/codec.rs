@@ -16,6 +16,17 @@ fn full() -> Settings {
         max_tokens: 256,
         stop: vec!["\n\n".into(), "é".into()],
         seed: Some([0xab; 32]),
+        grammar: None,
+    }
+}
+
+fn with_grammar() -> Settings {
+    Settings {
+        grammar: Some(GrammarText {
+            kind: 2,
+            text: "[{}]".into(),
+        }),
+        ..full()
     }
 }
 
@@ -53,7 +64,13 @@ fn golden_bytes() {
         "c3a9",
     ];
     assert_eq!(hex(&checked(full()).encode()), expected.concat());
-    for settings in [settings(), full()] {
+    // With a grammar: the same under the next version, then its kind and text.
+    let grammar = [&expected[1..].concat(), "02", "04000000", "5b7b7d5d"].concat();
+    assert_eq!(
+        hex(&checked(with_grammar()).encode()),
+        format!("03{grammar}")
+    );
+    for settings in [settings(), full(), with_grammar()] {
         let parameters = checked(settings);
         assert_eq!(Parameters::decode(&parameters.encode()), Ok(parameters));
     }
@@ -68,7 +85,7 @@ fn a_seed_can_be_set_and_taken_away() {
 
 #[test]
 fn every_truncation_and_every_extension_is_refused() {
-    let bytes = checked(full()).encode();
+    let bytes = checked(with_grammar()).encode();
     for length in 0..bytes.len() {
         let refused = matches!(
             Parameters::decode(&bytes[..length]),
@@ -85,13 +102,13 @@ fn every_truncation_and_every_extension_is_refused() {
 
 #[test]
 fn every_flipped_bit_is_refused_or_says_something_else() {
-    let bytes = checked(full()).encode();
+    let bytes = checked(with_grammar()).encode();
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         if let Ok(other) = Parameters::decode(&flipped) {
             assert_eq!(other.encode(), flipped);
-            assert_ne!(other, checked(full()));
+            assert_ne!(other, checked(with_grammar()));
         }
     }
 }
@@ -172,4 +189,34 @@ proptest! {
         let parameters = checked(Settings { stop, seed, max_tokens, ..settings });
         prop_assert_eq!(Parameters::decode(&parameters.encode()), Ok(parameters));
     }
+}
+
+#[test]
+fn a_grammar_has_a_kind_and_a_length() {
+    let grammar = |kind: u8, text: &str| {
+        let text = text.to_owned();
+        Parameters::new(Settings {
+            grammar: Some(GrammarText { kind, text }),
+            ..settings()
+        })
+    };
+    for kind in [0, 3, 255] {
+        let refused = ParametersError::GrammarKind { got: kind };
+        assert_eq!(grammar(kind, "{}"), Err(refused));
+    }
+    assert!(grammar(1, &"x".repeat(1 << 16)).is_ok());
+    for length in [0, (1 << 16) + 1] {
+        let refused = ParametersError::GrammarBytes {
+            max: 1 << 16,
+            got: length,
+        };
+        assert_eq!(grammar(1, &"x".repeat(length)), Err(refused));
+    }
+    // Version 3 is for those with a grammar alone.
+    let mut bytes = checked(settings()).encode();
+    bytes[0] = 3;
+    assert!(matches!(
+        Parameters::decode(&bytes),
+        Err(ParametersDecodeError::Wire(WireError::Truncated { .. }))
+    ));
 }

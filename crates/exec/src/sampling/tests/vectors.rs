@@ -75,6 +75,10 @@ fn parameters() {
                 .map(|text| text.as_str().unwrap().to_owned())
                 .collect(),
             seed: (!case["seed"].is_null()).then(|| seed_of(&case["seed"])),
+            grammar: case.get("grammar").map(|grammar| GrammarText {
+                kind: u8::try_from(grammar["kind"].as_u64().unwrap()).unwrap(),
+                text: grammar["text"].as_str().unwrap().to_owned(),
+            }),
         };
         let parameters = checked(settings);
         assert_eq!(parameters.encode(), unhex(&case["bytes"]));

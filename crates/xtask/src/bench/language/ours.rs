@@ -104,7 +104,7 @@ fn make(language: &Language, prompt: &Prompt, tokens: usize) -> Result<Vec<u32>,
     let mut logits = Vec::new();
     advance(language, &mut session, prompt.ids(), &mut logits)?;
     loop {
-        let piece = generation.step(&logits, None).map_err(|e| chain(&e))?;
+        let piece = generation.step(&logits).map_err(|e| chain(&e))?;
         if piece.finish.is_some() {
             return Ok(generation.tokens().to_vec());
         }

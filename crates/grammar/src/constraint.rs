@@ -1,0 +1,121 @@
+//! The grammar's side of one answer: which tokens may come, and which one came.
+
+use std::sync::Arc;
+
+use crate::error::GrammarError;
+use crate::grammar::Grammar;
+use crate::machine::{At, EMPTY, Machine, Moves, Stacks, Thread};
+use crate::vocabulary::{Tokens, has, set};
+
+/// An answer that must fit a grammar, as far as it has come.
+#[derive(Clone, Debug)]
+pub struct Constraint {
+    tokens: Arc<Tokens>,
+    grammar: Arc<Grammar>,
+    stacks: Stacks,
+    threads: Vec<Thread>,
+    allowed: Vec<u64>,
+    /// Whether `allowed` is of these threads.
+    fresh: bool,
+}
+
+impl Constraint {
+    pub(crate) fn new(tokens: Arc<Tokens>, grammar: Grammar) -> Self {
+        let (node, white) = (grammar.nodes().root(), None);
+        let at = At::Start { node, white };
+        Self {
+            tokens,
+            grammar: Arc::new(grammar),
+            stacks: Stacks::default(),
+            threads: vec![Thread { at, stack: EMPTY }],
+            allowed: Vec::new(),
+            fresh: false,
+        }
+    }
+
+    /// The grammar.
+    #[must_use]
+    pub fn grammar(&self) -> &Grammar {
+        &self.grammar
+    }
+
+    /// The tokens that may come now: token i at bit `i mod 64` of word `⌊i/64⌋`, at least one. A token that ends the answer may come only where the grammar lets it end.
+    ///
+    /// # Errors
+    /// [`GrammarError::NoToken`] if there is none, [`GrammarError::Work`] if finding them is too much work.
+    pub fn allowed(&mut self) -> Result<&[u64], GrammarError> {
+        if !self.fresh {
+            self.find()?;
+            self.fresh = true;
+        }
+        Ok(&self.allowed)
+    }
+
+    fn find(&mut self) -> Result<(), GrammarError> {
+        let before = self.stacks.len();
+        let tokens = &self.tokens;
+        let mut machine = Machine {
+            nodes: self.grammar.nodes(),
+            stacks: &mut self.stacks,
+        };
+        let chars = tokens.plain_chars_max;
+        let in_string = |thread: &&Thread| machine.is_plain(**thread, chars);
+        let (trie, from) = match self.threads.iter().find(in_string) {
+            Some(_) => (&tokens.special, tokens.plain.as_slice()),
+            None => (&tokens.all, &[][..]),
+        };
+        self.allowed.clear();
+        self.allowed.extend_from_slice(from);
+        self.allowed.resize(tokens.ends.len(), 0);
+        let bitmap = &mut self.allowed;
+        let done = trie.walk(&mut machine, &self.threads, |token| set(bitmap, token));
+        if self.threads.iter().any(|&own| machine.may_end(own)) {
+            let ends = self.allowed.iter_mut().zip(&tokens.ends);
+            ends.for_each(|(own, end)| *own |= end);
+        }
+        self.stacks.truncate(before);
+        if !done {
+            return Err(GrammarError::Work);
+        }
+        if self.allowed.iter().all(|&word| word == 0) {
+            return Err(GrammarError::NoToken);
+        }
+        Ok(())
+    }
+
+    /// Goes on behind a token that was allowed. One that ends the answer changes nothing.
+    ///
+    /// # Errors
+    /// [`GrammarError::Token`] if the token is not allowed; nothing has changed then.
+    pub fn take(&mut self, token: u32) -> Result<(), GrammarError> {
+        let refused = GrammarError::Token { got: token };
+        let mut machine = Machine {
+            nodes: self.grammar.nodes(),
+            stacks: &mut self.stacks,
+        };
+        if has(&self.tokens.ends, token) {
+            let may_end = self.threads.iter().any(|&own| machine.may_end(own));
+            return if may_end { Ok(()) } else { Err(refused) };
+        }
+        let mut threads = self.threads.clone();
+        for &byte in self.tokens.bytes(token).ok_or(refused.clone())? {
+            let mut next = Vec::new();
+            let mut to = Moves {
+                threads: &mut next,
+                from: 0,
+            };
+            for thread in threads {
+                if !machine.step(thread, byte, &mut to) {
+                    return Err(GrammarError::Work);
+                }
+            }
+            threads = next;
+        }
+        if threads.is_empty() {
+            return Err(refused);
+        }
+        self.threads = threads;
+        self.fresh = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,762 @@
+//! Threads through a grammar: a byte moves each to where it may stand next, or ends it (`docs/spec/grammar.md`, section 3).
+//!
+//! A thread is a place and a stack of what to go back to. Stacks are numbers of an arena in which equal stacks have equal numbers, so that threads that have come to the same
+//! place by different ways are one.
+
+use std::collections::HashMap;
+
+use crate::nodes::{Node, NodeId, Nodes};
+use crate::number::Digits;
+use crate::strings::{self, Moved, Part};
+
+/// Most threads at once.
+pub(crate) const THREADS_MAX: usize = 256;
+/// White space: none yet.
+const NOTHING: u8 = 0;
+/// One space, after which there is no more.
+const SPACE: u8 = 1;
+/// A line break; each space or tab behind it adds one, up to `INDENT_MAX` more.
+const LINE: u8 = 2;
+const INDENT_MAX: u8 = 64;
+
+/// Names a stack; this is the empty one.
+pub(crate) type StackId = usize;
+pub(crate) const EMPTY: StackId = 0;
+
+/// Where to go on once a value is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Back {
+    /// In an object, before its property of that number.
+    Object { node: NodeId, next: usize },
+    /// In a list of so many items.
+    List { node: NodeId, count: usize },
+    /// Before the text behind a framed value.
+    Frame { node: NodeId },
+}
+
+/// A place in a grammar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum At {
+    /// Behind the end.
+    Done,
+    /// Before a value; white space may come if it is told how much there was.
+    Start {
+        node: NodeId,
+        white: Option<u8>,
+    },
+    /// In the text before or behind a framed value.
+    Before {
+        node: NodeId,
+        pos: usize,
+    },
+    After {
+        node: NodeId,
+        pos: usize,
+    },
+    /// In one of the words of that range, which begin alike.
+    Words {
+        node: NodeId,
+        low: usize,
+        high: usize,
+        pos: usize,
+    },
+    /// In a string of so many characters.
+    Text {
+        node: NodeId,
+        count: usize,
+        part: Part,
+    },
+    Number {
+        node: NodeId,
+        digits: Digits,
+    },
+    /// Behind `{`, or behind a comma.
+    Member {
+        node: NodeId,
+        next: usize,
+        comma: bool,
+        white: u8,
+    },
+    /// In the name of a property.
+    Key {
+        node: NodeId,
+        property: usize,
+        pos: usize,
+    },
+    /// In another name, which the names of that range begin with.
+    Name {
+        node: NodeId,
+        low: usize,
+        high: usize,
+        pos: usize,
+        part: Part,
+    },
+    /// Behind a name; the value, and the number of the next property.
+    Colon {
+        node: NodeId,
+        value: NodeId,
+        next: usize,
+    },
+    /// Behind a member's value.
+    Object {
+        node: NodeId,
+        next: usize,
+        white: u8,
+    },
+    /// Behind `[`.
+    Open {
+        node: NodeId,
+        white: u8,
+    },
+    /// Behind an item.
+    List {
+        node: NodeId,
+        count: usize,
+        white: u8,
+    },
+}
+
+/// A place with a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Thread {
+    pub(crate) at: At,
+    pub(crate) stack: StackId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Link {
+    back: Back,
+    below: StackId,
+}
+
+/// All stacks that there are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stacks {
+    links: Vec<(Link, usize)>,
+    known: HashMap<Link, StackId>,
+}
+
+impl Stacks {
+    pub(crate) fn depth(&self, stack: StackId) -> usize {
+        let link = stack.checked_sub(1).and_then(|at| self.links.get(at));
+        link.map_or(0, |(_, depth)| *depth)
+    }
+
+    fn push(&mut self, below: StackId, back: Back) -> StackId {
+        let link = Link { back, below };
+        if let Some(&known) = self.known.get(&link) {
+            return known;
+        }
+        let depth = self.depth(below) + 1;
+        self.links.push((link, depth));
+        self.known.insert(link, self.links.len());
+        self.links.len()
+    }
+
+    fn pop(&self, stack: StackId) -> Option<(Back, StackId)> {
+        let (link, _) = self.links.get(stack.checked_sub(1)?)?;
+        Some((link.back, link.below))
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Forgets the stacks that were made since there were so many.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        for (link, _) in self.links.drain(len.min(self.links.len())..) {
+            self.known.remove(&link);
+        }
+    }
+}
+
+/// What white space there is with one more byte of it, if that may come.
+const fn white(before: u8, byte: u8) -> Option<u8> {
+    match (before, byte) {
+        (NOTHING, b' ') => Some(SPACE),
+        (NOTHING, b'\n') => Some(LINE),
+        (LINE.., b' ' | b'\t') if before < LINE + INDENT_MAX => Some(before + 1),
+        (_, _) => None,
+    }
+}
+
+/// Moves threads by bytes.
+pub(crate) struct Machine<'a> {
+    pub(crate) nodes: &'a Nodes,
+    pub(crate) stacks: &'a mut Stacks,
+}
+
+impl Machine<'_> {
+    /// Adds to `to` what becomes of a thread with a byte, each thread once. False if there are too many.
+    pub(crate) fn step(&mut self, thread: Thread, byte: u8, to: &mut Moves<'_>) -> bool {
+        let stack = thread.stack;
+        match thread.at {
+            At::Done => {}
+            At::Start {
+                node,
+                white: before,
+            } => {
+                if let Some(now) = before.and_then(|before| white(before, byte)) {
+                    let white = Some(now);
+                    to.add(At::Start { node, white }, stack);
+                }
+                self.start(node, stack, byte, to);
+            }
+            At::Before { .. } | At::After { .. } => self.in_frame(thread, byte, to),
+            At::Words {
+                node,
+                low,
+                high,
+                pos,
+            } => {
+                self.word(node, (low, high, pos), stack, byte, to);
+                if self.is_word(node, low, pos) {
+                    self.leave(stack, byte, to);
+                }
+            }
+            At::Text { node, count, part } => self.in_text(node, (count, part), stack, byte, to),
+            At::Number { node, digits } => {
+                if let Some(Node::Number(range)) = self.nodes.node(node) {
+                    if let Some(digits) = range.step(digits, byte) {
+                        to.add(At::Number { node, digits }, stack);
+                    }
+                    if range.is_whole(digits) {
+                        self.leave(stack, byte, to);
+                    }
+                }
+            }
+            At::Member { .. }
+            | At::Key { .. }
+            | At::Name { .. }
+            | At::Colon { .. }
+            | At::Object { .. } => self.in_object(thread, byte, to),
+            At::Open { .. } | At::List { .. } => self.in_list(thread, byte, to),
+        }
+        to.threads.len() - to.from <= THREADS_MAX
+    }
+
+    /// Whether an answer may end where a thread stands.
+    pub(crate) fn may_end(&self, thread: Thread) -> bool {
+        let whole = match thread.at {
+            At::Done => return true,
+            At::Words { node, low, pos, .. } => self.is_word(node, low, pos),
+            At::Number { node, digits } => match self.nodes.node(node) {
+                Some(Node::Number(range)) => range.is_whole(digits),
+                _ => false,
+            },
+            _ => false,
+        };
+        whole && thread.stack == EMPTY
+    }
+
+    /// Whether a thread stands in a string in which so many further characters may come, whichever they are.
+    pub(crate) fn is_plain(&self, thread: Thread, chars: usize) -> bool {
+        match thread.at {
+            At::Text {
+                node,
+                count,
+                part: Part::Between,
+            } => match self.nodes.node(node) {
+                Some(Node::Text { max, .. }) => count.saturating_add(chars) <= *max,
+                _ => false,
+            },
+            At::Name {
+                part: Part::Between,
+                ..
+            } => true,
+            _ => false,
+        }
+    }
+
+    /// Where a thread stands when a value is whole.
+    fn back(&self, stack: StackId) -> Thread {
+        let Some((back, stack)) = self.stacks.pop(stack) else {
+            return Thread {
+                at: At::Done,
+                stack: EMPTY,
+            };
+        };
+        let white = NOTHING;
+        let at = match back {
+            Back::Object { node, next } => At::Object { node, next, white },
+            Back::List { node, count } => At::List { node, count, white },
+            Back::Frame { node } => At::After { node, pos: 0 },
+        };
+        Thread { at, stack }
+    }
+
+    /// A value was whole before this byte.
+    fn leave(&mut self, stack: StackId, byte: u8, to: &mut Moves<'_>) {
+        let thread = self.back(stack);
+        match thread.at {
+            At::Object { .. } => self.in_object(thread, byte, to),
+            At::List { .. } => self.in_list(thread, byte, to),
+            At::After { .. } => self.in_frame(thread, byte, to),
+            _ => {}
+        }
+    }
+
+    /// A value is whole with this byte.
+    fn finish(&self, stack: StackId, to: &mut Moves<'_>) {
+        let Thread { at, stack } = self.back(stack);
+        to.add(at, stack);
+    }
+
+    /// The first byte of a value. Alternatives lead to no circle, so this ends.
+    fn start(&mut self, id: NodeId, stack: StackId, byte: u8, to: &mut Moves<'_>) {
+        let depth = self.stacks.depth(stack);
+        if !self.nodes.fits(id, depth) {
+            return;
+        }
+        let nodes = self.nodes;
+        match (nodes.node(id), byte) {
+            (Some(Node::Either(ways)), _) => {
+                for &way in ways {
+                    self.start(way, stack, byte, to);
+                }
+            }
+            (Some(Node::Object { .. }), b'{') => {
+                let (next, comma, white) = (0, false, NOTHING);
+                to.add(
+                    At::Member {
+                        node: id,
+                        next,
+                        comma,
+                        white,
+                    },
+                    stack,
+                );
+            }
+            (Some(Node::List { .. }), b'[') => {
+                let white = NOTHING;
+                to.add(At::Open { node: id, white }, stack);
+            }
+            (Some(Node::Text { .. }), b'"') => {
+                let (count, part) = (0, Part::Between);
+                to.add(
+                    At::Text {
+                        node: id,
+                        count,
+                        part,
+                    },
+                    stack,
+                );
+            }
+            (Some(Node::Number(range)), _) => {
+                let digits = range.step(Digits::Sign { negative: false }, byte);
+                if let Some(digits) = digits {
+                    to.add(At::Number { node: id, digits }, stack);
+                }
+            }
+            (Some(Node::Words(words)), _) => {
+                self.word(id, (0, words.len(), 0), stack, byte, to);
+            }
+            (Some(Node::Framed { .. }), _) => {
+                let at = At::Before { node: id, pos: 0 };
+                self.in_frame(Thread { at, stack }, byte, to);
+            }
+            (_, _) => {}
+        }
+    }
+
+    fn in_frame(&mut self, thread: Thread, byte: u8, to: &mut Moves<'_>) {
+        let Thread { at, stack } = thread;
+        let nodes = self.nodes;
+        let (At::Before { node, pos } | At::After { node, pos }) = at else {
+            return;
+        };
+        let Some(Node::Framed {
+            before,
+            inner,
+            after,
+        }) = nodes.node(node)
+        else {
+            return;
+        };
+        let is_before = matches!(at, At::Before { .. });
+        let text = if is_before { before } else { after };
+        if text.get(pos) != Some(&byte) {
+            return;
+        }
+        let pos = pos + 1;
+        match (is_before, pos < text.len()) {
+            (true, true) => to.add(At::Before { node, pos }, stack),
+            (false, true) => to.add(At::After { node, pos }, stack),
+            (true, false) => {
+                let stack = self.stacks.push(stack, Back::Frame { node });
+                let (node, white) = (*inner, None);
+                to.add(At::Start { node, white }, stack);
+            }
+            (false, false) => self.finish(stack, to),
+        }
+    }
+
+    /// Narrows a range of words, all alike up to `pos`, to those that go on with the byte.
+    fn word(
+        &self,
+        node: NodeId,
+        (low, high, pos): (usize, usize, usize),
+        stack: StackId,
+        byte: u8,
+        to: &mut Moves<'_>,
+    ) {
+        let Some(Node::Words(words)) = self.nodes.node(node) else {
+            return;
+        };
+        let (low, high) = narrow(words, (low, high), pos, byte);
+        if low < high {
+            let pos = pos + 1;
+            to.add(
+                At::Words {
+                    node,
+                    low,
+                    high,
+                    pos,
+                },
+                stack,
+            );
+        }
+    }
+
+    /// Whether the first word of a range ends here; it is the shortest.
+    fn is_word(&self, node: NodeId, low: usize, pos: usize) -> bool {
+        match self.nodes.node(node) {
+            Some(Node::Words(words)) => words.get(low).is_some_and(|word| word.len() == pos),
+            _ => false,
+        }
+    }
+
+    fn in_text(
+        &self,
+        node: NodeId,
+        (count, part): (usize, Part),
+        stack: StackId,
+        byte: u8,
+        to: &mut Moves<'_>,
+    ) {
+        let Some(Node::Text { min, max }) = self.nodes.node(node) else {
+            return;
+        };
+        match strings::step(part, byte, true) {
+            Some(Moved::Closed) if count >= *min => self.finish(stack, to),
+            Some(Moved::On(part, begins)) if !begins || count < *max => {
+                // Beyond the least, only a greatest number needs counting; so a string without one is one place.
+                let count = if *max == usize::MAX && count >= *min {
+                    count
+                } else {
+                    count + usize::from(begins)
+                };
+                to.add(At::Text { node, count, part }, stack);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn in_object(&mut self, thread: Thread, byte: u8, to: &mut Moves<'_>) {
+        let Thread { at, stack } = thread;
+        match at {
+            At::Member {
+                node,
+                next,
+                comma,
+                white: before,
+            } => {
+                if let Some(white) = white(before, byte) {
+                    to.add(
+                        At::Member {
+                            node,
+                            next,
+                            comma,
+                            white,
+                        },
+                        stack,
+                    );
+                }
+                match byte {
+                    b'"' => self.names(node, next, stack, to),
+                    b'}' if !comma && self.may_close(node, next) => self.finish(stack, to),
+                    _ => {}
+                }
+            }
+            At::Key {
+                node,
+                property,
+                pos,
+            } => self.in_key(node, (property, pos), stack, byte, to),
+            At::Name { .. } => self.in_name(thread, byte, to),
+            At::Colon { node, value, next } => {
+                if byte == b':' {
+                    let stack = self.stacks.push(stack, Back::Object { node, next });
+                    let white = Some(NOTHING);
+                    to.add(At::Start { node: value, white }, stack);
+                }
+            }
+            At::Object {
+                node,
+                next,
+                white: before,
+            } => {
+                if let Some(white) = white(before, byte) {
+                    to.add(At::Object { node, next, white }, stack);
+                }
+                match byte {
+                    b',' if self.goes_on(node, next, stack) => {
+                        let (comma, white) = (true, NOTHING);
+                        to.add(
+                            At::Member {
+                                node,
+                                next,
+                                comma,
+                                white,
+                            },
+                            stack,
+                        );
+                    }
+                    b'}' if self.may_close(node, next) => self.finish(stack, to),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether no property from `next` on is required.
+    fn may_close(&self, node: NodeId, next: usize) -> bool {
+        match self.nodes.node(node) {
+            Some(Node::Object { properties, .. }) => {
+                let rest = properties.get(next..).unwrap_or_default();
+                !rest.iter().any(|property| property.required)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a further member may come.
+    fn goes_on(&self, node: NodeId, next: usize, stack: StackId) -> bool {
+        let Some(Node::Object {
+            properties, others, ..
+        }) = self.nodes.node(node)
+        else {
+            return false;
+        };
+        let depth = self.stacks.depth(stack) + 1;
+        let rest = properties.get(next..).unwrap_or_default();
+        let named = rest.iter().any(|own| self.nodes.fits(own.value, depth));
+        named || others.is_some_and(|others| self.nodes.fits(others, depth))
+    }
+
+    /// Behind the quote of a name: each property up to the next that is required, or any other name if none is.
+    fn names(&self, node: NodeId, next: usize, stack: StackId, to: &mut Moves<'_>) {
+        let Some(Node::Object {
+            properties,
+            names,
+            others,
+        }) = self.nodes.node(node)
+        else {
+            return;
+        };
+        let depth = self.stacks.depth(stack) + 1;
+        for (property, own) in properties.iter().enumerate().skip(next) {
+            if self.nodes.fits(own.value, depth) {
+                let pos = 1;
+                to.add(
+                    At::Key {
+                        node,
+                        property,
+                        pos,
+                    },
+                    stack,
+                );
+            }
+            if own.required {
+                return;
+            }
+        }
+        if others.is_some_and(|others| self.nodes.fits(others, depth)) {
+            let (low, high, pos, part) = (0, names.len(), 0, Part::Between);
+            to.add(
+                At::Name {
+                    node,
+                    low,
+                    high,
+                    pos,
+                    part,
+                },
+                stack,
+            );
+        }
+    }
+
+    fn in_key(
+        &self,
+        node: NodeId,
+        (property, pos): (usize, usize),
+        stack: StackId,
+        byte: u8,
+        to: &mut Moves<'_>,
+    ) {
+        let Some(Node::Object { properties, .. }) = self.nodes.node(node) else {
+            return;
+        };
+        let Some(own) = properties.get(property) else {
+            return;
+        };
+        if own.key.get(pos) != Some(&byte) {
+            return;
+        }
+        let pos = pos + 1;
+        if pos < own.key.len() {
+            to.add(
+                At::Key {
+                    node,
+                    property,
+                    pos,
+                },
+                stack,
+            );
+        } else {
+            let (value, next) = (own.value, property + 1);
+            to.add(At::Colon { node, value, next }, stack);
+        }
+    }
+
+    /// A name that is none of the properties'. It has no escapes, so that a property's name cannot be spelt otherwise.
+    fn in_name(&self, thread: Thread, byte: u8, to: &mut Moves<'_>) {
+        let Thread { at, stack } = thread;
+        let At::Name {
+            node,
+            low,
+            high,
+            pos,
+            part,
+        } = at
+        else {
+            return;
+        };
+        let Some(Node::Object {
+            properties,
+            names,
+            others: Some(value),
+        }) = self.nodes.node(node)
+        else {
+            return;
+        };
+        match strings::step(part, byte, false) {
+            Some(Moved::Closed) => {
+                let taken = low < high && names.get(low).is_some_and(|name| name.len() == pos);
+                if !taken {
+                    // Behind another name no property comes, so each comes at most once and in its place.
+                    let (value, next) = (*value, properties.len());
+                    to.add(At::Colon { node, value, next }, stack);
+                }
+            }
+            Some(Moved::On(part, _)) => {
+                let (low, high) = narrow(names, (low, high), pos, byte);
+                // A name that no property's begins with is one place, however long it is.
+                let (low, high, pos) = if low < high {
+                    (low, high, pos + 1)
+                } else {
+                    (0, 0, 0)
+                };
+                to.add(
+                    At::Name {
+                        node,
+                        low,
+                        high,
+                        pos,
+                        part,
+                    },
+                    stack,
+                );
+            }
+            None => {}
+        }
+    }
+
+    fn in_list(&mut self, thread: Thread, byte: u8, to: &mut Moves<'_>) {
+        let Thread { at, stack } = thread;
+        let nodes = self.nodes;
+        let (node, count, before) = match at {
+            At::Open { node, white } => (node, 0, white),
+            At::List { node, count, white } => (node, count, white),
+            _ => return,
+        };
+        let Some(Node::List {
+            first,
+            others,
+            min,
+            max,
+        }) = nodes.node(node)
+        else {
+            return;
+        };
+        if let Some(white) = white(before, byte) {
+            let at = match at {
+                At::Open { .. } => At::Open { node, white },
+                _ => At::List { node, count, white },
+            };
+            to.add(at, stack);
+        }
+        if byte == b']' {
+            if count >= *min {
+                self.finish(stack, to);
+            }
+            return;
+        }
+        let item = first.get(count).copied().or(*others);
+        let Some(item) = item.filter(|_| count < *max) else {
+            return;
+        };
+        // Beyond what is counted, all items are alike; so a list without a greatest number is one place.
+        let counted = first.len().max(*min);
+        let behind = if *max == usize::MAX && count >= counted {
+            count
+        } else {
+            count + 1
+        };
+        if !nodes.fits(item, self.stacks.depth(stack) + 1) {
+            return;
+        }
+        let back = Back::List {
+            node,
+            count: behind,
+        };
+        match at {
+            At::Open { .. } => {
+                let inner = self.stacks.push(stack, back);
+                self.start(item, inner, byte, to);
+            }
+            _ if byte == b',' => {
+                let inner = self.stacks.push(stack, back);
+                let white = Some(NOTHING);
+                to.add(At::Start { node: item, white }, inner);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Those of sorted words, alike up to `pos`, that go on with a byte.
+fn narrow(words: &[Vec<u8>], (low, high): (usize, usize), pos: usize, byte: u8) -> (usize, usize) {
+    let range = words.get(low..high).unwrap_or_default();
+    let next = |word: &Vec<u8>| word.get(pos).copied();
+    let from = range.partition_point(|word| next(word) < Some(byte));
+    let until = range.partition_point(|word| next(word) <= Some(byte));
+    (low + from, low + until)
+}
+
+/// Threads that are being moved to: those from `from` on are of this byte, each once.
+pub(crate) struct Moves<'a> {
+    pub(crate) threads: &'a mut Vec<Thread>,
+    pub(crate) from: usize,
+}
+
+impl Moves<'_> {
+    fn add(&mut self, at: At, stack: StackId) {
+        let thread = Thread { at, stack };
+        let own = self.threads.get(self.from..).unwrap_or_default();
+        if !own.contains(&thread) {
+            self.threads.push(thread);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! What a client may not ask, by name; and that nothing a client sends makes the engine panic or run on.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
+use credence_grammar::{
+    DEPTH_MAX, ENGINE, GRAMMAR_BYTES_MAX, Grammar, GrammarError, VERSION, Vocabulary,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn vocabulary() -> Vocabulary {
+    let words: Vec<Vec<u8>> = (0..=255_u8)
+        .map(|byte| vec![byte])
+        .chain([vec![]])
+        .collect();
+    Vocabulary::new(words.iter().map(|word| Some(word.as_slice())), &[256]).unwrap()
+}
+
+fn refusal(schema: &Value) -> GrammarError {
+    match Grammar::schema(&schema.to_string()) {
+        Err(error) => error,
+        Ok(_) => panic!("{schema} passes"),
+    }
+}
+
+#[test]
+fn keywords_that_are_not_followed_are_named() {
+    for (schema, named) in [
+        (json!({"type": "object", "not": {}}), "not"),
+        (json!({"type": "array", "uniqueItems": true}), "uniqueItems"),
+        (
+            json!({"type": "array", "contains": {"type": "null"}}),
+            "contains",
+        ),
+        (
+            json!({"type": "object", "dependentRequired": {"a": ["b"]}}),
+            "dependentRequired",
+        ),
+        (
+            json!({"if": {"type": "string"}, "then": {"const": "x"}}),
+            "if",
+        ),
+        (
+            json!({"type": "object", "propertyNames": {"maxLength": 3}}),
+            "propertyNames",
+        ),
+        (
+            json!({"type": "object", "patternProperties": {"a": {}}}),
+            "patternProperties",
+        ),
+        (
+            json!({"type": "object", "minProperties": 1}),
+            "minProperties",
+        ),
+        (
+            json!({"oneOf": [{"type": "object"}, {"type": "object"}]}),
+            "oneOf",
+        ),
+        (
+            json!({"allOf": [{"type": "object"}, {"type": "object"}]}),
+            "allOf",
+        ),
+        (json!({"type": "string", "format": "date"}), "format"),
+        (json!({"type": "string", "pattern": "^a$"}), "pattern"),
+        (json!({"type": "number", "multipleOf": 2}), "multipleOf"),
+        (json!({"type": "thing"}), "type"),
+        (json!({"type": []}), "type"),
+        (json!({"minLength": 1, "minItems": 1}), "type"),
+        (json!({"$ref": "https://example.org/schema.json"}), "$ref"),
+        (json!({"$ref": "#/$defs/absent"}), "$ref"),
+        (json!({"$ref": "#/properties/a", "$defs": {}}), "$ref"),
+        (json!({"$ref": "#", "type": "object"}), "type` beside `$ref"),
+        (json!({"enum": [1], "minimum": 0}), "minimum` beside `enum"),
+        (json!({"enum": 1}), "enum"),
+        (json!({"anyOf": []}), "anyOf"),
+        (json!({"properties": []}), "properties"),
+        (json!({"type": "object", "required": "a"}), "required"),
+        (json!({"type": "string", "maxLength": -1}), "maxLength"),
+        (json!({"type": "string", "maxLength": 1.5}), "maxLength"),
+        (json!({"type": "number", "minimum": 1e-30}), "minimum"),
+        (json!({"type": "number", "minimum": "1"}), "minimum"),
+        (
+            json!({"properties": {"a": {"properties": {"b": 1}}}}),
+            "#/properties/a/properties/b",
+        ),
+    ] {
+        let said = refusal(&schema).to_string();
+        assert!(said.contains(&format!("`{named}`")), "{schema}: {said}");
+    }
+}
+
+#[test]
+fn what_nothing_fits_is_refused_and_so_are_circles() {
+    for schema in [
+        json!({"enum": []}),
+        json!({"enum": [1, "a"], "type": "null"}),
+        json!({"enum": [1], "const": 2}),
+        json!({"type": "integer", "minimum": 3, "maximum": 2}),
+        json!({"type": "integer", "minimum": 1e15}),
+        json!({"type": "string", "minLength": 2, "maxLength": 1}),
+        json!({"type": "array", "minItems": 2, "maxItems": 1}),
+        json!({"type": "array", "items": false, "minItems": 1}),
+        json!({"type": "object", "properties": {"a": false}, "required": ["a"]}),
+        json!({"type": "object", "additionalProperties": false, "required": ["a"]}),
+        json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}),
+        json!({"type": "array", "items": {"$ref": "#"}, "minItems": 1}),
+    ] {
+        assert_eq!(
+            refusal(&schema),
+            GrammarError::Empty { max: DEPTH_MAX },
+            "{schema}"
+        );
+    }
+    for schema in [
+        json!({"$ref": "#"}),
+        json!({"anyOf": [{"type": "null"}, {"$ref": "#"}]}),
+        json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
+    ] {
+        assert!(
+            matches!(refusal(&schema), GrammarError::Circle { .. }),
+            "{schema}"
+        );
+    }
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let nested = |levels| (1..levels).fold(json!({}), |inner, _| json!({ "items": inner }));
+    assert!(Grammar::schema(&nested(DEPTH_MAX).to_string()).is_ok());
+    let deep = refusal(&nested(DEPTH_MAX + 1));
+    assert!(matches!(deep, GrammarError::Json { .. }), "{deep}");
+    for brackets in ["[", "{\"a\":"] {
+        let text = brackets.repeat(GRAMMAR_BYTES_MAX / 10);
+        assert!(matches!(
+            Grammar::schema(&text),
+            Err(GrammarError::Json { .. })
+        ));
+    }
+    for count in [GRAMMAR_BYTES_MAX, 3 * GRAMMAR_BYTES_MAX] {
+        let long = refusal(&json!({"description": "x".repeat(count)}));
+        assert!(matches!(long, GrammarError::TooLong { .. }), "{long}");
+    }
+    let wide: Vec<Value> = (0..9000).map(|_| json!({"type": "null"})).collect();
+    let wide = json!({ "anyOf": wide });
+    assert!(matches!(
+        refusal(&wide),
+        GrammarError::TooLong { .. } | GrammarError::TooLarge { .. }
+    ));
+    let tools = |name: &str, schema: &str| Grammar::calls(&[(name.to_owned(), schema.to_owned())]);
+    assert!(matches!(
+        Grammar::calls(&[]),
+        Err(GrammarError::Tools { got: 0, .. })
+    ));
+    let many = vec![("f".to_owned(), "{}".to_owned()); 129];
+    assert!(matches!(
+        Grammar::calls(&many),
+        Err(GrammarError::Tools { got: 129, .. })
+    ));
+    for name in ["", "two words", "\"", &"x".repeat(65)] {
+        assert!(
+            matches!(tools(name, "{}"), Err(GrammarError::Name { .. })),
+            "{name}"
+        );
+    }
+    assert!(matches!(tools("f", "["), Err(GrammarError::Json { .. })));
+    assert!(matches!(
+        tools("f", r#"{"not":{}}"#),
+        Err(GrammarError::Keyword { .. })
+    ));
+}
+
+/// Many ways that look alike: the work is counted, and an end comes.
+#[test]
+fn ambiguous_schemas_end_one_way_or_the_other() {
+    let alike: Vec<Value> = (0..200)
+        .map(|i| json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "additionalProperties": {"const": i}}))
+        .collect();
+    let many: serde_json::Map<String, Value> = (0..900)
+        .map(|i| (format!("a{i}"), json!({"type": "null"})))
+        .collect();
+    for schema in [
+        json!({ "anyOf": alike }),
+        json!({"type": "object", "properties": many}),
+        json!({"type": "array", "items": {"anyOf": [{}, {}, {"type": "array"}, {"type": "string"}]}, "maxItems": 100_000_000_000_u64}),
+        json!({"type": "string", "minLength": 100_000_000_000_u64}),
+        json!({"type": "integer", "minimum": -9e18, "maximum": 18_446_744_073_709_551_615_u64}),
+    ] {
+        let grammar = Grammar::schema(&schema.to_string()).unwrap();
+        let Ok(mut constraint) = vocabulary().constrain(&grammar) else {
+            continue;
+        };
+        for step in 0..300_usize {
+            let Ok(allowed) = constraint.allowed() else {
+                break;
+            };
+            let bits = (0_u32..).zip(allowed).flat_map(|(word, &bits)| {
+                (0..64)
+                    .filter(move |bit| (bits >> bit) & 1 == 1)
+                    .map(move |bit| word * 64 + bit)
+            });
+            let ids: Vec<u32> = bits.collect();
+            if constraint.take(ids[(step * 7) % ids.len()]).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn one_shape_has_one_text() {
+    let schema =
+        Grammar::schema(" {\"title\" : \"\\u00fc\\n\", \"enum\": [1.0, -2e2, \"b\",\n{}, []]}")
+            .unwrap();
+    assert_eq!(
+        schema.text(),
+        r#"{"title":"ü\n","enum":[1.0,-200.0,"b",{},[]]}"#
+    );
+    assert_eq!(Grammar::decode(1, schema.text()), Ok(schema));
+    let calls = Grammar::calls(&[("f".to_owned(), r#"{"type" :"object"}"#.to_owned())]).unwrap();
+    assert_eq!(
+        calls.text(),
+        r#"[{"name":"f","parameters":{"type":"object"}}]"#
+    );
+    assert_eq!(Grammar::decode(2, calls.text()), Ok(calls));
+    for text in [
+        r#"{"title":"a", "$id":"b"}"#,
+        r#"{"title":"\u00fc"}"#,
+        r#"{"default":1e2}"#,
+        r#"{"title":"a"} "#,
+    ] {
+        assert_eq!(
+            Grammar::decode(1, text),
+            Err(GrammarError::NotCanonical),
+            "{text}"
+        );
+    }
+    for text in ["", "{", r#"{"title":"a","title":"a"}"#, "nan", "{}{}"] {
+        assert!(
+            matches!(Grammar::decode(1, text), Err(GrammarError::Json { .. })),
+            "{text}"
+        );
+    }
+    for (kind, text) in [
+        (0, "{}"),
+        (3, "{}"),
+        (1, "[]"),
+        (1, "1"),
+        (2, "{}"),
+        (2, "[]"),
+        (2, "[1]"),
+        (2, r#"[{"name":"f","parameters":{},"more":1}]"#),
+        (2, r#"[{"parameters":{},"name":"f"}]"#),
+        (2, r#"[{"name":"f"}]"#),
+        (2, r#"[{"name":1,"parameters":{}}]"#),
+    ] {
+        assert!(Grammar::decode(kind, text).is_err(), "{kind} {text}");
+    }
+    assert_eq!((ENGINE, VERSION), ("credence-grammar", "1"));
+}
+
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|b| json!(b)),
+        any::<i8>().prop_map(|n| json!(n)),
+        prop::sample::select(vec![
+            "string",
+            "integer",
+            "number",
+            "object",
+            "array",
+            "#",
+            "#/$defs/a",
+            "a"
+        ])
+        .prop_map(|s| json!(s)),
+    ];
+    let keys = prop::sample::select(vec![
+        "type",
+        "properties",
+        "required",
+        "items",
+        "anyOf",
+        "enum",
+        "const",
+        "$ref",
+        "$defs",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "additionalProperties",
+        "prefixItems",
+        "a",
+    ]);
+    leaf.prop_recursive(4, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(keys.clone(), inner, 0..4).prop_map(|members| members
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v))
+                .collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever compiles has a first token, and what is kept of it is read again.
+    #[test]
+    fn no_schema_panics(schema in anything()) {
+        if let Ok(grammar) = Grammar::schema(&schema.to_string()) {
+            prop_assert_eq!(&Grammar::decode(1, grammar.text()).unwrap(), &grammar);
+            prop_assert!(vocabulary().constrain(&grammar).is_ok(), "{}", schema);
+        }
+    }
+}
