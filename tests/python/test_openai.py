@@ -122,8 +122,8 @@ def endless() -> dict[str, int]:
     return {str(tokens.index(end)): -100 for end in ENDS}
 
 
-def bundle_of(server: Server, digest: str) -> dict:
-    kept = server.get(f"/v1/receipts/{digest}")
+def bundle_of(server: Server, place: str) -> dict:
+    kept = server.get(place)
     assert kept.status == 200
     return json.loads(kept.body)
 
@@ -136,9 +136,9 @@ def output_of(bundle: dict) -> dict:
     return json.loads(base64.b64decode(bundle["openings"]["output"]["content"]))
 
 
-def verify(credence: Credence, server: Server, digest: str, folder: Path) -> None:
-    path = folder / f"{digest}.json"
-    path.write_bytes(server.get(f"/v1/receipts/{digest}").body)
+def verify(credence: Credence, server: Server, place: str, folder: Path) -> None:
+    path = folder / "kept.bundle.json"
+    path.write_bytes(server.get(place).body)
     done = credence.run("verify", path, "--model", NAME)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -167,14 +167,14 @@ def test_chat_and_its_receipt(
     assert got.object == "chat.completion"
     (choice,) = got.choices
     assert choice.finish_reason in ("stop", "length")
-    bundle = bundle_of(server, got.credence["receipt"])
+    bundle = bundle_of(server, got.credence["bundle"])
     claim = claim_of(bundle)
     assert (claim["nonce"], claim["seed"], claim["model"]) == (nonce, "derived", got.credence["model"])
     assert output_of(bundle)["text"] == choice.message.content
     assert got.usage is not None
     assert claim["outputCount"] == str(got.usage.completion_tokens)
     assert claim["inputCount"] == str(got.usage.prompt_tokens)
-    verify(credence, server, got.credence["receipt"], tmp_path)
+    verify(credence, server, got.credence["bundle"], tmp_path)
 
 
 def test_the_same_seed_says_the_same(client: openai.OpenAI) -> None:
@@ -240,11 +240,11 @@ def test_streamed_chat_is_a_chain_of_signed_heads(
         text += content
     last = chunks[-1]
     assert last.choices[0].finish_reason == "length"
-    bundle = bundle_of(server, last.credence["receipt"])
+    bundle = bundle_of(server, last.credence["bundle"])
     assert output_of(bundle) == {"text": text, "tokens": tokens, "version": 1}
     claim = claim_of(bundle)
     assert (claim["input"], claim["params"]) == (stream["input"], stream["params"])
-    verify(credence, server, last.credence["receipt"], tmp_path)
+    verify(credence, server, last.credence["bundle"], tmp_path)
 
 
 def test_choices_and_logprobs(client: openai.OpenAI) -> None:
@@ -336,9 +336,9 @@ def test_structured_outputs(
     assert choice.message.content is not None
     jsonschema.validate(json.loads(choice.message.content), Pair.model_json_schema())
     assert list(json.loads(choice.message.content)) == ["zeta", "parts", "alpha"]
-    claim = claim_of(bundle_of(server, got.credence["receipt"]))
+    claim = claim_of(bundle_of(server, got.credence["bundle"]))
     assert claim["constrained"] == {"engine": "credence-grammar", "version": "1"}
-    verify(credence, server, got.credence["receipt"], tmp_path)
+    verify(credence, server, got.credence["bundle"], tmp_path)
 
 
 def test_structured_outputs_in_a_stream(client: openai.OpenAI) -> None:
@@ -366,7 +366,7 @@ def test_a_forced_call(
     (call,) = got.choices[0].message.tool_calls
     assert call.function.name == "Pair"
     assert isinstance(call.function.parsed_arguments, Pair)
-    verify(credence, server, got.credence["receipt"], tmp_path)
+    verify(credence, server, got.credence["bundle"], tmp_path)
 
 
 def saved(server: Server, path: Path, **more: object) -> dict:
@@ -383,7 +383,7 @@ def test_a_saved_stream_is_checked(server: Server, credence: Credence, tmp_path:
     path = tmp_path / "answer.sse"
     last = saved(server, path, seed=4)
     bundle = tmp_path / "bundle.json"
-    bundle.write_bytes(server.get(f"/v1/receipts/{last['receipt']}").body)
+    bundle.write_bytes(server.get(last["bundle"]).body)
     alone = credence.run("verify", "--stream", path, "--json")
     assert alone.returncode == 0, alone.stderr
     view = json.loads(alone.stdout)

@@ -56,6 +56,8 @@ domains! {
     CLAIM = "credence/claim/v1";
     /// A signed receipt.
     RECEIPT = "credence/receipt/v1";
+    /// What opens a kept receipt.
+    RECEIPT_KEY = "credence/receipt-key/v1";
     /// A public key's id.
     KEY_ID = "credence/key-id/v1";
     /// A seed, from the client's nonce and its request.

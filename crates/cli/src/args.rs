@@ -314,7 +314,7 @@ pub(crate) struct VerifyArgs {
     credence serve mine --listen 127.0.0.1:8191\n  \
     curl -s -D- http://127.0.0.1:8191/v2/models/mine/infer -d @request.json\n\n\
     Speaks the Open Inference Protocol, version 2, in JSON. Each answer names its receipt in the header \
-    `credence-receipt`; `GET /v1/receipts/DIGEST` gives the bundle to whoever knows the digest. There is no TLS and no \
+    `credence-receipt`, and the path of its bundle, with the key that opens it, in `credence-bundle`. There is no TLS and no \
     login: put a reverse proxy in front of it before others can reach it.")]
 pub(crate) struct ServeArgs {
     /// Models to serve, by name, id or file [default: all that have a name]

@@ -6,8 +6,8 @@
 //! GET  /v2                                  the server
 //! GET  /v2/health/live  /v2/health/ready
 //! GET  /v2/models/{m}  …/ready              also …/versions/{ModelId}
-//! POST /v2/models/{m}/infer                 ─▶ answer, and `credence-receipt: <digest>`
-//! GET  /v1/receipts/{digest}                ─▶ the bundle
+//! POST /v2/models/{m}/infer                 ─▶ answer, `credence-receipt: <digest>` and `credence-bundle: <path>`
+//! GET  /v1/receipts/{digest}                ─▶ the receipt with its place in the log; the whole bundle with `?key=`
 //! ```
 //!
 //! A request may carry `credence-nonce`, 64 hexadecimal digits; the claim then holds it.
@@ -41,3 +41,5 @@ pub const NONCE_HEADER: &str = "credence-nonce";
 
 /// The response header that holds the receipt's digest, 64 lower-case hexadecimal digits.
 pub const RECEIPT_HEADER: &str = "credence-receipt";
+/// The header that says where an answer's client gets the bundle: a path with the key that opens it.
+pub const BUNDLE_HEADER: &str = "credence-bundle";

@@ -8,6 +8,7 @@ use credence_receipt::Bundle;
 use credence_store::{Receipts, StoreError};
 
 use crate::inference::Operator;
+use crate::kept::Kept;
 use crate::logging::{Logging, LoggingError, Wait};
 use crate::speech::issue::{Begun, CloseError, Outcome, close};
 
@@ -48,10 +49,10 @@ impl Keeper {
         &self,
         begun: Begun,
         outcome: &Outcome,
-    ) -> Result<(ReceiptDigest, Option<Wait>), KeepError> {
+    ) -> Result<(Kept, Option<Wait>), KeepError> {
         let closed = close(&self.operator, begun, outcome, now_unix_s()?)?;
         let wait = self.keep(closed.receipt, &closed.bundle)?;
-        Ok((closed.receipt, wait))
+        Ok((Kept::of(&closed.bundle), wait))
     }
 
     /// Keeps a receipt and sends it to the log, if there is one.

@@ -18,6 +18,7 @@
 pub mod http;
 pub mod inference;
 mod keeper;
+mod kept;
 mod logging;
 pub mod oip;
 pub mod openai;
@@ -27,9 +28,10 @@ pub mod speech;
 
 pub use inference::{Answer, Draws, IssueError, Operator, Question};
 pub use keeper::{KeepError, Keeper};
-pub use logging::{Logging, LoggingError, ProveError};
+pub use kept::{Kept, ReceiptKey};
+pub use logging::{Logging, LoggingError};
 pub use serve::{Grace, serve, shutdown_signal};
-pub use service::{AnswerError, HostError, Hosted, Service};
+pub use service::{AnswerError, HostError, Hosted, ReceiptError, Service};
 
 /// An error and its sources on one line.
 pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a receipt is kept ─▶ Logging::append ─▶ the next batch ─▶ a checkpoint covers it
-//! GET /v1/receipts/{digest} ─▶ Logging::prove ─▶ the bundle with its proof, or as it was kept and appended once more
+//! GET /v1/receipts/{digest} ─▶ Logging::prove ─▶ the proof, or none yet and the digest appended once more
 //! ```
 //!
 //! A receipt is kept first and appended then, so the log never has a digest that nobody can ask for. The other way round can happen, when a
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use credence_base::ReceiptDigest;
 use credence_ledger::{Ledger, LedgerError, Pending, Unsure};
 use credence_log::sequencer::SequencerError;
-use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
 
 /// How long an answer waits for the log, at most, if it waits.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -43,20 +42,6 @@ impl LoggingError {
             Self::Unsure(_) => true,
         }
     }
-}
-
-/// Why a kept bundle has no proof.
-#[derive(Debug, thiserror::Error)]
-pub enum ProveError {
-    /// The log cannot be read.
-    #[error("the log gives no proof")]
-    Log(#[from] LedgerError),
-    /// What was kept is no bundle.
-    #[error("what was kept is no bundle")]
-    Bundle(#[from] BundleError),
-    /// The bundle has no JSON form.
-    #[error("the bundle cannot be written")]
-    Encode(#[from] credence_base::json::JsonError),
 }
 
 /// A receipt that is on its way into the log.
@@ -127,26 +112,18 @@ impl Logging {
         }))
     }
 
-    /// The bundle with the proof that its receipt is in the log, or as it was while it is not. Blocks its thread.
+    /// The proof that a receipt is in the log, as the text of a `tlog-proof` file, once it is. Blocks its thread.
     ///
     /// # Errors
-    /// [`ProveError`].
-    pub(crate) fn prove(
-        &self,
-        digest: ReceiptDigest,
-        bundle: Arc<[u8]>,
-    ) -> Result<Arc<[u8]>, ProveError> {
+    /// [`LedgerError`].
+    pub(crate) fn prove(&self, digest: ReceiptDigest) -> Result<Option<String>, LedgerError> {
         if let Some(proof) = self.ledger.proof(digest)? {
-            let decoded = Bundle::decode(&bundle, BUNDLE_LEN_MAX)?;
-            return Ok(decoded.with_log(proof.encode())?.encode()?.into());
+            return Ok(Some(proof.encode()));
         }
         // It is on its way, or the server ended before it was. A log that does not take it now does when it is asked for again.
         if let Err(error) = self.ledger.append(digest) {
-            tracing::warn!(
-                cause = crate::chain_of(&error),
-                "a receipt is not in the log"
-            );
+            tracing::warn!(cause = crate::chain_of(&error), "a receipt is not in the log");
         }
-        Ok(bundle)
+        Ok(None)
     }
 }

@@ -5,15 +5,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTimeError;
 
+use credence_base::json::JsonError;
 use credence_base::{ModelId, ReceiptDigest};
+use credence_claim::Openings;
 use credence_exec::{Engine, Execution, Options, PlanError, RunError};
 use credence_generate::{Language, LanguageError};
 use credence_model::Model;
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
 use credence_store::{Receipts, StoreError};
 use zeroize::Zeroizing;
 
 use crate::inference::{Answer, Draws, IssueError, Operator, Question, issue};
 use crate::keeper::{KeepError, Keeper, now_unix_s};
+use crate::kept::ReceiptKey;
 use crate::logging::{Logging, Wait};
 use crate::speech::{Caps, Speaker};
 
@@ -138,6 +142,23 @@ impl AnswerError {
             _ => false,
         }
     }
+}
+
+/// Why a kept receipt is not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    /// The key is another receipt's, or made up.
+    #[error("the key does not open this receipt; without one its public part can be had")]
+    Key,
+    /// It cannot be read.
+    #[error("the receipt cannot be read")]
+    Store(#[from] StoreError),
+    /// What was kept is no bundle.
+    #[error("what was kept is no bundle")]
+    Bundle(#[from] BundleError),
+    /// It has no JSON form.
+    #[error("the bundle cannot be written")]
+    Encode(#[from] JsonError),
 }
 
 /// Answers questions about the models it hosts.
@@ -266,26 +287,35 @@ impl Service {
         self.sign_and_keep(hosted, question, execution)
     }
 
-    /// The bundle of a receipt that was kept, with the proof that it is logged as soon as it is. A log that cannot be read is named to the operator,
-    /// and the bundle comes without a proof. Blocks its thread.
+    /// A receipt that was kept, with the proof that it is logged as soon as it is: the whole bundle for whoever has its key, else the signed receipt alone. A log
+    /// that cannot be read is named to the operator, and what is asked for comes without a proof. Blocks its thread.
     ///
     /// # Errors
-    /// [`StoreError`] when it is kept and cannot be read.
-    pub fn receipt(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError> {
-        let kept = self.keeper.receipts.get(digest)?;
-        let (Some(bundle), Some(logging)) = (&kept, &self.keeper.logging) else {
-            return Ok(kept);
+    /// [`ReceiptError`] when it cannot be read, or the key is another one.
+    pub fn receipt(
+        &self,
+        digest: ReceiptDigest,
+        key: Option<ReceiptKey>,
+    ) -> Result<Option<Vec<u8>>, ReceiptError> {
+        let Some(bytes) = self.keeper.receipts.get(digest)? else {
+            return Ok(None);
         };
-        match logging.prove(digest, Arc::clone(bundle)) {
-            Ok(proved) => Ok(Some(proved)),
+        let bundle = Bundle::decode(&bytes, BUNDLE_LEN_MAX)?;
+        let bundle = match key {
+            Some(_) if key == ReceiptKey::of(&bundle) => bundle,
+            Some(_) => return Err(ReceiptError::Key),
+            None => Bundle::new(bundle.receipt().clone(), Openings::default(), Vec::new())?,
+        };
+        let proof = self.keeper.logging.as_ref().map(|log| log.prove(digest));
+        let bundle = match proof.transpose() {
+            Ok(Some(Some(proof))) => bundle.with_log(proof)?,
+            Ok(_) => bundle,
             Err(error) => {
-                tracing::error!(
-                    cause = crate::chain_of(&error),
-                    "a receipt has no log proof"
-                );
-                Ok(kept)
+                tracing::error!(cause = crate::chain_of(&error), "a receipt has no log proof");
+                bundle
             }
-        }
+        };
+        Ok(Some(bundle.encode()?))
     }
 }
 

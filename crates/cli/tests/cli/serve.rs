@@ -95,7 +95,11 @@ fn serves_answers_with_receipts_that_verify() {
         .lines()
         .find_map(|line| line.strip_prefix("credence-receipt: "))
         .unwrap();
-    let (head, bundle) = server.ask("GET", &format!("/v1/receipts/{digest}"), "");
+    let path = head
+        .lines()
+        .find_map(|line| line.strip_prefix("credence-bundle: "))
+        .unwrap();
+    let (head, bundle) = server.ask("GET", path, "");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     let file = place.write("served.json", bundle.as_bytes());
     let verified = place

@@ -51,6 +51,11 @@ impl ApiError {
         Self::bad_request(chain(error))
     }
 
+    /// The key is not the one: `403`.
+    pub(crate) fn forbidden(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, text)
+    }
+
     /// There is no such thing: `404`.
     pub(crate) fn not_found(text: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, text)

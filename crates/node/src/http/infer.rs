@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use credence_base::Nonce;
 use credence_model::Program;
@@ -13,8 +13,10 @@ use crate::http::error::ApiError;
 use crate::http::models::find;
 use crate::http::nonce::read_nonce;
 use crate::http::router::App;
-use crate::http::{RECEIPT_HEADER, body};
+use crate::http::body;
+use crate::http::receipts::name_receipt;
 use crate::inference::{Answer, Question};
+use crate::kept::Kept;
 use crate::oip::{
     InferRequest, InferResponse, OutputRequest, check_parameters, read_tensors, write_tensor,
 };
@@ -137,10 +139,6 @@ fn respond(
             .collect(),
     };
     let mut response = Json(body).into_response();
-    // 64 hexadecimal digits are a header's value; if they were not, the answer would lack it rather than fail.
-    if let Ok(digest) = HeaderValue::from_str(&answer.receipt.to_string()) {
-        let header = HeaderName::from_static(RECEIPT_HEADER);
-        response.headers_mut().insert(header, digest);
-    }
+    name_receipt(&mut response, &Kept::of(&answer.bundle));
     response
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use credence_base::Nonce;
 use credence_claim::chain::Prefix;
@@ -21,7 +20,8 @@ use zeroize::Zeroizing;
 use crate::http::nonce::read_nonce;
 use crate::http::openai_error::OpenAiError;
 use crate::http::router::App;
-use crate::http::{RECEIPT_HEADER, body, sse};
+use crate::http::receipts::name_receipt;
+use crate::http::{body, sse};
 use crate::keeper::now_unix_s;
 use crate::openai::{
     Asked, Frame, Kind, Prompted, Reply, RequestError, Teller, grammar_param, model_entry,
@@ -116,11 +116,7 @@ async fn answer(app: App, kind: Kind, request: Request) -> Result<Response, Open
     }
     let (body, receipt) = reply.finish()?;
     let mut response = Json(body).into_response();
-    // 64 hexadecimal digits are a header's value; if they were not, the answer would lack it rather than fail.
-    if let Ok(digest) = HeaderValue::from_str(&receipt) {
-        let header = HeaderName::from_static(RECEIPT_HEADER);
-        response.headers_mut().insert(header, digest);
-    }
+    name_receipt(&mut response, &receipt);
     Ok(response)
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::kept::Kept;
 use crate::openai::tools::{Part, ToolParser};
 use crate::openai::view::{Form, Frame, Kind, finish_reason};
 use crate::speech::{Ended, Event, Said, Trouble};
@@ -70,11 +71,11 @@ impl Reply {
         self.choices.iter().all(|choice| choice.ended.is_some())
     }
 
-    /// The body, and the digest of the first choice's receipt.
+    /// The body, and the first choice's receipt.
     ///
     /// # Errors
     /// [`Trouble`] if a choice has no end, for the reason that was told.
-    pub fn finish(&self) -> Result<(Value, String), Trouble> {
+    pub fn finish(&self) -> Result<(Value, Kept), Trouble> {
         let trouble = || self.trouble.unwrap_or(Trouble::Run);
         let mut choices = Vec::new();
         let mut first = None;
@@ -88,7 +89,7 @@ impl Reply {
         let drawn = self.choices.iter().map(|choice| choice.drawn).sum();
         body.insert("usage".to_owned(), self.frame.usage(drawn));
         body.insert("credence".to_owned(), self.frame.credence(first).into());
-        Ok((Value::Object(body), first.receipt.to_string()))
+        Ok((Value::Object(body), first.receipt))
     }
 
     fn choice(&self, index: usize, choice: &Choice, ended: &Ended) -> Value {
@@ -96,7 +97,8 @@ impl Reply {
             .reported
             .then(|| self.frame.reports(&choice.reports, 0));
         let credence = json!({
-            "receipt": ended.receipt.to_string(),
+            "receipt": ended.receipt.digest.to_string(),
+            "bundle": ended.receipt.path(),
             "finish": ended.finish.as_str(),
         });
         if self.frame.kind == Kind::Completion {

@@ -12,6 +12,7 @@ use credence_generate::Language;
 use credence_text::Text;
 use serde_json::{Map, Value, json};
 
+use crate::kept::Kept;
 use crate::openai::tools::ToolCall;
 use crate::speech::{Ended, Said};
 
@@ -89,12 +90,11 @@ impl Frame {
 
     /// What an answer is worth by itself, and how it comes to be worth more.
     pub(super) fn credence(&self, ended: &Ended) -> Map<String, Value> {
-        let receipt = ended.receipt.to_string();
-        let more = format!(
-            "fetch /v1/receipts/{receipt} and run `credence verify` on it with the model: it runs every token again"
-        );
+        let Kept { digest, .. } = ended.receipt;
+        let more = "fetch `bundle` from this server and run `credence verify` on it with the model: it runs every token again";
         let mut object = Map::new();
-        object.insert("receipt".to_owned(), json!(receipt));
+        object.insert("receipt".to_owned(), json!(digest.to_string()));
+        object.insert("bundle".to_owned(), json!(ended.receipt.path()));
         object.insert("model".to_owned(), json!(self.model_id.to_string()));
         object.insert(
             "assurance".to_owned(),

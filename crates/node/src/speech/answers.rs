@@ -1,8 +1,9 @@
 //! What whoever asked is told, as it happens.
 
-use credence_base::ReceiptDigest;
 use credence_claim::FinishReason;
 use credence_exec::sampling::Logprobs;
+
+use crate::kept::Kept;
 
 /// Something that happened to an answer.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub struct Ended {
     pub text: String,
     /// Why it ends, as the claim says.
     pub finish: FinishReason,
-    /// The digest of its receipt, which can be asked for now.
-    pub receipt: ReceiptDigest,
+    /// Its receipt, which can be asked for now.
+    pub receipt: Kept,
 }
 
 /// Why an answer has no end.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread;
 
-use credence_base::ReceiptDigest;
 use credence_claim::FinishReason;
 use credence_exec::Session;
 use credence_generate::Output;
@@ -13,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::keeper::{KeepError, Keeper};
+use crate::kept::Kept;
 use crate::logging::Wait;
 use crate::speech::answers::{Ended, Event, Trouble};
 use crate::speech::issue::{Begun, Outcome};
@@ -38,7 +38,7 @@ struct Closed {
     rest: String,
     finish: FinishReason,
     /// None if keeping it panicked.
-    receipt: Option<Result<(ReceiptDigest, Option<Wait>), KeepError>>,
+    receipt: Option<Result<(Kept, Option<Wait>), KeepError>>,
     events: UnboundedSender<Event>,
     seat: OwnedSemaphorePermit,
 }

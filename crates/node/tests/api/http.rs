@@ -6,9 +6,10 @@ use crate::common::{ASKED, LIMITS, api, ask, get, infer, model, options, service
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use credence_base::ReceiptDigest;
-use credence_claim::MethodId;
+use credence_claim::{MethodId, Openings};
 use credence_method_replay::Replay;
-use credence_node::http::{Limits, NONCE_HEADER, RECEIPT_HEADER, router};
+use credence_node::http::{BUNDLE_HEADER, Limits, NONCE_HEADER, RECEIPT_HEADER, router};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::{MemoryReceipts, Receipts, StoreError};
 use credence_verify::{Facts, Policy, check_bytes};
 use serde_json::json;
@@ -70,7 +71,8 @@ async fn an_answer_has_a_receipt_that_anyone_can_verify() {
     assert_eq!(answer.json(), expected);
 
     let digest = answer.headers[RECEIPT_HEADER].to_str().unwrap();
-    let kept = get(&api, &format!("/v1/receipts/{digest}")).await;
+    let path = answer.headers[BUNDLE_HEADER].to_str().unwrap();
+    let kept = get(&api, path).await;
     assert_eq!(kept.status, StatusCode::OK);
     assert_eq!(
         kept.headers["content-type"],
@@ -319,5 +321,35 @@ async fn no_receipt_no_answer_and_no_paths() {
             !text.contains("secret") && !text.contains("scores"),
             "{text}"
         );
+    }
+}
+
+#[tokio::test]
+async fn without_its_key_a_receipt_shows_nothing_of_what_was_asked() {
+    let api = api();
+    let answer = infer(&api, ASKED, &[]).await;
+    let digest = answer.headers[RECEIPT_HEADER].to_str().unwrap();
+    let path = answer.headers[BUNDLE_HEADER].to_str().unwrap();
+    let whole = Bundle::decode(&get(&api, path).await.body, BUNDLE_LEN_MAX).unwrap();
+    assert!(whole.openings().input.is_some());
+
+    let public = get(&api, &format!("/v1/receipts/{digest}")).await;
+    assert_eq!(public.status, StatusCode::OK);
+    let public = Bundle::decode(&public.body, BUNDLE_LEN_MAX).unwrap();
+    assert_eq!(public.receipt(), whole.receipt());
+    assert_eq!(*public.openings(), Openings::default());
+    assert!(public.evidence().is_empty());
+
+    let zeros = "0".repeat(64);
+    let other = infer(&api, ASKED, &[]).await;
+    let others = other.headers[BUNDLE_HEADER].to_str().unwrap();
+    let others = others.split_once("key=").unwrap().1;
+    for key in [zeros.as_str(), others] {
+        let refused = get(&api, &format!("/v1/receipts/{digest}?key={key}")).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{key}");
+    }
+    for query in ["key=12", "kee=1", "key="] {
+        let refused = get(&api, &format!("/v1/receipts/{digest}?{query}")).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{query}");
     }
 }

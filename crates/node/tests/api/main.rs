@@ -6,6 +6,8 @@ mod common;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod socket;
 #[cfg(test)]
 mod speech;

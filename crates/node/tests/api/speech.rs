@@ -26,7 +26,7 @@ fn hello(more: Value) -> Value {
 }
 
 async fn bundle(api: &axum::Router, receipt: &Value) -> Vec<u8> {
-    let kept = get(api, &format!("/v1/receipts/{}", receipt.as_str().unwrap())).await;
+    let kept = get(api, receipt.as_str().unwrap()).await;
     assert_eq!(kept.status, StatusCode::OK);
     kept.body
 }
@@ -66,7 +66,7 @@ async fn an_answer_has_a_receipt_that_replay_confirms() {
         assert_eq!(body["credence"]["receipt"], header.to_str().unwrap());
         assert_eq!(body["credence"]["model"], spoken().id().to_string());
         assert_eq!(body["credence"]["assurance"]["basis"], "signed");
-        let bundle = bundle(&api, &body["credence"]["receipt"]).await;
+        let bundle = bundle(&api, &body["credence"]["bundle"]).await;
         let nonce: Option<Nonce> = more.get("credence").map(|_| NONCE.parse().unwrap());
         let claim = check(&bundle, nonce).claim;
         assert_eq!(claim.fields().seed, source, "{more}");
@@ -113,7 +113,7 @@ async fn each_choice_is_an_answer_of_its_own() {
     assert_eq!(choices.len(), 3);
     let mut drawn = 0;
     for choice in choices {
-        let bundle = bundle(&api, &choice["credence"]["receipt"]).await;
+        let bundle = bundle(&api, &choice["credence"]["bundle"]).await;
         check(&bundle, None);
         assert_eq!(choice["message"]["content"], output(&bundle).text);
         drawn += output(&bundle).tokens.len();
@@ -147,7 +147,7 @@ async fn why_an_answer_ends_is_told_and_true() {
     let whole = said(&api, CHAT, &endless).await.json();
     let usage = &whole["usage"];
     assert_eq!(usage["total_tokens"], 301);
-    check(&bundle(&api, &whole["credence"]["receipt"]).await, None);
+    check(&bundle(&api, &whole["credence"]["bundle"]).await, None);
     // A text that it said becomes one that stops it.
     let text = long.json()["choices"][0]["message"]["content"]
         .as_str()
@@ -159,7 +159,7 @@ async fn why_an_answer_ends_is_told_and_true() {
     let expected = &text[..text.find(&stop).unwrap()];
     assert_eq!(stopped["choices"][0]["message"]["content"], expected);
     assert_eq!(stopped["choices"][0]["finish_reason"], "stop");
-    check(&bundle(&api, &stopped["credence"]["receipt"]).await, None);
+    check(&bundle(&api, &stopped["credence"]["bundle"]).await, None);
 }
 
 fn digest<T: std::str::FromStr>(value: &Value) -> T {
@@ -255,7 +255,7 @@ async fn a_stream_is_the_answer_in_signed_pieces() {
                 .rfind(|c| c["choices"][0]["index"] == index)
                 .unwrap();
             assert_eq!(last["choices"][0]["finish_reason"], choice["finish_reason"]);
-            let bundle = bundle(&api, &last["credence"]["receipt"]).await;
+            let bundle = bundle(&api, &last["credence"]["bundle"]).await;
             let inference = check(&bundle, prefix.nonce);
             let fields = inference.claim.fields();
             assert_eq!((fields.input, fields.params), (prefix.input, prefix.params));
@@ -334,7 +334,7 @@ async fn completions_go_on_from_texts_and_tokens() {
     assert_eq!(ids["choices"][0]["text"], text["choices"][0]["text"]);
     assert_eq!(ids["usage"], text["usage"]);
     for choice in [&text, &ids] {
-        check(&bundle(&api, &choice["credence"]["receipt"]).await, None);
+        check(&bundle(&api, &choice["credence"]["bundle"]).await, None);
     }
     let several = said(&api, PLAIN, &plain(json!([[257], [104, 97]])))
         .await

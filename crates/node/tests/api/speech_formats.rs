@@ -42,8 +42,8 @@ async fn an_answer_fits_its_schema_and_its_receipt_says_so() {
             credence_testkit::schema::fits(&schema(), &value).unwrap();
             // In the order of the client's schema.
             assert!(text.find("zeta") < text.find("alpha"), "{text}");
-            let receipt = choice["credence"]["receipt"].as_str().unwrap();
-            let bundle = get(&api, &format!("/v1/receipts/{receipt}")).await.body;
+            let path = choice["credence"]["bundle"].as_str().unwrap();
+            let bundle = get(&api, path).await.body;
             let claim = check(&bundle, None).claim;
             let constrained = claim.fields().constrained.as_ref().unwrap();
             assert_eq!(constrained.engine.as_str(), "credence-grammar");
@@ -65,9 +65,8 @@ async fn any_object_and_a_stream() {
     let value: Value = serde_json::from_str(&text).unwrap();
     assert!(value.is_object());
     let last = all.last().unwrap();
-    let receipt = last["credence"]["receipt"].as_str().unwrap();
-    let digest: ReceiptDigest = receipt.parse().unwrap();
-    let bundle = get(&api, &format!("/v1/receipts/{digest}")).await.body;
+    let path = last["credence"]["bundle"].as_str().unwrap();
+    let bundle = get(&api, path).await.body;
     check(&bundle, None);
 }
 
@@ -124,8 +123,8 @@ async fn a_forced_call_is_made() {
             "get" => assert!(arguments["at"] == 1 || arguments["at"] == 2, "{arguments}"),
             _ => assert_eq!(arguments, json!({})),
         }
-        let receipt = choice["credence"]["receipt"].as_str().unwrap();
-        let bundle = get(&api, &format!("/v1/receipts/{receipt}")).await.body;
+        let path = choice["credence"]["bundle"].as_str().unwrap();
+        let bundle = get(&api, path).await.body;
         check(&bundle, None);
     }
 }

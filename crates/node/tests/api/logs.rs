@@ -1,0 +1,176 @@
+//! Receipts that go to a log: a real one, in a folder.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::http::StatusCode;
+use credence_base::SigningKey;
+use credence_ledger::{Ledger, Schedule, open_folder};
+use credence_log::sequencer::Limits as Pool;
+use credence_log::{Algorithm, KeyName, LogPolicy, Signer, VerifierKey};
+use credence_node::http::{BUNDLE_HEADER, router};
+use credence_node::{Hosted, Logging, Operator, Service};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
+use credence_store::{FolderReceipts, Receipts};
+use credence_verify::{Facts, LogDemand, Policy, check};
+
+use crate::common::{ASKED, LIMITS, get, infer, model, options};
+
+fn signer() -> Signer {
+    let name = KeyName::new("example.com/test").unwrap();
+    Signer::new(name, Algorithm::Ed25519, SigningKey::from_seed(&[9; 32]))
+}
+
+fn ledger(folder: &Path, interval_ms: u64, pool_max: usize) -> Arc<Ledger> {
+    let limits = Pool {
+        pool_max,
+        ..Pool::usual()
+    };
+    let options = open_folder(&folder.join("log"), Arc::new(signer()), limits).unwrap();
+    let schedule = Schedule {
+        interval: Duration::from_millis(interval_ms),
+        ..Schedule::new(Box::new(|error| panic!("{error}")))
+    };
+    Arc::new(Ledger::open(options, schedule).unwrap())
+}
+
+fn receipts(folder: &Path) -> Box<dyn Receipts> {
+    let place = folder.join("receipts");
+    std::fs::create_dir_all(&place).unwrap();
+    Box::new(FolderReceipts::new(place, 1 << 20))
+}
+
+fn api(folder: &Path, logging: Option<Logging>) -> Router {
+    let operator = Operator::new(SigningKey::from_seed(&[1; 32]));
+    let hosted = Hosted::new("small".to_owned(), model(), options()).unwrap();
+    let service = Service::with_log(operator, vec![hosted], receipts(folder), logging);
+    router(Arc::new(service), LIMITS)
+}
+
+/// A policy that asks for the log's proof.
+fn demanding(log: VerifierKey) -> Policy {
+    Policy {
+        log: Some(LogDemand {
+            policy: LogPolicy::new(vec![log], Vec::new(), 0).unwrap(),
+            required: true,
+        }),
+        ..Policy::signature_only()
+    }
+}
+
+fn is_logged(bundle: &Bundle) -> bool {
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let policy = demanding(signer().verifier().clone());
+    check(bundle, &policy, &[], &Facts::at(now.as_secs())).is_ok()
+}
+
+async fn bundle(api: &Router, path: &str) -> Bundle {
+    let kept = get(api, path).await;
+    assert_eq!(kept.status, StatusCode::OK);
+    Bundle::decode(&kept.body, BUNDLE_LEN_MAX).unwrap()
+}
+
+async fn path(api: &Router) -> String {
+    let answer = infer(api, ASKED, &[]).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    answer.headers[BUNDLE_HEADER].to_str().unwrap().to_owned()
+}
+
+/// Asks until the bundle has its proof.
+async fn in_time(api: &Router, path: &str) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_logged(&bundle(api, path).await) {
+        assert!(Instant::now() < end, "no proof came");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proof_comes_without_anyone_waiting_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Logging::new(ledger(folder.path(), 20, 100), false);
+    let api = api(folder.path(), Some(log));
+    let first = path(&api).await;
+    in_time(&api, &first).await;
+    // An older receipt is proved under a newer checkpoint as well; and in public, without its key.
+    in_time(&api, &path(&api).await).await;
+    assert!(is_logged(&bundle(&api, &first).await));
+    let public = bundle(&api, first.split_once('?').unwrap().0).await;
+    assert!(is_logged(&public) && public.openings().input.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_has_the_proof_with_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Logging::new(ledger(folder.path(), 20, 100), true);
+    let api = api(folder.path(), Some(log));
+    for _ in 0..3 {
+        let path = path(&api).await;
+        assert!(is_logged(&bundle(&api, &path).await));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_before_a_crash_is_logged_when_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let unlogged = path(&api(folder.path(), None)).await;
+    let log = Logging::new(ledger(folder.path(), 20, 100), false);
+    let api = api(folder.path(), Some(log));
+    assert!(!is_logged(&bundle(&api, &unlogged).await));
+    in_time(&api, &unlogged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_the_log_has_no_room_for_is_withheld_for_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    // The next batch is an hour away, and one digest fills the pool.
+    let log = Logging::new(ledger(folder.path(), 3_600_000, 1), false);
+    let api = api(folder.path(), Some(log));
+    path(&api).await;
+    let refused = infer(&api, ASKED, &[]).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert!(refused.error().contains("log"), "{}", refused.error());
+    assert!(!refused.headers.contains_key(BUNDLE_HEADER));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_question_or_answer_is_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = ledger(folder.path(), 20, 100);
+    let api = api(folder.path(), Some(Logging::new(Arc::clone(&log), true)));
+    let kept = bundle(&api, &path(&api).await).await;
+    let openings = kept.openings();
+    let secrets = [
+        openings.input.as_ref().unwrap().content.clone(),
+        openings.output.as_ref().unwrap().content.clone(),
+        openings.input.as_ref().unwrap().salt.as_bytes().to_vec(),
+        openings.trace.as_ref().unwrap().as_bytes().to_vec(),
+    ];
+    let mut files = 0;
+    let mut folders = vec![folder.path().join("log")];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            files += 1;
+            for secret in &secrets {
+                let found = bytes.windows(secret.len()).any(|window| window == secret);
+                assert!(!found, "{}", path.display());
+            }
+            // The search finds what is there.
+            let digest = kept.receipt().digest();
+            let has_digest = bytes.windows(32).any(|window| window == digest.as_bytes());
+            let is_entries = path.to_string_lossy().contains("/tile/entries/");
+            assert!(has_digest || !is_entries, "{}", path.display());
+        }
+    }
+    assert!(files >= 4, "{files}");
+}
