@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use credence_log::cosignature::{self, cosign};
-use credence_witness::{Ask, Client, ClientError, Outcome, Proofs};
+use credence_witness::{Ask, Client, ClientError, Outcome, Proofs, WitnessAddress};
 
 use crate::shared::{History, NOW, TRUE, at, folder, liar, log_signer, run, says, witness_signer};
 
@@ -21,10 +21,8 @@ fn proofs(history: History) -> Arc<dyn Proofs> {
     Arc::new(history)
 }
 
-#[test]
-fn a_quorum_is_found_among_liars() {
-    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let good = [run(1, folder(a.path())), run(2, folder(b.path()))];
+/// Witnesses 3 to 15: down, wrong, giant, endless, dripping, silent, talking rubbish, changing their minds, sending elsewhere.
+fn liars() -> Vec<WitnessAddress> {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let down = closed.local_addr().unwrap();
     drop(closed);
@@ -51,9 +49,7 @@ fn a_quorum_is_found_among_liars() {
             b"HTTP/1.1 302 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",
         ));
     });
-    let witnesses = vec![
-        good[0].address(1),
-        good[1].address(2),
+    vec![
         at(down, 3),
         at(says(200, wrong_key), 4),
         at(says(200, wrong_text), 5),
@@ -67,7 +63,15 @@ fn a_quorum_is_found_among_liars() {
         at(says(500, ""), 13),
         at(says(409, "1000\n"), 14),
         at(redirect, 15),
-    ];
+    ]
+}
+
+#[test]
+fn a_quorum_is_found_among_liars() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let good = [run(1, folder(a.path())), run(2, folder(b.path()))];
+    let mut witnesses = vec![good[0].address(1), good[1].address(2)];
+    witnesses.extend(liars());
     let client = Client::new(witnesses).unwrap();
     let start = Instant::now();
     let asked = client
@@ -177,7 +181,7 @@ fn the_client_learns_what_a_witness_has() {
 #[test]
 fn keys_that_would_count_twice_are_refused() {
     let address = says(500, "");
-    let log = credence_witness::WitnessAddress {
+    let log = WitnessAddress {
         key: log_signer().verifier().clone(),
         ..at(address, 1)
     };
