@@ -10,6 +10,7 @@
 //!
 //! It deliberately runs in one thread: a core does millions of entries a second, and nothing is kept but the right edge.
 
+use std::collections::BTreeMap;
 use std::iter::Peekable;
 
 use credence_log::checkpoint::CheckpointError;
@@ -153,6 +154,7 @@ pub fn audit(
         source,
         head: &head,
         edge: Edge::new(),
+        partial: BTreeMap::new(),
         tiles: 0,
         history: History::new(source.numbered()?, log),
     };
@@ -164,6 +166,7 @@ pub fn audit(
             return Err(AuditError::Stopped { done });
         }
     }
+    audit.right_edge()?;
     let root = audit.edge.root();
     if root != *head.unverified().root() {
         return Err(AuditError::Root {
@@ -187,6 +190,8 @@ struct Audit<'a> {
     source: &'a dyn LogSource,
     head: &'a SignedCheckpoint,
     edge: Edge,
+    /// The newest partial tile of each level above the leaves.
+    partial: BTreeMap<u8, Tile>,
     tiles: u64,
     history: History<'a>,
 }
@@ -210,10 +215,23 @@ impl Audit<'_> {
                 self.history.compare(&self.edge)?;
             }
         }
-        let ends = self.edge.size() == of;
         for tile in self.edge.take_tiles() {
-            // Partial tiles of earlier sizes may have been removed; those of this size stand.
-            if tile.id().level() > 0 && (tile.id().is_full() || ends) {
+            match tile.id().level() {
+                0 => {}
+                _ if tile.id().is_full() => self.compare_tile(&tile)?,
+                // Partial tiles of earlier sizes may have been removed; those of the last one stand.
+                level => {
+                    self.partial.insert(level, tile);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The partial tiles above the leaves, once all entries are in.
+    fn right_edge(&mut self) -> Result<(), AuditError> {
+        for id in TileId::right_edge(self.head.unverified().size()) {
+            if let Some(tile) = self.partial.remove(&id.level()) {
                 self.compare_tile(&tile)?;
             }
         }

@@ -52,7 +52,9 @@ impl Served {
 fn raw(address: SocketAddr, head: &str) -> String {
     use std::io::{Read as _, Write as _};
     let mut socket = std::net::TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     let request = format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
@@ -65,7 +67,13 @@ fn only_the_logs_files_are_served() {
     let history = History::new(600, 0, 0);
     let dir = tempfile::tempdir().unwrap();
     history.write(dir.path(), 600);
-    for secret in ["key.pem", "index.sqlite", "lock", "tile/secret", "record/000"] {
+    for secret in [
+        "key.pem",
+        "index.sqlite",
+        "lock",
+        "tile/secret",
+        "record/000",
+    ] {
         let path = dir.path().join(secret);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, b"secret").unwrap();
@@ -80,7 +88,10 @@ fn only_the_logs_files_are_served() {
         for method in ["GET", "HEAD"] {
             let answer = raw(server.address, &format!("{method} {path}"));
             assert!(answer.starts_with("http/1.1 200"), "{answer}");
-            assert!(answer.contains(&format!("cache-control: {kept}\r\n")), "{answer}");
+            assert!(
+                answer.contains(&format!("cache-control: {kept}\r\n")),
+                "{answer}"
+            );
         }
     }
     for path in [
@@ -106,14 +117,20 @@ fn only_the_logs_files_are_served() {
     ] {
         let answer = raw(server.address, &format!("GET {path}"));
         assert!(answer.starts_with("http/1.1 404"), "{path}: {answer}");
-        assert!(!answer.contains("secret") && answer.contains("no-store"), "{path}: {answer}");
+        assert!(
+            !answer.contains("secret") && answer.contains("no-store"),
+            "{path}: {answer}"
+        );
     }
     for method in ["POST", "PUT", "DELETE"] {
         let answer = raw(server.address, &format!("{method} /checkpoint"));
         assert!(answer.starts_with("http/1.1 405"), "{answer}");
     }
     let source = server.source();
-    assert_eq!(source.read(LogFile::Checkpoint).unwrap(), history.file(LogFile::Checkpoint, 600));
+    assert_eq!(
+        source.read(LogFile::Checkpoint).unwrap(),
+        history.file(LogFile::Checkpoint, 600)
+    );
 }
 
 #[test]

@@ -126,7 +126,11 @@ impl History {
         std::fs::remove_file(folder.join("log/checkpoint")).unwrap();
         for (number, size) in sizes.iter().enumerate() {
             let number = number + 999;
-            let name = format!("log/checkpoint/000/000/{:03}/{:03}", number / 1000, number % 1000);
+            let name = format!(
+                "log/checkpoint/000/000/{:03}/{:03}",
+                number / 1000,
+                number % 1000
+            );
             let path = folder.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, self.checkpoint(*size).encode()).unwrap();

@@ -19,7 +19,11 @@ fn proofs_and_earlier_roots_verify_at_every_size() {
         let mut tree = Tree::open(&*shown, new).unwrap();
         for old in (0..=size).step_by(7).chain([size]) {
             let before = history.checkpoint(old).unverified();
-            assert_eq!(tree.root_at(old).unwrap(), *before.root(), "{old} of {size}");
+            assert_eq!(
+                tree.root_at(old).unwrap(),
+                *before.root(),
+                "{old} of {size}"
+            );
             let proof = tree.consistency(old).unwrap();
             verify_consistency(before.tree(), new.tree(), &proof).unwrap();
         }
@@ -30,7 +34,10 @@ fn proofs_and_earlier_roots_verify_at_every_size() {
             assert_eq!(tree.find(entry).unwrap(), Some(index));
             let travelling = tree.log_proof(index, &checkpoint).unwrap();
             let policy = LogPolicy::new(vec![log_key()], Vec::new(), 0).unwrap();
-            let clock = Clock { now_unix_s: 1, skew_max_s: 1 };
+            let clock = Clock {
+                now_unix_s: 1,
+                skew_max_s: 1,
+            };
             travelling.verify(entry, &policy, clock).unwrap();
         }
         let mut tail = Vec::new();
@@ -39,7 +46,9 @@ fn proofs_and_earlier_roots_verify_at_every_size() {
             true
         })
         .unwrap();
-        let expected: Vec<_> = (size / 2..size).map(|at| (at, history.entries[usize::try_from(at).unwrap()])).collect();
+        let expected: Vec<_> = (size / 2..size)
+            .map(|at| (at, history.entries[usize::try_from(at).unwrap()]))
+            .collect();
         assert_eq!(tail, expected);
         assert!(tree.inclusion(size).is_err());
         assert!(tree.root_at(size + 1).is_err());
@@ -58,7 +67,10 @@ impl LogSource for Spoilt<'_> {
         let mut found = self.shown.read(file)?;
         if file == self.file {
             match (self.how, &mut found) {
-                (Some(bit), Some(bytes)) => bytes[bit / 8 % bytes.len()] ^= 1 << (bit % 8),
+                (Some(bit), Some(bytes)) => {
+                    let at = bit / 8 % bytes.len();
+                    bytes[at] ^= 1 << (bit % 8);
+                }
                 (None, _) => return Ok(None),
                 (Some(_), None) => {}
             }
@@ -80,23 +92,38 @@ fn a_spoilt_tile_is_named_and_a_partial_one_is_replaced_by_the_full_one() {
         let id = TileId::in_tree(level, index, 600).unwrap();
         for bit in (0..usize::from(id.width()) * 256).step_by(97) {
             let file = LogFile::Tile(id);
-            match read(&Spoilt { shown: &shown, file, how: Some(bit) }) {
+            match read(&Spoilt {
+                shown: &shown,
+                file,
+                how: Some(bit),
+            }) {
                 // Tile 0 is not needed for the root of 300 entries but as a whole.
-                Ok(root) => assert_eq!((root, (level, index)), (*history.checkpoint(300).unverified().root(), (0, 0))),
+                Ok(root) => assert_eq!(
+                    (root, (level, index)),
+                    (*history.checkpoint(300).unverified().root(), (0, 0))
+                ),
                 Err(error) => assert!(error.is_wrong(), "{error}"),
             }
         }
-        let gone = read(&Spoilt { shown: &shown, file: LogFile::Tile(id), how: None });
+        let gone = read(&Spoilt {
+            shown: &shown,
+            file: LogFile::Tile(id),
+            how: None,
+        });
         assert!(matches!(gone, Ok(_) | Err(TreeError::Missing { .. })));
     }
     // The log has grown meanwhile, and removed the partial tile of 600.
     shown.grow(700);
-    shown.view().tiles = 768.min(700);
     let grown = Arc::new(History::new(768, 0, 0));
     shown.view().history = grown;
     shown.view().tiles = 768;
     let file = LogFile::Tile(TileId::in_tree(0, 2, 600).unwrap());
-    let root = read(&Spoilt { shown: &shown, file, how: None }).unwrap();
+    let root = read(&Spoilt {
+        shown: &shown,
+        file,
+        how: None,
+    })
+    .unwrap();
     assert_eq!(root, *history.checkpoint(300).unverified().root());
 }
 
@@ -105,7 +132,10 @@ fn a_head_of_another_key_is_refused() {
     let history = Arc::new(History::new(5, 0, 0));
     let shown = Shown::new(&history, 5);
     let other = crate::shared::signer("log.example/receipts", 9);
-    assert!(matches!(head(&*shown, other.verifier()), Err(TreeError::Checkpoint(_))));
+    assert!(matches!(
+        head(&*shown, other.verifier()),
+        Err(TreeError::Checkpoint(_))
+    ));
     shown.view().says = Some(b"rubbish".to_vec());
     assert!(head(&*shown, &log_key()).is_err());
 }
