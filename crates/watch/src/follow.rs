@@ -1,0 +1,456 @@
+//! What a monitor makes of one log: checkpoints go in, from the log itself and from peers, and events come out.
+//!
+//! ```text
+//! poll ─key?─▶ larger:  old root = the new tree's root at the old size? ─▶ kept ─▶ Grown          else evidence, or an alarm in time
+//!            ├ equal:   same root?                                                             else evidence
+//!            └ smaller: its root = the seen tree's at that size? ─▶ Stale, too often Rollback  else evidence
+//! peer ─key?─▶ not larger than what is seen: as a smaller one    larger: it waits until we have grown as far, too long: Withheld
+//! ```
+//!
+//! Roots of other sizes are computed from tiles that were checked against a checkpoint which the log signed, so a lie ends in
+//! [`Evidence`]. What merely cannot be read is no lie until it lasts: then it is an alarm in words. A checkpoint counts as seen once it is kept.
+//!
+//! It deliberately has no clock and no thread: time is counted in polls, so that histories can be replayed in tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use credence_log::checkpoint::CheckpointError;
+use credence_log::{SignedCheckpoint, VerifierKey};
+use credence_witness::server::chain_of;
+use credence_witness::{Evidence, Notes, StateError};
+
+use crate::event::{Alarm, MonitorEvent};
+use crate::source::{LogFile, LogSource};
+use crate::tree::{Tree, TreeError};
+
+/// The most alarms of one log that are remembered, so as not to be raised again.
+const ALARMS_MAX: usize = 1024;
+
+/// How much is put down to chance before it is an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Polls in a row that show an older checkpoint.
+    pub stale_polls: u32,
+    /// Polls in a row that say the log has grown while its tiles cannot be had.
+    pub unshown_polls: u32,
+    /// Polls that a peer may have seen more than we.
+    pub withheld_polls: u32,
+}
+
+impl Patience {
+    /// 5 older ones, 5 without tiles, 20 behind a peer.
+    #[must_use]
+    pub const fn usual() -> Self {
+        Self {
+            stale_polls: 5,
+            unshown_polls: 5,
+            withheld_polls: 20,
+        }
+    }
+}
+
+/// Why a log cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// What was seen cannot be read.
+    #[error("what was seen of the log cannot be read")]
+    State(#[from] StateError),
+    /// What was seen is damaged.
+    #[error(
+        "what was seen of log `{log}` is not one of its checkpoints: restore it, or remove it and trust the log anew"
+    )]
+    Damaged {
+        /// The log.
+        log: String,
+        /// In what.
+        #[source]
+        source: CheckpointError,
+    },
+}
+
+/// Evidence and the alarm that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The alarm.
+    pub alarm: Alarm,
+    /// What shows it; `None` for what is our word.
+    pub evidence: Option<Evidence>,
+}
+
+/// What came of looking: events, and alarms that were not raised before.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// What happened.
+    pub events: Vec<MonitorEvent>,
+    /// What is wrong.
+    pub alarms: Vec<Found>,
+}
+
+/// A checkpoint that a peer has seen and we cannot judge yet.
+#[derive(Debug)]
+struct Waiting {
+    signed: SignedCheckpoint,
+    polls: u32,
+}
+
+/// One log, as it was seen here.
+pub struct Follower {
+    log: VerifierKey,
+    source: Arc<dyn LogSource>,
+    notes: Arc<dyn Notes>,
+    patience: Patience,
+    seen: Option<SignedCheckpoint>,
+    waiting: BTreeMap<String, Waiting>,
+    stale: u32,
+    unshown: u32,
+    raised: BTreeSet<Alarm>,
+}
+
+impl Follower {
+    /// Follows a log from what `notes` has of it.
+    ///
+    /// # Errors
+    /// [`FollowError`] when that cannot be read, or is not signed by the log.
+    pub fn open(
+        log: VerifierKey,
+        source: Arc<dyn LogSource>,
+        notes: Arc<dyn Notes>,
+        patience: Patience,
+    ) -> Result<Self, FollowError> {
+        let name = log.name().as_str();
+        let seen = match notes.load(name)? {
+            None => None,
+            Some(bytes) => {
+                let read = SignedCheckpoint::parse(&bytes)
+                    .and_then(|signed| signed.verify(&log).cloned().map(|_| signed));
+                Some(read.map_err(|source| FollowError::Damaged {
+                    log: name.to_owned(),
+                    source,
+                })?)
+            }
+        };
+        Ok(Self {
+            log,
+            source,
+            notes,
+            patience,
+            seen,
+            waiting: BTreeMap::new(),
+            stale: 0,
+            unshown: 0,
+            raised: BTreeSet::new(),
+        })
+    }
+
+    /// The log's key.
+    #[must_use]
+    pub const fn log(&self) -> &VerifierKey {
+        &self.log
+    }
+
+    /// The last checkpoint that was seen, shown to continue those before, and kept.
+    #[must_use]
+    pub const fn seen(&self) -> Option<&SignedCheckpoint> {
+        self.seen.as_ref()
+    }
+
+    /// Reads the log's newest checkpoint and judges it, then what peers have seen and could not be judged before.
+    pub fn poll(&mut self) -> Looked {
+        let mut looked = Looked::default();
+        match self.source.read(LogFile::Checkpoint) {
+            Ok(Some(bytes)) => self.judge(&bytes, &mut looked),
+            Ok(None) => looked.events.push(self.unreachable("it has no checkpoint")),
+            Err(error) => looked.events.push(self.unreachable(&chain_of(&error))),
+        }
+        self.settle(&mut looked);
+        self.raise_once(&mut looked);
+        looked
+    }
+
+    /// Judges a checkpoint that a peer says the log has shown it.
+    pub fn hear(&mut self, peer: &str, bytes: &[u8]) -> Looked {
+        let mut looked = Looked::default();
+        let signed = SignedCheckpoint::parse(bytes)
+            .and_then(|signed| signed.verify(&self.log).cloned().map(|_| signed));
+        match signed {
+            // A peer can say what it likes; only what the log signed counts against the log.
+            Err(error) => looked.events.push(MonitorEvent::PeerFailed {
+                log: self.name(),
+                peer: peer.to_owned(),
+                reason: chain_of(&error),
+            }),
+            Ok(signed) => {
+                // The one that has waited longer is decided first; what contradicts it later contradicts all that follows.
+                let known = self
+                    .waiting
+                    .get(peer)
+                    .map(|waiting| waiting.signed.unverified().size());
+                if known.is_none_or(|size| signed.unverified().size() <= size) {
+                    let polls = self.waiting.get(peer).map_or(0, |waiting| waiting.polls);
+                    let waiting = Waiting { signed, polls };
+                    self.waiting.insert(peer.to_owned(), waiting);
+                    self.settle_one(peer, &mut looked);
+                } else {
+                    self.settle_one(peer, &mut looked);
+                    if !self.waiting.contains_key(peer) {
+                        self.waiting
+                            .insert(peer.to_owned(), Waiting { signed, polls: 0 });
+                        self.settle_one(peer, &mut looked);
+                    }
+                }
+            }
+        }
+        self.raise_once(&mut looked);
+        looked
+    }
+
+    fn judge(&mut self, bytes: &[u8], looked: &mut Looked) {
+        let signed = match SignedCheckpoint::parse(bytes) {
+            Ok(signed) => signed,
+            Err(error) => return looked.events.push(self.unreachable(&chain_of(&error))),
+        };
+        if let Err(error) = signed.verify(&self.log) {
+            let reason = chain_of(&error);
+            return looked.alarms.push(word(Alarm::UnknownKey { reason }));
+        }
+        let Some(seen) = self.seen.clone() else {
+            return self.first(signed, looked);
+        };
+        let (old, new) = (seen.unverified().size(), signed.unverified().size());
+        if new < old {
+            self.smaller(&seen, &signed, looked);
+        } else if new > old {
+            self.stale = 0;
+            self.larger(&seen, signed, looked);
+        } else {
+            (self.stale, self.unshown) = (0, 0);
+            looked.alarms.extend(self.lie(&seen, &signed));
+        }
+    }
+
+    fn first(&mut self, signed: SignedCheckpoint, looked: &mut Looked) {
+        let size = signed.unverified().size();
+        match Tree::open(&*self.source, signed.unverified()) {
+            Ok(_) => {
+                let event = MonitorEvent::FirstSeen {
+                    log: self.name(),
+                    size,
+                };
+                self.keep(signed, event, looked);
+            }
+            Err(error) => self.not_shown(0, size, &error, looked),
+        }
+    }
+
+    fn larger(&mut self, seen: &SignedCheckpoint, signed: SignedCheckpoint, looked: &mut Looked) {
+        let (from, to) = (seen.unverified().size(), signed.unverified().size());
+        match self.root_in(&signed, from) {
+            Ok(root) if root == *seen.unverified().root() => {
+                let event = MonitorEvent::Grown {
+                    log: self.name(),
+                    from,
+                    to,
+                };
+                self.keep(signed, event, looked);
+            }
+            Ok(_) => {
+                looked.alarms.extend(self.lie(seen, &signed));
+            }
+            Err(error) => self.not_shown(from, to, &error, looked),
+        }
+    }
+
+    fn smaller(&mut self, seen: &SignedCheckpoint, signed: &SignedCheckpoint, looked: &mut Looked) {
+        self.stale = self.stale.saturating_add(1);
+        let (shown, before) = (signed.unverified().size(), seen.unverified().size());
+        if self.stale >= self.patience.stale_polls {
+            looked.alarms.push(word(Alarm::Rollback {
+                seen: before,
+                shown,
+            }));
+        }
+        match self.root_in(seen, shown) {
+            Ok(root) if root == *signed.unverified().root() => {
+                looked.events.push(MonitorEvent::Stale {
+                    log: self.name(),
+                    size: shown,
+                    seen: before,
+                });
+            }
+            Ok(_) => looked.alarms.extend(self.lie(signed, seen)),
+            Err(error) => looked.events.push(self.unreachable(&chain_of(&error))),
+        }
+    }
+
+    /// The log says more than it shows. What is false is an alarm at once, what is missing only if it lasts.
+    fn not_shown(&mut self, from: u64, to: u64, error: &TreeError, looked: &mut Looked) {
+        self.unshown = self.unshown.saturating_add(1);
+        let reason = chain_of(error);
+        looked.events.push(self.unreachable(&reason));
+        if error.is_wrong() || self.unshown >= self.patience.unshown_polls {
+            looked
+                .alarms
+                .push(word(Alarm::Inconsistent { from, to, reason }));
+        }
+    }
+
+    fn keep(&mut self, signed: SignedCheckpoint, event: MonitorEvent, looked: &mut Looked) {
+        match self
+            .notes
+            .keep(self.log.name().as_str(), signed.encode().as_bytes())
+        {
+            Ok(()) => {
+                self.unshown = 0;
+                self.seen = Some(signed);
+                looked.events.push(event);
+            }
+            Err(error) => looked.events.push(MonitorEvent::NotKept {
+                log: self.name(),
+                reason: chain_of(&error),
+            }),
+        }
+    }
+
+    /// Judges what peers have seen, as far as that is possible now.
+    fn settle(&mut self, looked: &mut Looked) {
+        let peers: Vec<String> = self.waiting.keys().cloned().collect();
+        for peer in peers {
+            if let Some(waiting) = self.waiting.get_mut(&peer) {
+                waiting.polls = waiting.polls.saturating_add(1);
+            }
+            self.settle_one(&peer, looked);
+        }
+    }
+
+    fn settle_one(&mut self, peer: &str, looked: &mut Looked) {
+        let (Some(waiting), Some(seen)) = (self.waiting.get(peer), &self.seen) else {
+            return;
+        };
+        let (theirs, ours) = (waiting.signed.clone(), seen.clone());
+        let (size, have) = (theirs.unverified().size(), ours.unverified().size());
+        // The larger one's tree says what the smaller one's root must be; only what is signed and shown here can be asked.
+        let (small, large) = if size <= have {
+            (&theirs, &ours)
+        } else {
+            (&ours, &theirs)
+        };
+        match self.root_in(large, small.unverified().size()) {
+            Ok(root) if root == *small.unverified().root() => {
+                self.waiting.remove(peer);
+                looked.events.push(MonitorEvent::PeerAgrees {
+                    log: self.name(),
+                    peer: peer.to_owned(),
+                    size,
+                });
+            }
+            Ok(_) => {
+                let found = self.lie(small, large);
+                if found.is_some() {
+                    self.waiting.remove(peer);
+                }
+                looked.alarms.extend(found);
+            }
+            Err(_) if waiting.polls >= self.patience.withheld_polls && size > have => {
+                looked.alarms.push(word(Alarm::Withheld {
+                    peer: peer.to_owned(),
+                    size,
+                    seen: have,
+                }));
+            }
+            // It waits for more tiles, or for a source that can be read.
+            Err(_) => {}
+        }
+    }
+
+    /// The root that the tree of a checkpoint had when it had `size` entries.
+    fn root_in(
+        &self,
+        signed: &SignedCheckpoint,
+        size: u64,
+    ) -> Result<credence_log::Hash, TreeError> {
+        let checkpoint = signed.unverified();
+        if checkpoint.size() == size {
+            return Ok(*checkpoint.root());
+        }
+        Tree::open(&*self.source, checkpoint)?.root_at(size)
+    }
+
+    /// Evidence that the larger checkpoint does not continue the smaller, if the log shows as much.
+    fn lie(&self, small: &SignedCheckpoint, large: &SignedCheckpoint) -> Option<Found> {
+        let (smaller, larger) = (small.unverified().size(), large.unverified().size());
+        let (root, proof) = if smaller == larger {
+            (*large.unverified().root(), Vec::new())
+        } else {
+            let mut tree = Tree::open(&*self.source, large.unverified()).ok()?;
+            (tree.root_at(smaller).ok()?, tree.consistency(smaller).ok()?)
+        };
+        let evidence = Evidence::check(&self.log, small, large, root, &proof).ok()?;
+        let alarm = if smaller == larger {
+            Alarm::Equivocation { size: larger }
+        } else {
+            Alarm::Fork { smaller, larger }
+        };
+        Some(Found {
+            alarm,
+            evidence: Some(evidence),
+        })
+    }
+
+    /// Leaves alarms that were raised before.
+    fn raise_once(&mut self, looked: &mut Looked) {
+        if self.raised.len() >= ALARMS_MAX {
+            self.raised.clear();
+        }
+        looked
+            .alarms
+            .retain(|found| self.raised.insert(kind_of(&found.alarm)));
+    }
+
+    fn unreachable(&self, reason: &str) -> MonitorEvent {
+        MonitorEvent::Unreachable {
+            log: self.name(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.log.name().as_str().to_owned()
+    }
+}
+
+fn word(alarm: Alarm) -> Found {
+    Found {
+        alarm,
+        evidence: None,
+    }
+}
+
+/// What makes two alarms one: a log that grows or changes its words must not raise the same one at every poll, and one lie that is
+/// shown is enough.
+fn kind_of(alarm: &Alarm) -> Alarm {
+    match alarm {
+        Alarm::Inconsistent { from, .. } => Alarm::Inconsistent {
+            from: *from,
+            to: 0,
+            reason: String::new(),
+        },
+        Alarm::Rollback { seen, .. } => Alarm::Rollback {
+            seen: *seen,
+            shown: 0,
+        },
+        Alarm::Withheld { peer, size, .. } => Alarm::Withheld {
+            peer: peer.clone(),
+            size: *size,
+            seen: 0,
+        },
+        Alarm::Fork { .. } => Alarm::Fork {
+            smaller: 0,
+            larger: 0,
+        },
+        Alarm::UnknownKey { .. } => Alarm::UnknownKey {
+            reason: String::new(),
+        },
+        Alarm::Equivocation { .. } => Alarm::Equivocation { size: 0 },
+    }
+}

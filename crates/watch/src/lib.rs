@@ -1,0 +1,31 @@
+//! Stands on the user's side: reads logs, audits them, monitors them, and serves one from a folder.
+//!
+//! ```text
+//! folder, HTTP ─source─▶ tree ─each tile checked against the checkpoint─▶ entries, proofs, roots of other sizes
+//! audit::audit      a whole log computed again; the first thing that is wrong, by name
+//! follow, monitor   logs over time ─peers, gossip─▶ events, alarms, evidence in files
+//! serve             a log's folder over HTTP, and nothing else in it
+//! config            what operators write down; run_monitor, run_log_server
+//! ```
+//!
+//! It deliberately believes no log, no peer and no cache: what counts is what a log's key has signed, and what follows from that.
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod config;
+pub mod event;
+pub mod follow;
+pub mod gossip;
+pub mod monitor;
+pub mod serve;
+pub mod source;
+pub mod tree;
+
+pub use audit::{AuditError, AuditProgress, AuditReport, audit};
+pub use config::{Host, MonitorConfig, Place, RunError, run_log_server, run_monitor};
+pub use event::{Alarm, MonitorEvent};
+pub use follow::{Follower, Patience};
+pub use gossip::{Peer, PeerPlace, Seen};
+pub use monitor::{Followed, Monitor, MonitorSink, Setup};
+pub use source::{FolderSource, HttpSource, LogFile, LogSource};
+pub use tree::{Tree, TreeError, head};

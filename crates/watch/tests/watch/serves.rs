@@ -1,0 +1,159 @@
+//! The static server: what a log's readers may ask for, how long it may be kept, and nothing else.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use credence_watch::{FolderSource, HttpSource, LogFile, LogSource, run_log_server, serve};
+use credence_witness::fetch::Prefix;
+use credence_witness::{Limits, listen};
+
+use crate::shared::History;
+
+/// A server that runs until it is dropped.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Served {
+    pub(crate) fn new(source: Arc<dyn LogSource>) -> Self {
+        Self::router(serve::router(source))
+    }
+
+    pub(crate) fn router(router: axum::Router) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = std::future::pending::<()>();
+        runtime.spawn(listen::serve(listener, router, Limits::usual(), stop));
+        Self {
+            address,
+            _runtime: runtime,
+        }
+    }
+
+    pub(crate) fn prefix(&self) -> Prefix {
+        Prefix::new(&format!("http://{}", self.address)).unwrap()
+    }
+
+    pub(crate) fn source(&self) -> HttpSource {
+        HttpSource::new(self.prefix())
+    }
+}
+
+/// The answer to these bytes, as they are.
+fn raw(address: SocketAddr, head: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let request = format!("{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).to_lowercase()
+}
+
+#[test]
+fn only_the_logs_files_are_served() {
+    let history = History::new(600, 0, 0);
+    let dir = tempfile::tempdir().unwrap();
+    history.write(dir.path(), 600);
+    for secret in [
+        "key.pem",
+        "index.sqlite",
+        "lock",
+        "tile/secret",
+        "record/000",
+    ] {
+        let path = dir.path().join(secret);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"secret").unwrap();
+    }
+    let server = Served::new(Arc::new(FolderSource::open(dir.path()).unwrap()));
+    for (path, kept) in [
+        ("/checkpoint", "no-store"),
+        ("/tile/0/000", "public, max-age=31536000, immutable"),
+        ("/tile/0/002.p/88", "public, max-age=31536000, immutable"),
+        ("/tile/entries/001", "public, max-age=31536000, immutable"),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let answer = raw(server.address, &format!("{method} {path}"));
+            assert!(answer.starts_with("http/1.1 200"), "{answer}");
+            assert!(
+                answer.contains(&format!("cache-control: {kept}\r\n")),
+                "{answer}"
+            );
+        }
+    }
+    for path in [
+        "/key.pem",
+        "/index.sqlite",
+        "/lock",
+        "/tile/secret",
+        "/record/000",
+        "/",
+        "/tile",
+        "/tile/0/../../key.pem",
+        "/../key.pem",
+        "/%2e%2e/key.pem",
+        "/tile/0/..%2f..%2fkey.pem",
+        "//checkpoint",
+        "/checkpoint/",
+        "/tile/0/%30%30%30",
+        "/tile/0/000.p/256",
+        "/tile/0/0000",
+        "/tile/8/000",
+        "/tile/0/999",
+        "/tile/entries/000.p/0",
+    ] {
+        let answer = raw(server.address, &format!("GET {path}"));
+        assert!(answer.starts_with("http/1.1 404"), "{path}: {answer}");
+        assert!(
+            !answer.contains("secret") && answer.contains("no-store"),
+            "{path}: {answer}"
+        );
+    }
+    for method in ["POST", "PUT", "DELETE"] {
+        let answer = raw(server.address, &format!("{method} /checkpoint"));
+        assert!(answer.starts_with("http/1.1 405"), "{answer}");
+    }
+    let source = server.source();
+    assert_eq!(
+        source.read(LogFile::Checkpoint).unwrap(),
+        history.file(LogFile::Checkpoint, 600)
+    );
+}
+
+#[test]
+fn a_server_runs_until_it_is_told_to_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    History::new(5, 0, 0).write_numbered(dir.path(), &[3, 5]);
+    let (told, address) = mpsc::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let folder = dir.path().to_owned();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listening = Arc::new(move |address| told.send(address).unwrap());
+        runtime.block_on(run_log_server(
+            &folder,
+            "127.0.0.1:0".parse().unwrap(),
+            listening,
+            async { drop(stopped.await) },
+        ))
+    });
+    let address = address.recv().unwrap();
+    let answer = raw(address, "GET /checkpoint");
+    assert!(answer.contains("log.example/receipts\n5\n"), "{answer}");
+    stop.send(()).unwrap();
+    thread.join().unwrap().unwrap();
+    assert!(FolderSource::open(&dir.path().join("nothing")).is_err());
+}
