@@ -427,6 +427,10 @@ fn no_damaged_record_is_taken() {
         assert!(Record::decode(&bytes[..at]).is_err(), "cut at {at}");
         let mut flipped = bytes.clone();
         flipped[at] ^= 1;
+        // There is one way to write what is read.
+        if let Ok(read) = Record::decode(&flipped) {
+            assert_eq!(read.encode().unwrap(), flipped);
+        }
         store.objects.insert(numbered(Kind::Record, 1), flipped);
         // The time alone is nobody's word but the record's.
         assert_eq!(

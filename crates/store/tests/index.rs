@@ -112,6 +112,19 @@ fn a_server_that_comes_back_is_used_again() {
 }
 
 #[test]
+fn postgres_works_on_a_thread_of_a_runtime() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let index = PostgresIndex::open(&server.connection()).unwrap();
+        index.extend(0, &digests(0..10)).unwrap();
+        assert_eq!(find(&index, &[digest(3)]), [Some(3)]);
+    });
+}
+
+#[test]
 fn other_files_are_no_index() {
     let folder = tempfile::tempdir().unwrap();
     let garbage = folder.path().join("garbage");

@@ -69,21 +69,48 @@ impl PostgresIndex {
     }
 
     /// Runs work on the connection, which is made if there is none, and given up after an error.
-    fn with<T>(&self, work: impl FnOnce(&mut Client) -> Result<T, Error>) -> Result<T, IndexError> {
-        let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut client = match slot.take() {
-            Some(client) if !client.is_closed() => client,
-            Some(_) | None => {
-                let mut client = self.config.connect(NoTls).map_err(failed)?;
-                let relaxed = client.batch_execute("SET synchronous_commit = off");
-                relaxed.map_err(failed)?;
-                client
-            }
-        };
-        let done = work(&mut client).map_err(failed)?;
-        *slot = Some(client);
-        Ok(done)
+    fn with<T: Send>(
+        &self,
+        work: impl FnOnce(&mut Client) -> Result<T, Error> + Send,
+    ) -> Result<T, IndexError> {
+        off_runtime(|| {
+            let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut client = match slot.take() {
+                Some(client) if !client.is_closed() => client,
+                Some(_) | None => {
+                    let mut client = self.config.connect(NoTls)?;
+                    client.batch_execute("SET synchronous_commit = off")?;
+                    client
+                }
+            };
+            let done = work(&mut client)?;
+            *slot = Some(client);
+            Ok(done)
+        })
+        .map_err(failed)
     }
+}
+
+impl Drop for PostgresIndex {
+    fn drop(&mut self) {
+        let client = self
+            .client
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let client = client.take();
+        off_runtime(|| drop(client));
+    }
+}
+
+/// The client blocks on a runtime of its own, which a thread that runs futures may not do: then another thread does it.
+fn off_runtime<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let done = scope.spawn(work).join();
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 const fn failed(source: Error) -> IndexError {
