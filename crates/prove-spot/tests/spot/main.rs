@@ -10,5 +10,7 @@ mod common;
 mod evidence;
 mod honest;
 mod liars;
+mod making;
 mod odds;
 mod sizes;
+mod vectors;
