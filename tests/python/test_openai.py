@@ -369,6 +369,18 @@ def test_a_forced_call(
     verify(credence, server, got.credence["bundle"], tmp_path)
 
 
+def test_chat_in_the_terminal_fits_a_schema(server: Server, credence: Credence, tmp_path: Path) -> None:
+    schema, bundle = tmp_path / "schema.json", tmp_path / "bundle.json"
+    schema.write_text('{"enum": ["yes", "no"]}')
+    said = credence.run("chat", NAME, "the?", "--json-schema", schema, "--receipt", bundle, "--json")
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)["content"] in ('"yes"', '"no"')
+    assert credence.run("verify", bundle, "--model", NAME).returncode == 0
+    schema.write_text('{"pattern": "a"}')
+    refused = credence.run("chat", NAME, "the?", "--json-schema", schema)
+    assert refused.returncode == 3 and "`pattern`" in refused.stderr
+
+
 def saved(server: Server, path: Path, **more: object) -> dict:
     """A stream as `curl -N` saves it; gives its last chunk's `credence`."""
     body = json.dumps({"model": NAME, "messages": messages(), "stream": True, "max_tokens": 9, **more})

@@ -4,6 +4,7 @@ mod chat;
 mod completions;
 mod demo;
 mod demo_chat;
+mod demo_verify;
 mod import;
 mod import_language;
 mod key;

@@ -8,7 +8,6 @@
 //! who edits the answer *before* signing it, so that everything fits: only running the model again gives it away.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use credence_base::{ModelId, Name};
 use credence_claim::{Opened, Openings};
@@ -18,12 +17,12 @@ use credence_model::{Elements, FILE_EXTENSION, Tensor, Tensors};
 use credence_node::inference::issue;
 use credence_node::{Answer, AnswerError, Draws, Hosted, Operator, Question, Service};
 use credence_receipt::Bundle;
-use credence_store::file::{self, Access};
 use credence_store::{Home, KeyFile, MemoryReceipts};
 use credence_wiring::Format;
 use serde::Serialize;
 
 use crate::args::DemoArgs;
+use crate::commands::demo_verify::{self, Asked, write};
 use crate::commands::import::{Source, make};
 use crate::context::{Context, engine_options};
 use crate::error::{CliError, chain};
@@ -134,11 +133,7 @@ pub(crate) fn run(context: &mut Context, args: &DemoArgs) -> Result<(), CliError
 
 impl Demo<'_> {
     fn tell(&mut self, text: &str) -> Result<(), CliError> {
-        if self.context.console.json() {
-            return Ok(());
-        }
-        self.context.console.data(text)?;
-        self.context.console.flush()
+        demo_verify::tell(self.context, text)
     }
 
     fn import(&mut self, args: &DemoArgs) -> Result<Hosted, CliError> {
@@ -229,44 +224,19 @@ impl Demo<'_> {
         what: &'static str,
         expected: u8,
     ) -> Result<VerificationView, CliError> {
-        let program = std::env::current_exe()
-            .map_err(|e| CliError::ours("this program cannot be found to run it again", e))?;
-        let command = format!(
-            "   $ credence verify {} --model {}\n",
-            bundle.display(),
-            self.model_file.display()
-        );
-        self.tell(&command)?;
-        let output = Command::new(program)
-            .arg("verify")
-            .arg(bundle)
-            .arg("--model")
-            .arg(&self.model_file)
-            .output()
-            .map_err(|e| CliError::ours("this program cannot be run again", e))?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        let lines = said.lines().map(|line| format!("   {line}"));
-        let lines: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
-        let code = output.status.code();
-        let ended = code.map_or_else(
-            || "was killed".to_owned(),
-            |code| format!("exit code {code}"),
-        );
-        self.tell(&format!("{}\n   → {ended}\n", lines.join("\n")))?;
-        if code == Some(i32::from(expected)) {
-            return Ok(VerificationView {
-                bundle: bundle.display().to_string(),
-                what,
-                exit_code: code,
-                expected_exit_code: expected,
-            });
-        }
-        let text = format!(
-            "`credence verify` of {what} ended otherwise than with exit code {expected}: {ended}"
-        );
-        Err(CliError::new(Exit::Failed, text)
-            .hint("this is a bug: please report it with the output above"))
+        let asked = Asked {
+            bundle,
+            model: self.model_file.as_os_str(),
+            home: None,
+            what,
+            expected,
+        };
+        Ok(VerificationView {
+            exit_code: demo_verify::verify(self.context, &asked)?,
+            bundle: bundle.display().to_string(),
+            what,
+            expected_exit_code: expected,
+        })
     }
 
     /// The operator runs the model as asked, replaces the answer, and signs that.
@@ -404,13 +374,6 @@ fn edit_on_the_way(answer: &Answer, outputs: &Tensors) -> Result<Bundle, CliErro
     };
     Bundle::new(answer.bundle.receipt().clone(), openings, Vec::new())
         .map_err(|e| CliError::ours("the edited bundle cannot be made", e))
-}
-
-fn write(path: &Path, bundle: &Bundle) -> Result<(), CliError> {
-    let bytes = bundle
-        .encode()
-        .map_err(|e| CliError::ours("the bundle cannot be written", e))?;
-    Ok(file::write(path, &bytes, Access::Owner)?)
 }
 
 fn unexpected(error: &AnswerError) -> CliError {

@@ -4,18 +4,17 @@
 //! edited. The second is told by the operator, who edits the word before signing, so that everything fits: only running the model again gives it away.
 
 use std::path::Path;
-use std::process::Command;
 
 use credence_claim::{Opened, Openings};
 use credence_generate::Output;
 use credence_node::speech::issue::Outcome;
 use credence_receipt::Bundle;
-use credence_store::file::{self, Access};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{ChatArgs, EngineArgs, PullArgs};
 use crate::commands::chat::{Said, Talker};
+use crate::commands::demo_verify::{self, Asked, write};
 use crate::commands::pull;
 use crate::context::Context;
 use crate::error::CliError;
@@ -84,11 +83,7 @@ pub(crate) fn run(context: &mut Context, engine: EngineArgs) -> Result<(), CliEr
 
 impl Demo<'_> {
     fn tell(&mut self, text: &str) -> Result<(), CliError> {
-        if self.context.console.json() {
-            return Ok(());
-        }
-        self.context.console.data(text)?;
-        self.context.console.flush()
+        demo_verify::tell(self.context, text)
     }
 
     /// Fetches the model unless it is here.
@@ -130,43 +125,19 @@ impl Demo<'_> {
         what: &'static str,
         expected: u8,
     ) -> Result<Verification, CliError> {
-        let program = std::env::current_exe()
-            .map_err(|e| CliError::ours("this program cannot be found to run it again", e))?;
-        let home = self.context.home()?;
-        let output = Command::new(program)
-            .arg("verify")
-            .arg(bundle)
-            .args(["--model", MODEL])
-            .arg("--home")
-            .arg(home.path())
-            .output()
-            .map_err(|e| CliError::ours("this program cannot be run again", e))?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        let lines = said.lines().map(|line| format!("   {line}"));
-        let lines: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
-        let code = output.status.code();
-        let ended = code.map_or_else(
-            || "was killed".to_owned(),
-            |code| format!("exit code {code}"),
-        );
-        self.tell(&format!(
-            "   $ credence verify {} --model {MODEL}\n\n{}\n\n   → {ended}\n",
-            bundle.display(),
-            lines.join("\n")
-        ))?;
-        if code == Some(i32::from(expected)) {
-            return Ok(Verification {
-                what,
-                exit_code: code,
-                expected_exit_code: expected,
-            });
-        }
-        let text = format!(
-            "`credence verify` of {what} ended otherwise than with exit code {expected}: {ended}"
-        );
-        Err(CliError::new(Exit::Failed, text)
-            .hint("this is a bug: please report it with the output above"))
+        let home = self.context.home()?.path().to_owned();
+        let asked = Asked {
+            bundle,
+            model: MODEL.as_ref(),
+            home: Some(&home),
+            what,
+            expected,
+        };
+        Ok(Verification {
+            exit_code: demo_verify::verify(self.context, &asked)?,
+            what,
+            expected_exit_code: expected,
+        })
     }
 
     fn end(
@@ -217,11 +188,4 @@ fn edited_on_the_way(said: &Said, output: &Output) -> Result<Bundle, CliError> {
     };
     Bundle::new(said.closed.bundle.receipt().clone(), openings, Vec::new())
         .map_err(|e| CliError::ours("the edited bundle cannot be made", e))
-}
-
-fn write(path: &Path, bundle: &Bundle) -> Result<(), CliError> {
-    let bytes = bundle
-        .encode()
-        .map_err(|e| CliError::ours("the bundle cannot be written", e))?;
-    Ok(file::write(path, &bytes, Access::Owner)?)
 }

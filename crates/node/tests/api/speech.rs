@@ -418,3 +418,51 @@ async fn an_answer_whose_receipt_is_not_kept_is_withdrawn() {
             .all(|chunk| chunk["choices"][0]["finish_reason"].is_null())
     );
 }
+
+/// Receipts whose place panics the first time: a fault that must not silence the model.
+#[derive(Default)]
+struct Panics(std::sync::atomic::AtomicBool);
+
+impl credence_store::Receipts for Panics {
+    fn put(
+        &self,
+        _: credence_base::ReceiptDigest,
+        _: &[u8],
+    ) -> Result<(), credence_store::StoreError> {
+        let before = self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(before, "as a fault would");
+        Ok(())
+    }
+
+    fn get(
+        &self,
+        _: credence_base::ReceiptDigest,
+    ) -> Result<Option<std::sync::Arc<[u8]>>, credence_store::StoreError> {
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer_withdrawn_and_the_next_is_given() {
+    let service = crate::common::talking(Box::new(Panics::default()), crate::common::CAPS);
+    let api = credence_node::http::router(service, crate::common::ROOMY);
+    let answer = ask(&api, post(CHAT, &hello(json!({})))).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(answer.json()["error"]["code"], "internal_error");
+    let answer = ask(&api, post(CHAT, &hello(json!({})))).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn seats_are_counted_before_anything_is_prepared() {
+    let api = talking_api();
+    // 16 prompts of 4 choices are more than ever wait and run; the last prompt would be refused if it were looked at.
+    let mut prompts = vec![json!([1]); 15];
+    prompts.push(json!([100_000]));
+    let body = json!({"model": "talk", "prompt": prompts, "n": 4});
+    let answer = ask(&api, post("/v1/completions", &body)).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let said = answer.json();
+    let message = said["error"]["message"].as_str().unwrap();
+    assert!(message.contains("64 are"), "{said}");
+}
