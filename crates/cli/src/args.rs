@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use credence_base::{Name, Nonce, PublicKey};
+use credence_base::{Name, Nonce, PublicKey, ReceiptDigest};
+use credence_log::VerifierKey;
 
 /// Answers that can be checked: run models exactly, sign what came of it, verify it offline.
 #[derive(Debug, Parser)]
@@ -55,6 +56,28 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Answer over HTTP, each answer with a receipt
     Serve(ServeArgs),
+    /// Show, prove, audit and serve logs of receipts
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  credence log show\n  credence log audit https://log.example.com --key KEY"
+    )]
+    Log(LogCommand),
+    /// Cosign the checkpoints of other people's logs, over HTTP
+    #[command(
+        after_help = "Examples:\n  credence witness witness.toml\n\nThe file, relative paths from where it stands:\n  name = \"witness.example.com/w1\"\n  key = \"witness.pem\"\n  state = \"state\"\n  listen = \"127.0.0.1:8192\"\n  logs = [\"KEY OF A LOG\"]"
+    )]
+    Witness {
+        /// The configuration
+        file: PathBuf,
+    },
+    /// Follow logs, compare with other monitors, and keep evidence of two truths
+    #[command(
+        after_help = "Examples:\n  credence monitor monitor.toml\n\nThe file, relative paths from where it stands:\n  state = \"state\"\n  evidence = \"evidence\"\n  interval_s = 60\n  listen = \"127.0.0.1:8193\"\n  [[log]]\n  key = \"KEY OF A LOG\"\n  at = \"https://log.example.com\"\n  [[peer]]\n  name = \"another\"\n  at = \"https://monitor.example.com\"\n\nExit code 5 if there was an alarm."
+    )]
+    Monitor {
+        /// The configuration
+        file: PathBuf,
+    },
     /// See it all: import, run, sign, verify, and catch two lies
     Demo(DemoArgs),
     /// Show the operator's key
@@ -348,6 +371,66 @@ pub(crate) struct ServeArgs {
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
+/// What to do with logs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Make the log of this home and its key, if they are not there, and print the key that verifies it
+    #[command(after_help = "Examples:\n  credence log init --origin log.example.com/credence")]
+    Init {
+        /// The log's origin: its name, for ever [default: made from its key]
+        #[arg(long, value_name = "NAME")]
+        origin: Option<String>,
+    },
+    /// Print a log's key and its newest checkpoint
+    Show(ReadArgs),
+    /// Print the newest entries: the digests of receipts
+    Tail {
+        /// How many
+        #[arg(short, default_value_t = 10)]
+        n: u64,
+        #[command(flatten)]
+        read: ReadArgs,
+    },
+    /// Print the proof that a receipt is in a log
+    #[command(after_help = "Examples:\n  credence log inclusion DIGEST > receipt.tlog-proof")]
+    Inclusion {
+        /// The receipt's digest
+        digest: ReceiptDigest,
+        #[command(flatten)]
+        read: ReadArgs,
+    },
+    /// Show that a log of so many entries is the beginning of what it is now
+    #[command(after_help = "Examples:\n  credence log consistency 1000")]
+    Consistency {
+        /// Entries then
+        old: u64,
+        #[command(flatten)]
+        read: ReadArgs,
+    },
+    /// Compute a whole log again from its files, and name the first thing that is wrong
+    #[command(after_help = "Examples:\n  credence log audit https://log.example.com --key KEY")]
+    Audit(ReadArgs),
+    /// Serve a log's folder over HTTP, read-only, as C2SP's tlog-tiles has it
+    #[command(after_help = "Examples:\n  credence log serve --listen 0.0.0.0:8194")]
+    Serve {
+        /// The folder with the log's files [default: that of this home's log]
+        folder: Option<PathBuf>,
+        /// Address and port to listen on; port 0 takes a free one
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8194")]
+        listen: SocketAddr,
+    },
+}
+
+/// Which log to read.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// A folder with a log's files, or an address that serves them [default: this home's log]
+    pub(crate) place: Option<String>,
+    /// The key that verifies the log [default: this home's log's]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<VerifierKey>,
+}
+
 /// Where the log is, for whoever appends to it.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
@@ -366,7 +449,13 @@ pub(crate) struct LogArgs {
     /// The log's origin: its name, for ever [default: made from its key]
     #[arg(long, value_name = "NAME")]
     pub(crate) log_origin: Option<String>,
-    /// Give no answer before its receipt is durably in the log
+    /// A witness of the log, by its key and where it is asked; may be given several times. Proofs are then by cosigned checkpoints alone
+    #[arg(long, num_args = 2, value_names = ["KEY", "URL"], conflicts_with = "no_log")]
+    pub(crate) witness: Vec<String>,
+    /// How many witnesses must cosign [default: all]
+    #[arg(long, value_name = "N", requires = "witness")]
+    pub(crate) quorum: Option<usize>,
+    /// Give no answer before its receipt is durably in the log, and cosigned if there are witnesses
     #[arg(long)]
     pub(crate) log_wait: bool,
     /// Milliseconds from one batch of the log to the next

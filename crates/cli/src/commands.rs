@@ -5,10 +5,13 @@ mod completions;
 mod demo;
 mod demo_chat;
 mod demo_verify;
+mod events;
 mod import;
 mod import_language;
 mod key;
+mod log;
 mod model;
+mod monitor;
 mod pull;
 mod run;
 mod serve;
@@ -16,6 +19,7 @@ mod serve_log;
 mod serve_receipts;
 mod verify;
 mod verify_stream;
+mod witness;
 
 use crate::args::{Command, KeyCommand, ModelCommand};
 use crate::context::Context;
@@ -33,6 +37,9 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
+        Command::Log(command) => log::run(context, command),
+        Command::Witness { file } => witness::run(context, &file),
+        Command::Monitor { file } => monitor::run(context, &file),
         Command::Demo(args) if args.chat => demo_chat::run(context, args.engine),
         Command::Demo(args) => demo::run(context, &args),
         Command::Key(KeyCommand::Show) => key::show(context),

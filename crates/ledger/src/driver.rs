@@ -180,16 +180,9 @@ impl Driver {
         &self,
         digest: ReceiptDigest,
     ) -> Result<Option<credence_log::log_proof::LogProof>, LedgerError> {
-        let Some(published) = self.published() else {
-            return Ok(None);
-        };
-        let known = self.options.index.positions(&[digest])?;
-        let size = published.checkpoint.unverified().size();
-        match known.positions.first() {
-            Some(Some(position)) if *position < size => {
-                prove::prove(&self.objects, digest, *position, &published).map(Some)
-            }
-            _ => Ok(None),
+        match self.published() {
+            Some(published) => self.proof_under(digest, &published),
+            None => Ok(None),
         }
     }
 
@@ -208,6 +201,33 @@ impl Driver {
             sequenced.position,
             &sequenced.published,
         )
+    }
+
+    /// The proof for a digest under a checkpoint of this log, such as one that others have cosigned; `None` if the digest is not in it.
+    ///
+    /// # Errors
+    /// [`LedgerError`], which names what is damaged.
+    pub fn proof_under(
+        &self,
+        digest: ReceiptDigest,
+        published: &Published,
+    ) -> Result<Option<credence_log::log_proof::LogProof>, LedgerError> {
+        let known = self.options.index.positions(&[digest])?;
+        let size = published.checkpoint.unverified().size();
+        match known.positions.first() {
+            Some(Some(position)) if *position < size => {
+                prove::prove(&self.objects, digest, *position, published).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The consistency proof from `old` to `new` entries, both of them sizes up to the published one.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<credence_log::Hash>, LedgerError> {
+        prove::consistency(&self.objects, old, new)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

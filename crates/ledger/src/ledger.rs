@@ -98,6 +98,26 @@ impl Ledger {
         self.driver.proof_of(digest, sequenced)
     }
 
+    /// As [`Driver::proof_under`]. It blocks while it reads.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn proof_under(
+        &self,
+        digest: ReceiptDigest,
+        published: &Published,
+    ) -> Result<Option<LogProof>, LedgerError> {
+        self.driver.proof_under(digest, published)
+    }
+
+    /// As [`Driver::consistency`]. It blocks while it reads.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<credence_log::Hash>, LedgerError> {
+        self.driver.consistency(old, new)
+    }
+
     /// Does what waits and ends the thread.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! Inclusion proofs from the store's tiles.
 
 use credence_base::ReceiptDigest;
+use credence_log::Hash;
 use credence_log::log_proof::LogProof;
-use credence_log::sequencer::Path;
+use credence_log::proof::{Plan, TileSet};
+use credence_log::sequencer::{Path, PathError};
 
 use crate::driver::Published;
 use crate::error::LedgerError;
@@ -28,4 +30,18 @@ pub(crate) fn prove(
         hashes,
         published.checkpoint.clone(),
     )?)
+}
+
+/// The consistency proof between two sizes, the newer of which is published. Whoever checks it finds out if a tile of it is damaged.
+pub(crate) fn consistency(
+    objects: &LogObjects,
+    old: u64,
+    new: u64,
+) -> Result<Vec<Hash>, LedgerError> {
+    let plan = Plan::consistency(old, new).map_err(PathError::from)?;
+    let mut tiles = TileSet::new();
+    for id in plan.tiles() {
+        tiles.insert(objects.tile(id)?);
+    }
+    Ok(plan.make(&tiles).map_err(PathError::from)?)
 }

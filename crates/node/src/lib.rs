@@ -15,8 +15,10 @@
 //! place for receipts.
 #![forbid(unsafe_code)]
 
+pub mod cosigning;
+mod cosigning;
 pub mod http;
-pub mod inference;
+mod inference;
 mod keeper;
 mod kept;
 mod logging;
@@ -26,6 +28,7 @@ mod serve;
 mod service;
 pub mod speech;
 
+pub use cosigning::{Cosigning, CosigningError};
 pub use inference::{Answer, Draws, IssueError, Operator, Question};
 pub use keeper::{KeepError, Keeper};
 pub use kept::{Kept, ReceiptKey};

@@ -12,8 +12,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use credence_base::ReceiptDigest;
-use credence_ledger::{Ledger, LedgerError, Pending, Unsure};
+use credence_ledger::{Ledger, LedgerError, Pending, Sequenced, Unsure};
 use credence_log::sequencer::SequencerError;
+
+use crate::cosigning::Cosigning;
 
 /// How long an answer waits for the log, at most, if it waits.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -26,6 +28,9 @@ pub enum LoggingError {
     /// The log does not take it.
     #[error("the log takes no receipt")]
     Refused(#[from] SequencerError),
+    /// Too few witnesses cosigned in time.
+    #[error("too few witnesses cosigned the log in {} s", WAIT_MAX.as_secs())]
+    Unwitnessed,
     /// The log stopped, and did not recover in time.
     #[error("the log did not say in {} s that the receipt is in it", WAIT_MAX.as_secs())]
     Unsure(#[from] Unsure),
@@ -39,7 +44,7 @@ impl LoggingError {
             Self::Refused(error) => {
                 matches!(error, SequencerError::Full { .. } | SequencerError::Stopped)
             }
-            Self::Unsure(_) => true,
+            Self::Unsure(_) | Self::Unwitnessed => true,
         }
     }
 }
@@ -48,6 +53,7 @@ impl LoggingError {
 #[must_use]
 pub(crate) struct Wait {
     ledger: Arc<Ledger>,
+    cosigning: Option<Arc<Cosigning>>,
     digest: ReceiptDigest,
     pending: Option<Pending>,
     end: Instant,
@@ -63,7 +69,7 @@ impl Wait {
         loop {
             if let Some(pending) = self.pending.take() {
                 match pending.wait() {
-                    Ok(_) => return Ok(()),
+                    Ok(sequenced) => return self.witnessed(&sequenced),
                     Err(unsure) => error = unsure.into(),
                 }
             }
@@ -80,9 +86,21 @@ impl Wait {
     }
 }
 
-/// A log, and whether answers wait for it.
+impl Wait {
+    fn witnessed(&self, sequenced: &Sequenced) -> Result<(), LoggingError> {
+        match &self.cosigning {
+            Some(cosigning) if !cosigning.wait_for(sequenced.position, self.end) => {
+                Err(LoggingError::Unwitnessed)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// A log, who witnesses it, and whether answers wait for it.
 pub struct Logging {
     ledger: Arc<Ledger>,
+    cosigning: Option<Arc<Cosigning>>,
     wait: bool,
 }
 
@@ -90,7 +108,20 @@ impl Logging {
     /// Sends receipts to `ledger`. With `wait`, no answer is given before its receipt is durably in the log.
     #[must_use]
     pub const fn new(ledger: Arc<Ledger>, wait: bool) -> Self {
-        Self { ledger, wait }
+        Self {
+            ledger,
+            cosigning: None,
+            wait,
+        }
+    }
+
+    /// The same, proving by cosigned checkpoints alone.
+    #[must_use]
+    pub fn witnessed(self, cosigning: Cosigning) -> Self {
+        Self {
+            cosigning: Some(Arc::new(cosigning)),
+            ..self
+        }
     }
 
     /// Takes a receipt's digest in. What comes back is to be waited for, if answers wait.
@@ -106,23 +137,34 @@ impl Logging {
         };
         Ok(self.wait.then(|| Wait {
             ledger: Arc::clone(&self.ledger),
+            cosigning: self.cosigning.clone(),
             digest,
             pending,
             end: Instant::now() + WAIT_MAX,
         }))
     }
 
-    /// The proof that a receipt is in the log, as the text of a `tlog-proof` file, once it is. Blocks its thread.
+    /// The proof that a receipt is in the log, as the text of a `tlog-proof` file, once it is, and once enough witnesses saw it if there are any. Blocks its
+    /// thread.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub(crate) fn prove(&self, digest: ReceiptDigest) -> Result<Option<String>, LedgerError> {
-        if let Some(proof) = self.ledger.proof(digest)? {
+        let by = match &self.cosigning {
+            Some(cosigning) => cosigning.newest(),
+            None => self.ledger.published(),
+        };
+        if let Some(by) = by
+            && let Some(proof) = self.ledger.proof_under(digest, &by)?
+        {
             return Ok(Some(proof.encode()));
         }
         // It is on its way, or the server ended before it was. A log that does not take it now does when it is asked for again.
         if let Err(error) = self.ledger.append(digest) {
-            tracing::warn!(cause = crate::chain_of(&error), "a receipt is not in the log");
+            tracing::warn!(
+                cause = crate::chain_of(&error),
+                "a receipt is not in the log"
+            );
         }
         Ok(None)
     }

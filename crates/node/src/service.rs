@@ -311,7 +311,10 @@ impl Service {
             Ok(Some(Some(proof))) => bundle.with_log(proof)?,
             Ok(_) => bundle,
             Err(error) => {
-                tracing::error!(cause = crate::chain_of(&error), "a receipt has no log proof");
+                tracing::error!(
+                    cause = crate::chain_of(&error),
+                    "a receipt has no log proof"
+                );
                 bundle
             }
         };

@@ -215,6 +215,20 @@ impl Client {
         })
     }
 
+    /// Whether so many could cosign at all.
+    ///
+    /// # Errors
+    /// [`ClientError::Quorum`].
+    pub const fn check_quorum(&self, quorum: usize) -> Result<(), ClientError> {
+        if quorum > self.names {
+            return Err(ClientError::Quorum {
+                quorum,
+                witnesses: self.names,
+            });
+        }
+        Ok(())
+    }
+
     /// Asks all witnesses to cosign the checkpoint; blocks until the quorum is there and the lingering over, all have answered, or
     /// the deadline.
     ///
@@ -226,12 +240,7 @@ impl Client {
         ask: Ask,
         proofs: &Arc<dyn Proofs>,
     ) -> Result<Asked, ClientError> {
-        if ask.quorum > self.names {
-            return Err(ClientError::Quorum {
-                quorum: ask.quorum,
-                witnesses: self.names,
-            });
-        }
+        self.check_quorum(ask.quorum)?;
         let end = Instant::now() + ask.deadline;
         let (sender, receiver) = channel();
         let mut found: Vec<(Outcome, Option<NoteSignature>)> = Vec::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credence_node::http::Limits;
-use credence_node::{Grace, Hosted, Logging, Service, serve, shutdown_signal};
+use credence_node::{Grace, Hosted, Service, serve, shutdown_signal};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -60,9 +60,7 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
     } else {
         None
     };
-    let logging = log
-        .as_ref()
-        .map(|log| Logging::new(Arc::clone(&log.ledger), args.log.log_wait));
+    let logging = log.as_ref().map(|log| log.logging(&args.log)).transpose()?;
     let verifier = log.as_ref().map(|log| log.verifier.to_string());
     let service = Arc::new(Service::with_log(operator, models, kept.receipts, logging));
     let limits = Limits {

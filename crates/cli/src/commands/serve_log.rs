@@ -2,15 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use credence_ledger::{Folder, Ledger, LedgerError, Options, Schedule, lock_folder};
+use credence_log::key::VerifierKeyError;
 use credence_log::sequencer::Limits;
 use credence_log::{Algorithm, KeyName, Signer, VerifierKey};
-use credence_store::file::Access;
+use credence_node::{Cosigning, Logging};
+use credence_store::file::{self, Access};
 use credence_store::index::{Index, PostgresIndex, SqliteIndex};
 use credence_store::objects::{FolderObjects, Objects, S3Config, S3Objects};
 use credence_store::{KeyFile, Made, read_secret};
+use credence_witness::WitnessAddress;
+use credence_witness::fetch::Prefix;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -19,6 +23,8 @@ use crate::context::Context;
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
 
+/// The longest file that holds a log's name, in bytes.
+const NAME_LEN_MAX: u64 = 1024;
 /// The longest file that says where a bucket is, in bytes.
 const S3_FILE_LEN_MAX: u64 = 64 * 1024;
 
@@ -37,9 +43,15 @@ struct S3File {
 
 /// A log that runs.
 pub(crate) struct Log {
-    pub(crate) ledger: Arc<Ledger>,
+    ledger: Arc<Ledger>,
+    /// The key that verifies it.
     pub(crate) verifier: VerifierKey,
 }
+
+/// How long witnesses that are still asked may hold the log open at the end.
+const CLOSE_MAX: Duration = Duration::from_secs(6);
+/// How often it is looked whether they are done.
+const CLOSE_LOOK: Duration = Duration::from_millis(20);
 
 /// Opens the log, with a key that is made on first need.
 pub(crate) fn open(context: &mut Context, args: &LogArgs) -> Result<Log, CliError> {
@@ -62,16 +74,39 @@ pub(crate) fn open(context: &mut Context, args: &LogArgs) -> Result<Log, CliErro
 impl Log {
     /// Writes what waits and ends the log. A request that is still held by someone keeps it from doing so; its receipt is appended when it is asked for.
     pub(crate) fn close(self) -> Result<(), CliError> {
-        match Arc::try_unwrap(self.ledger) {
-            Ok(ledger) => ledger.close().map_err(|error| {
-                CliError::because(Exit::Io, "the log ended before all was written", error)
-            }),
-            Err(_) => Ok(()),
+        let end = Instant::now() + CLOSE_MAX;
+        let mut shared = self.ledger;
+        loop {
+            shared = match Arc::try_unwrap(shared) {
+                Ok(ledger) => {
+                    return ledger.close().map_err(|error| {
+                        CliError::because(Exit::Io, "the log ended before all was written", error)
+                    });
+                }
+                Err(shared) if Instant::now() < end => shared,
+                Err(_) => return Ok(()),
+            };
+            std::thread::sleep(CLOSE_LOOK);
         }
+    }
+
+    /// How a server uses it.
+    pub(crate) fn logging(&self, args: &LogArgs) -> Result<Logging, CliError> {
+        let logging = Logging::new(Arc::clone(&self.ledger), args.log_wait);
+        if args.witness.is_empty() {
+            return Ok(logging);
+        }
+        let witnesses = args.witness.chunks(2).map(witness);
+        let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
+        let quorum = args.quorum.unwrap_or(witnesses.len());
+        let cosigning = Cosigning::start(Arc::clone(&self.ledger), witnesses, quorum)
+            .map_err(|e| CliError::because(Exit::Usage, "the witnesses cannot be asked", e))?;
+        Ok(logging.witnessed(cosigning))
     }
 }
 
-fn signer(context: &mut Context, origin: Option<&str>) -> Result<Signer, CliError> {
+/// Who signs the log of this home; the key is made on first need.
+pub(crate) fn signer(context: &mut Context, origin: Option<&str>) -> Result<Signer, CliError> {
     let file = KeyFile::at(context.home()?.log_key());
     let (key, made) = file.read_or_make()?;
     if made == Made::New {
@@ -80,14 +115,39 @@ fn signer(context: &mut Context, origin: Option<&str>) -> Result<Signer, CliErro
             "made a new log's key, `{path}`: keep it secret, and keep a copy"
         ));
     }
-    let own = || {
-        let public = key.public_key().to_string();
-        format!("credence.invalid/{}", public.get(..16).unwrap_or(&public))
-    };
-    let name = origin.map_or_else(own, str::to_owned);
-    let name = KeyName::new(&name)
-        .map_err(|e| CliError::because(Exit::Usage, format!("`{name}` is no origin"), e))?;
+    let public = key.public_key().to_string();
+    let name = name(context, origin, public.get(..16).unwrap_or(&public))?;
     Ok(Signer::new(name, Algorithm::Ed25519, key))
+}
+
+/// The log's name, which is written down beside its key: a log that changed it would be another one.
+fn name(context: &Context, asked: Option<&str>, own: &str) -> Result<KeyName, CliError> {
+    let path = context.home()?.log_key().with_extension("name");
+    let parse = |text: &str| {
+        KeyName::new(text)
+            .map_err(|e| CliError::because(Exit::Usage, format!("`{text}` is no origin"), e))
+    };
+    match file::read(&path, NAME_LEN_MAX) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let known = parse(text.trim_end())?;
+            match asked {
+                Some(asked) if asked != known.as_str() => Err(CliError::new(
+                    Exit::Usage,
+                    format!("the log of this home is `{known}`, for ever; not `{asked}`"),
+                )
+                .hint("another home has another log: `--home DIR`")),
+                Some(_) | None => Ok(known),
+            }
+        }
+        Err(error) if error.is_absent() => {
+            let text = asked.map_or_else(|| format!("credence.invalid/{own}"), str::to_owned);
+            let name = parse(&text)?;
+            file::write(&path, format!("{name}\n").as_bytes(), Access::Public)?;
+            Ok(name)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn options(context: &Context, args: &LogArgs, signer: Arc<Signer>) -> Result<Options, CliError> {
@@ -127,6 +187,25 @@ fn s3_config(path: &Path) -> Result<S3Config, CliError> {
         prefix: file.prefix,
         access_key_id: file.access_key_id,
         secret_access_key: file.secret_access_key,
+    })
+}
+
+/// A witness from its two words.
+fn witness(words: &[String]) -> Result<WitnessAddress, CliError> {
+    let [key, at] = words else {
+        return Err(CliError::new(
+            Exit::Usage,
+            "a witness is its key and where it is asked",
+        ));
+    };
+    let bad = |what: &str, e: Box<dyn std::error::Error + Send + Sync>| {
+        CliError::because(Exit::Usage, format!("`{what}` is no witness's"), e)
+    };
+    Ok(WitnessAddress {
+        key: key
+            .parse()
+            .map_err(|e: VerifierKeyError| bad(key, e.into()))?,
+        prefix: Prefix::new(at).map_err(|e| bad(at, e.into()))?,
     })
 }
 

@@ -9,12 +9,12 @@ use axum::response::{IntoResponse as _, Response};
 use credence_base::Nonce;
 use credence_model::Program;
 
+use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::models::find;
 use crate::http::nonce::read_nonce;
-use crate::http::router::App;
-use crate::http::body;
 use crate::http::receipts::name_receipt;
+use crate::http::router::App;
 use crate::inference::{Answer, Question};
 use crate::kept::Kept;
 use crate::oip::{

@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::http::nonce::read_nonce;
 use crate::http::openai_error::OpenAiError;
-use crate::http::router::App;
 use crate::http::receipts::name_receipt;
+use crate::http::router::App;
 use crate::http::{body, sse};
 use crate::keeper::now_unix_s;
 use crate::openai::{

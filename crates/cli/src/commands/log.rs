@@ -1,0 +1,259 @@
+//! `credence log`: what a log holds, and whether it is right.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use credence_base::ReceiptDigest;
+use credence_ledger::{Ledger, Schedule, open_folder};
+use credence_log::proof::verify_consistency;
+use credence_log::sequencer::Limits;
+use credence_log::{SignedCheckpoint, VerifierKey};
+use credence_node::shutdown_signal;
+use credence_watch::{AuditError, LogSource, Place, Tree, audit, head, run_log_server};
+use serde::Serialize;
+
+use crate::args::{LogCommand, ReadArgs};
+use crate::commands::{events, serve_log};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+
+/// A log's newest checkpoint.
+#[derive(Debug, Serialize)]
+struct LogView {
+    key: String,
+    origin: String,
+    size: u64,
+    root: String,
+    checkpoint: String,
+}
+
+/// One entry.
+#[derive(Debug, Serialize)]
+struct EntryView {
+    index: u64,
+    receipt: String,
+}
+
+/// That one tree begins another.
+#[derive(Debug, Serialize)]
+struct ConsistencyView {
+    old: u64,
+    old_root: String,
+    size: u64,
+    root: String,
+    proof: Vec<String>,
+}
+
+/// Says where `log serve` listens.
+#[derive(Debug, Serialize)]
+struct ListeningView {
+    url: String,
+}
+
+/// A log to read.
+struct Read {
+    key: VerifierKey,
+    source: Arc<dyn LogSource>,
+}
+
+/// Does what the command line says.
+pub(crate) fn run(context: &mut Context, command: LogCommand) -> Result<(), CliError> {
+    match command {
+        LogCommand::Init { origin } => init(context, origin.as_deref()),
+        LogCommand::Show(read) => show(context, &read),
+        LogCommand::Tail { n, read } => tail(context, n, &read),
+        LogCommand::Inclusion { digest, read } => inclusion(context, digest, &read),
+        LogCommand::Consistency { old, read } => consistency(context, old, &read),
+        LogCommand::Audit(read) => audit_log(context, &read),
+        LogCommand::Serve { folder, listen } => serve(context, folder.as_deref(), listen),
+    }
+}
+
+fn init(context: &mut Context, origin: Option<&str>) -> Result<(), CliError> {
+    let signer = Arc::new(serve_log::signer(context, origin)?);
+    let key = signer.verifier().clone();
+    let folder = context.home()?.log();
+    let fail = |e| CliError::because(Exit::Io, "the log cannot be opened", e);
+    let options = open_folder(&folder, signer, Limits::usual()).map_err(fail)?;
+    let ledger = Ledger::open(options, Schedule::new(Box::new(|_| {}))).map_err(fail)?;
+    ledger.close().map_err(fail)?;
+    context
+        .console
+        .say(&format!("the log is in `{}`", folder.display()));
+    context.console.data(&key.to_string())
+}
+
+impl Read {
+    fn open(context: &mut Context, args: &ReadArgs) -> Result<Self, CliError> {
+        let key = match (&args.key, &args.place) {
+            (Some(key), _) => key.clone(),
+            (None, None) => serve_log::signer(context, None)?.verifier().clone(),
+            (None, Some(_)) => {
+                return Err(CliError::new(Exit::Usage, "another log needs its key")
+                    .hint("`--key KEY`, as `credence log show` of its owner prints it"));
+            }
+        };
+        let place = match &args.place {
+            Some(text) => Place::parse(text, Path::new("."))
+                .map_err(|e| CliError::because(Exit::Usage, format!("`{text}` is no place"), e))?,
+            None => Place::Folder(context.home()?.log().join("log")),
+        };
+        let source = place
+            .open()
+            .map_err(|e| CliError::because(Exit::Missing, "there is no log to read", e))?;
+        Ok(Self { key, source })
+    }
+
+    fn head(&self) -> Result<SignedCheckpoint, CliError> {
+        head(&*self.source, &self.key)
+            .map_err(|e| CliError::because(Exit::Malformed, "the log's checkpoint is refused", e))
+    }
+
+    fn tree(&self, checkpoint: &SignedCheckpoint) -> Result<Tree<'_>, CliError> {
+        Tree::open(&*self.source, checkpoint.unverified()).map_err(wrong)
+    }
+}
+
+fn wrong(error: impl std::error::Error + Send + Sync + 'static) -> CliError {
+    CliError::because(
+        Exit::Inconsistent,
+        "the log contradicts its checkpoint",
+        error,
+    )
+}
+
+fn show(context: &mut Context, args: &ReadArgs) -> Result<(), CliError> {
+    let read = Read::open(context, args)?;
+    let signed = read.head()?;
+    let checkpoint = signed.unverified();
+    if context.console.json() {
+        return context.console.data_json(&LogView {
+            key: read.key.to_string(),
+            origin: checkpoint.origin().to_owned(),
+            size: checkpoint.size(),
+            root: checkpoint.root().to_string(),
+            checkpoint: signed.encode(),
+        });
+    }
+    context.console.data(&format!("key   {}", read.key))?;
+    context
+        .console
+        .data(&format!("size  {}", checkpoint.size()))?;
+    context
+        .console
+        .data(&format!("root  {}", checkpoint.root()))
+}
+
+fn tail(context: &mut Context, n: u64, args: &ReadArgs) -> Result<(), CliError> {
+    let read = Read::open(context, args)?;
+    let signed = read.head()?;
+    let from = signed.unverified().size().saturating_sub(n);
+    let mut entries = Vec::new();
+    let each = |index, receipt: &ReceiptDigest| {
+        let receipt = receipt.to_string();
+        entries.push(EntryView { index, receipt });
+        true
+    };
+    read.tree(&signed)?.each_entry(from, each).map_err(wrong)?;
+    for entry in entries {
+        if context.console.json() {
+            context.console.data_json(&entry)?;
+        } else {
+            let EntryView { index, receipt } = entry;
+            context.console.data(&format!("{index:>10}  {receipt}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn inclusion(
+    context: &mut Context,
+    digest: ReceiptDigest,
+    args: &ReadArgs,
+) -> Result<(), CliError> {
+    let read = Read::open(context, args)?;
+    let signed = read.head()?;
+    let mut tree = read.tree(&signed)?;
+    let index = tree.find(&digest).map_err(wrong)?;
+    let index = index.ok_or_else(|| {
+        let size = signed.unverified().size();
+        CliError::new(
+            Exit::Missing,
+            format!("receipt {digest} is not among the log's {size} entries"),
+        )
+    })?;
+    let proof = tree.log_proof(index, &signed).map_err(wrong)?;
+    context.console.raw(proof.encode().as_bytes())
+}
+
+fn consistency(context: &mut Context, old: u64, args: &ReadArgs) -> Result<(), CliError> {
+    let read = Read::open(context, args)?;
+    let signed = read.head()?;
+    let checkpoint = signed.unverified();
+    let mut tree = read.tree(&signed)?;
+    let old_root = tree.root_at(old).map_err(wrong)?;
+    let proof = tree.consistency(old).map_err(wrong)?;
+    let (size, root) = (checkpoint.size(), checkpoint.root());
+    verify_consistency((old, &old_root), (size, root), &proof).map_err(wrong)?;
+    if context.console.json() {
+        return context.console.data_json(&ConsistencyView {
+            old,
+            old_root: old_root.to_string(),
+            size,
+            root: root.to_string(),
+            proof: proof.iter().map(ToString::to_string).collect(),
+        });
+    }
+    let text =
+        format!("{old} entries with root {old_root} are the beginning of {size} with root {root}");
+    context.console.data(&text)
+}
+
+fn audit_log(context: &mut Context, args: &ReadArgs) -> Result<(), CliError> {
+    let read = Read::open(context, args)?;
+    let bar = indicatif::ProgressBar::new(0);
+    let report = audit(&*read.source, &read.key, |progress| {
+        bar.set_length(progress.of);
+        bar.set_position(progress.done);
+        true
+    });
+    bar.finish_and_clear();
+    let report = report.map_err(|error| {
+        let exit = match error {
+            AuditError::Head(_) => Exit::Malformed,
+            _ => Exit::Inconsistent,
+        };
+        CliError::because(exit, "the log is not right", error)
+    })?;
+    if context.console.json() {
+        return context.console.data_json(&report);
+    }
+    context.console.data(&format!(
+        "all {} entries, {} tiles and {} checkpoints of `{}` are right; root {}",
+        report.entries, report.tiles, report.checkpoints, report.log, report.root
+    ))
+}
+
+fn serve(
+    context: &mut Context,
+    folder: Option<&Path>,
+    address: std::net::SocketAddr,
+) -> Result<(), CliError> {
+    let own = context.home()?.log().join("log");
+    let folder = folder.unwrap_or(&own).to_owned();
+    let words = |view: &ListeningView| format!("listening on {}", view.url);
+    events::run(&mut context.console, words, |send| {
+        let stop = shutdown_signal()
+            .map_err(|e| CliError::ours("the system takes no handler for signals", e))?;
+        let listening = Arc::new(move |address| {
+            let url = format!("http://{address}");
+            drop(send.send(ListeningView { url }));
+        });
+        Ok(async move {
+            run_log_server(&folder, address, listening, stop)
+                .await
+                .map_err(|e| CliError::because(Exit::Io, "the log cannot be served", e))
+        })
+    })
+}

@@ -1,0 +1,89 @@
+//! `credence witness`: cosigns other people's logs until it is told to stop.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use credence_log::{Algorithm, Signer};
+use credence_node::shutdown_signal;
+use credence_store::{KeyFile, Made, file};
+use credence_witness::{Host, Limits, WitnessConfig, WitnessEvent, system_clock};
+
+use crate::commands::events;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+
+/// The longest configuration, in bytes.
+pub(crate) const CONFIG_LEN_MAX: u64 = 1024 * 1024;
+
+/// Runs a witness.
+pub(crate) fn run(context: &mut Context, path: &Path) -> Result<(), CliError> {
+    let (text, folder) = read_config(path)?;
+    let config = WitnessConfig::parse(&text, folder).map_err(|e| bad_config(path, e))?;
+    let (key, made) = KeyFile::at(config.key.clone()).read_or_make()?;
+    if made == Made::New {
+        let file = config.key.display();
+        let text = format!("made a new witness's key, `{file}`: keep it secret, and keep a copy");
+        context.console.say(&text);
+    }
+    let again = KeyFile::at(config.key.clone()).read()?;
+    let signer = Signer::new(config.name.clone(), Algorithm::CosignatureV1, again);
+    let text = format!("cosigning; the witness's key is {}", signer.verifier());
+    context.console.say(&text);
+    let prefix = config.prefix.clone();
+    events::run(&mut context.console, words, |send| {
+        let stop = shutdown_signal()
+            .map_err(|e| CliError::ours("the system takes no handler for signals", e))?;
+        let host = Host {
+            clock: system_clock(),
+            // Whoever listens to events lives as long as the witness.
+            sink: Arc::new(move |event| drop(send.send(event))),
+            listening: Arc::new(move |address| {
+                tracing::info!("listening on http://{address}{prefix}");
+            }),
+            limits: Limits::usual(),
+        };
+        let running = credence_witness::config::run(config, key, host, stop);
+        Ok(async move {
+            running
+                .await
+                .map_err(|e| CliError::because(Exit::Io, "the witness cannot run", e))
+        })
+    })
+}
+
+/// A configuration's text, and the folder from which its paths are taken.
+pub(crate) fn read_config(path: &Path) -> Result<(String, &Path), CliError> {
+    let bytes = file::read(path, CONFIG_LEN_MAX)?;
+    let text = String::from_utf8(bytes).map_err(|e| bad_config(path, e))?;
+    Ok((text, path.parent().unwrap_or(Path::new("."))))
+}
+
+/// A configuration that says nothing usable.
+pub(crate) fn bad_config(
+    path: &Path,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> CliError {
+    let what = format!("`{}` is no configuration", path.display());
+    CliError::because(Exit::Malformed, what, source)
+}
+
+fn words(event: &WitnessEvent) -> String {
+    match event {
+        WitnessEvent::Cosigned { origin, size } => format!("cosigned `{origin}` at {size} entries"),
+        WitnessEvent::Refused { origin, status } => {
+            let origin = origin.as_deref().unwrap_or("a request that names no log");
+            format!("refused `{origin}`: status {status}")
+        }
+        WitnessEvent::SplitView {
+            origin,
+            size,
+            evidence,
+        } => format!(
+            "ALARM: `{origin}` signed two roots of {size} entries; the evidence:\n{evidence}"
+        ),
+        WitnessEvent::NotDurable { origin, reason } => {
+            format!("cannot keep what was seen of `{origin}`, so nothing is cosigned: {reason}")
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Witnesses of the log: each new checkpoint is shown to them, and the newest that enough of them cosigned is what receipts are proved by.
+//!
+//! ```text
+//! Ledger::published ─▶ witnesses, side by side ─quorum─▶ the cosigned checkpoint ─▶ proofs
+//! ```
+//!
+//! Witnesses that are down, slow or wrong cost time and nothing else: the log goes on, and proofs come when the quorum does.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use credence_ledger::{Ledger, Published};
+use credence_log::Hash;
+use credence_witness::{Ask, Client, ClientError, Proofs, ProofsError, WitnessAddress};
+
+/// How often the log is looked at for a new checkpoint.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long witnesses may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long the rest is waited for once the quorum is there.
+const LINGER: Duration = Duration::from_millis(100);
+/// The longest pause after witnesses did not cosign.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Why witnesses cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CosigningError {
+    /// They are no witnesses, or too few.
+    #[error("the witnesses cannot be asked")]
+    Client(#[from] ClientError),
+    /// The system gives no thread.
+    #[error("no thread can be started for the witnesses")]
+    Thread(#[source] io::Error),
+}
+
+/// The newest checkpoint that enough witnesses cosigned.
+#[derive(Default)]
+struct Newest {
+    cosigned: Mutex<Option<Arc<Published>>>,
+    changed: Condvar,
+}
+
+/// Asks witnesses on a thread of its own, until it is dropped.
+pub struct Cosigning {
+    newest: Arc<Newest>,
+    _end: Sender<()>,
+}
+
+struct LedgerProofs(Arc<Ledger>);
+
+impl Proofs for LedgerProofs {
+    fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, ProofsError> {
+        let proof = self.0.consistency(old, new);
+        proof.map_err(|source| ProofsError {
+            old,
+            new,
+            source: source.into(),
+        })
+    }
+}
+
+impl Cosigning {
+    /// Begins to ask `witnesses`, of which `quorum` must cosign.
+    ///
+    /// # Errors
+    /// [`CosigningError`].
+    pub fn start(
+        ledger: Arc<Ledger>,
+        witnesses: Vec<WitnessAddress>,
+        quorum: usize,
+    ) -> Result<Self, CosigningError> {
+        let client = Client::new(witnesses)?;
+        client.check_quorum(quorum)?;
+        let newest = Arc::new(Newest::default());
+        let (end, ended) = channel();
+        let told = Arc::clone(&newest);
+        let ask = Ask {
+            quorum,
+            deadline: DEADLINE,
+            linger: LINGER,
+        };
+        let run = move || {
+            let proofs: Arc<dyn Proofs> = Arc::new(LedgerProofs(Arc::clone(&ledger)));
+            let mut asked = None;
+            let mut pause = LOOK;
+            while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                let Some(published) = ledger.published() else {
+                    continue;
+                };
+                if asked == Some(published.number) {
+                    continue;
+                }
+                match cosign(&client, &published, ask, &proofs) {
+                    Some(cosigned) => {
+                        asked = Some(published.number);
+                        pause = LOOK;
+                        told.tell(cosigned);
+                    }
+                    None => pause = PAUSE_MAX.min(pause.saturating_mul(2)),
+                }
+            }
+        };
+        thread::Builder::new()
+            .name("credence-cosign".to_owned())
+            .spawn(run)
+            .map_err(CosigningError::Thread)?;
+        Ok(Self { newest, _end: end })
+    }
+
+    /// The newest cosigned checkpoint.
+    #[must_use]
+    pub fn newest(&self) -> Option<Arc<Published>> {
+        let cosigned = self.newest.cosigned.lock();
+        cosigned.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Blocks until a cosigned checkpoint covers `position`, or `end`; whether one does.
+    #[must_use]
+    pub(crate) fn wait_for(&self, position: u64, end: Instant) -> bool {
+        let covers = |held: &Option<Arc<Published>>| {
+            let size = |p: &Arc<Published>| p.checkpoint.unverified().size();
+            held.as_ref().is_some_and(|held| size(held) > position)
+        };
+        let held = self.newest.cosigned.lock();
+        let held = held.unwrap_or_else(PoisonError::into_inner);
+        let left = end.saturating_duration_since(Instant::now());
+        let waited = self
+            .newest
+            .changed
+            .wait_timeout_while(held, left, |held| !covers(held));
+        let (held, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        covers(&held)
+    }
+}
+
+impl Newest {
+    fn tell(&self, cosigned: Published) {
+        let held = self.cosigned.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(cosigned));
+        self.changed.notify_all();
+    }
+}
+
+/// The checkpoint with its cosignatures, if there are enough.
+fn cosign(
+    client: &Client,
+    published: &Published,
+    ask: Ask,
+    proofs: &Arc<dyn Proofs>,
+) -> Option<Published> {
+    let asked = match client.ask(&published.checkpoint, ask, proofs) {
+        Ok(asked) => asked,
+        Err(error) => {
+            tracing::error!(cause = crate::chain_of(&error), "witnesses cannot be asked");
+            return None;
+        }
+    };
+    if !asked.quorum {
+        for (witness, outcome) in &asked.outcomes {
+            tracing::warn!("witness `{}`: {outcome:?}", witness.name());
+        }
+        return None;
+    }
+    let mut cosigned = published.clone();
+    for line in asked.cosignatures {
+        // A note holds as many signatures as there may be witnesses; one more is left out.
+        if let Err(error) = cosigned.checkpoint.note_mut().add(line) {
+            tracing::warn!(cause = crate::chain_of(&error), "a cosignature is left out");
+        }
+    }
+    Some(cosigned)
+}
