@@ -17,7 +17,7 @@ fn words(len: usize) -> Vec<Vec<u8>> {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         let mut bits = state;
-        if bits % 2 == 0 {
+        if bits.is_multiple_of(2) {
             word.push(b' ');
         }
         for _ in 0..2 + (bits >> 60) % 8 {

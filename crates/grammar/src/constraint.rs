@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::error::GrammarError;
 use crate::grammar::Grammar;
-use crate::machine::{At, EMPTY, Machine, Moves, Stacks, Thread};
+use crate::machine::{At, Machine, Moves, Thread};
+use crate::stacks::{EMPTY, Stacks};
 use crate::vocabulary::{Tokens, has, set};
 
 /// An answer that must fit a grammar, as far as it has come.

@@ -23,6 +23,8 @@ mod json;
 mod machine;
 mod nodes;
 mod number;
+mod objects;
+mod stacks;
 mod strings;
 mod trie;
 mod vocabulary;

@@ -1,38 +1,21 @@
 //! Threads through a grammar: a byte moves each to where it may stand next, or ends it (`docs/spec/grammar.md`, section 3).
 //!
-//! A thread is a place and a stack of what to go back to. Stacks are numbers of an arena in which equal stacks have equal numbers, so that threads that have come to the same
-//! place by different ways are one.
-
-use std::collections::HashMap;
+//! A thread is a place and a stack of what to go back to ([`crate::stacks`]). What happens within an object stands in [`crate::objects`].
 
 use crate::nodes::{Node, NodeId, Nodes};
 use crate::number::Digits;
+use crate::stacks::{Back, EMPTY, StackId, Stacks};
 use crate::strings::{self, Moved, Part};
 
 /// Most threads at once.
 pub(crate) const THREADS_MAX: usize = 256;
 /// White space: none yet.
-const NOTHING: u8 = 0;
+pub(crate) const NOTHING: u8 = 0;
 /// One space, after which there is no more.
 const SPACE: u8 = 1;
 /// A line break; each space or tab behind it adds one, up to `INDENT_MAX` more.
 const LINE: u8 = 2;
 const INDENT_MAX: u8 = 64;
-
-/// Names a stack; this is the empty one.
-pub(crate) type StackId = usize;
-pub(crate) const EMPTY: StackId = 0;
-
-/// Where to go on once a value is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Back {
-    /// In an object, before its property of that number.
-    Object { node: NodeId, next: usize },
-    /// In a list of so many items.
-    List { node: NodeId, count: usize },
-    /// Before the text behind a framed value.
-    Frame { node: NodeId },
-}
 
 /// A place in a grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,55 +106,8 @@ pub(crate) struct Thread {
     pub(crate) stack: StackId,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Link {
-    back: Back,
-    below: StackId,
-}
-
-/// All stacks that there are.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stacks {
-    links: Vec<(Link, usize)>,
-    known: HashMap<Link, StackId>,
-}
-
-impl Stacks {
-    pub(crate) fn depth(&self, stack: StackId) -> usize {
-        let link = stack.checked_sub(1).and_then(|at| self.links.get(at));
-        link.map_or(0, |(_, depth)| *depth)
-    }
-
-    fn push(&mut self, below: StackId, back: Back) -> StackId {
-        let link = Link { back, below };
-        if let Some(&known) = self.known.get(&link) {
-            return known;
-        }
-        let depth = self.depth(below) + 1;
-        self.links.push((link, depth));
-        self.known.insert(link, self.links.len());
-        self.links.len()
-    }
-
-    fn pop(&self, stack: StackId) -> Option<(Back, StackId)> {
-        let (link, _) = self.links.get(stack.checked_sub(1)?)?;
-        Some((link.back, link.below))
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.links.len()
-    }
-
-    /// Forgets the stacks that were made since there were so many.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        for (link, _) in self.links.drain(len.min(self.links.len())..) {
-            self.known.remove(&link);
-        }
-    }
-}
-
 /// What white space there is with one more byte of it, if that may come.
-const fn white(before: u8, byte: u8) -> Option<u8> {
+pub(crate) const fn white(before: u8, byte: u8) -> Option<u8> {
     match (before, byte) {
         (NOTHING, b' ') => Some(SPACE),
         (NOTHING, b'\n') => Some(LINE),
@@ -297,7 +233,7 @@ impl Machine<'_> {
     }
 
     /// A value is whole with this byte.
-    fn finish(&self, stack: StackId, to: &mut Moves<'_>) {
+    pub(crate) fn finish(&self, stack: StackId, to: &mut Moves<'_>) {
         let Thread { at, stack } = self.back(stack);
         to.add(at, stack);
     }
@@ -452,227 +388,6 @@ impl Machine<'_> {
         }
     }
 
-    fn in_object(&mut self, thread: Thread, byte: u8, to: &mut Moves<'_>) {
-        let Thread { at, stack } = thread;
-        match at {
-            At::Member {
-                node,
-                next,
-                comma,
-                white: before,
-            } => {
-                if let Some(white) = white(before, byte) {
-                    to.add(
-                        At::Member {
-                            node,
-                            next,
-                            comma,
-                            white,
-                        },
-                        stack,
-                    );
-                }
-                match byte {
-                    b'"' => self.names(node, next, stack, to),
-                    b'}' if !comma && self.may_close(node, next) => self.finish(stack, to),
-                    _ => {}
-                }
-            }
-            At::Key {
-                node,
-                property,
-                pos,
-            } => self.in_key(node, (property, pos), stack, byte, to),
-            At::Name { .. } => self.in_name(thread, byte, to),
-            At::Colon { node, value, next } => {
-                if byte == b':' {
-                    let stack = self.stacks.push(stack, Back::Object { node, next });
-                    let white = Some(NOTHING);
-                    to.add(At::Start { node: value, white }, stack);
-                }
-            }
-            At::Object {
-                node,
-                next,
-                white: before,
-            } => {
-                if let Some(white) = white(before, byte) {
-                    to.add(At::Object { node, next, white }, stack);
-                }
-                match byte {
-                    b',' if self.goes_on(node, next, stack) => {
-                        let (comma, white) = (true, NOTHING);
-                        to.add(
-                            At::Member {
-                                node,
-                                next,
-                                comma,
-                                white,
-                            },
-                            stack,
-                        );
-                    }
-                    b'}' if self.may_close(node, next) => self.finish(stack, to),
-                    _ => {}
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether no property from `next` on is required.
-    fn may_close(&self, node: NodeId, next: usize) -> bool {
-        match self.nodes.node(node) {
-            Some(Node::Object { properties, .. }) => {
-                let rest = properties.get(next..).unwrap_or_default();
-                !rest.iter().any(|property| property.required)
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether a further member may come.
-    fn goes_on(&self, node: NodeId, next: usize, stack: StackId) -> bool {
-        let Some(Node::Object {
-            properties, others, ..
-        }) = self.nodes.node(node)
-        else {
-            return false;
-        };
-        let depth = self.stacks.depth(stack) + 1;
-        let rest = properties.get(next..).unwrap_or_default();
-        let named = rest.iter().any(|own| self.nodes.fits(own.value, depth));
-        named || others.is_some_and(|others| self.nodes.fits(others, depth))
-    }
-
-    /// Behind the quote of a name: each property up to the next that is required, or any other name if none is.
-    fn names(&self, node: NodeId, next: usize, stack: StackId, to: &mut Moves<'_>) {
-        let Some(Node::Object {
-            properties,
-            names,
-            others,
-        }) = self.nodes.node(node)
-        else {
-            return;
-        };
-        let depth = self.stacks.depth(stack) + 1;
-        for (property, own) in properties.iter().enumerate().skip(next) {
-            if self.nodes.fits(own.value, depth) {
-                let pos = 1;
-                to.add(
-                    At::Key {
-                        node,
-                        property,
-                        pos,
-                    },
-                    stack,
-                );
-            }
-            if own.required {
-                return;
-            }
-        }
-        if others.is_some_and(|others| self.nodes.fits(others, depth)) {
-            let (low, high, pos, part) = (0, names.len(), 0, Part::Between);
-            to.add(
-                At::Name {
-                    node,
-                    low,
-                    high,
-                    pos,
-                    part,
-                },
-                stack,
-            );
-        }
-    }
-
-    fn in_key(
-        &self,
-        node: NodeId,
-        (property, pos): (usize, usize),
-        stack: StackId,
-        byte: u8,
-        to: &mut Moves<'_>,
-    ) {
-        let Some(Node::Object { properties, .. }) = self.nodes.node(node) else {
-            return;
-        };
-        let Some(own) = properties.get(property) else {
-            return;
-        };
-        if own.key.get(pos) != Some(&byte) {
-            return;
-        }
-        let pos = pos + 1;
-        if pos < own.key.len() {
-            to.add(
-                At::Key {
-                    node,
-                    property,
-                    pos,
-                },
-                stack,
-            );
-        } else {
-            let (value, next) = (own.value, property + 1);
-            to.add(At::Colon { node, value, next }, stack);
-        }
-    }
-
-    /// A name that is none of the properties'. It has no escapes, so that a property's name cannot be spelt otherwise.
-    fn in_name(&self, thread: Thread, byte: u8, to: &mut Moves<'_>) {
-        let Thread { at, stack } = thread;
-        let At::Name {
-            node,
-            low,
-            high,
-            pos,
-            part,
-        } = at
-        else {
-            return;
-        };
-        let Some(Node::Object {
-            properties,
-            names,
-            others: Some(value),
-        }) = self.nodes.node(node)
-        else {
-            return;
-        };
-        match strings::step(part, byte, false) {
-            Some(Moved::Closed) => {
-                let taken = low < high && names.get(low).is_some_and(|name| name.len() == pos);
-                if !taken {
-                    // Behind another name no property comes, so each comes at most once and in its place.
-                    let (value, next) = (*value, properties.len());
-                    to.add(At::Colon { node, value, next }, stack);
-                }
-            }
-            Some(Moved::On(part, _)) => {
-                let (low, high) = narrow(names, (low, high), pos, byte);
-                // A name that no property's begins with is one place, however long it is.
-                let (low, high, pos) = if low < high {
-                    (low, high, pos + 1)
-                } else {
-                    (0, 0, 0)
-                };
-                to.add(
-                    At::Name {
-                        node,
-                        low,
-                        high,
-                        pos,
-                        part,
-                    },
-                    stack,
-                );
-            }
-            None => {}
-        }
-    }
-
     fn in_list(&mut self, thread: Thread, byte: u8, to: &mut Moves<'_>) {
         let Thread { at, stack } = thread;
         let nodes = self.nodes;
@@ -737,7 +452,12 @@ impl Machine<'_> {
 }
 
 /// Those of sorted words, alike up to `pos`, that go on with a byte.
-fn narrow(words: &[Vec<u8>], (low, high): (usize, usize), pos: usize, byte: u8) -> (usize, usize) {
+pub(crate) fn narrow(
+    words: &[Vec<u8>],
+    (low, high): (usize, usize),
+    pos: usize,
+    byte: u8,
+) -> (usize, usize) {
     let range = words.get(low..high).unwrap_or_default();
     let next = |word: &Vec<u8>| word.get(pos).copied();
     let from = range.partition_point(|word| next(word) < Some(byte));
@@ -752,7 +472,7 @@ pub(crate) struct Moves<'a> {
 }
 
 impl Moves<'_> {
-    fn add(&mut self, at: At, stack: StackId) {
+    pub(crate) fn add(&mut self, at: At, stack: StackId) {
         let thread = Thread { at, stack };
         let own = self.threads.get(self.from..).unwrap_or_default();
         if !own.contains(&thread) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use credence_base::Nonce;
+use credence_base::{ModelId, Nonce};
 use credence_claim::chain::Prefix;
 use credence_exec::sampling::Parameters;
 use credence_generate::{Content, Language, Prompt, PromptError};
@@ -167,42 +167,12 @@ fn prepare(
         }
         (own, header) => own.or(header),
     };
-    let parameters = checked_parameters(&wanted, speaker)?;
-    let n = usize::try_from(wanted.asked.n).unwrap_or(usize::MAX);
-    speaker.room_for(n.saturating_mul(wanted.contents.len()), n)?;
-    let constraint = constraint(&parameters, speaker.language())?;
-    let (told, events) = unbounded_channel();
-    let (mut requests, mut prefixes, mut prompt_tokens) = (Vec::new(), Vec::new(), 0);
-    for (content, ids) in &wanted.contents {
-        let mut choices = Vec::new();
-        for _ in 0..wanted.asked.n {
-            let number = u32::try_from(prefixes.len()).unwrap_or(u32::MAX);
-            let prompt = match content {
-                Content::Tokens => Prompt::tokens(ids.clone(), number),
-                content => Prompt::new(content.clone(), number, speaker.language().text()),
-            };
-            let prompt = checked_prompt(prompt, wanted.param, speaker.language())?;
-            if choices.is_empty() {
-                prompt_tokens += prompt.ids().len();
-            }
-            let ask = Ask {
-                model: hosted.id(),
-                prompt,
-                parameters: parameters.clone(),
-                nonce: wanted.asked.nonce,
-            };
-            let begun = begin(*service.operator().public_key(), ask, &secrets()?);
-            let begun = begun.map_err(|source| refused(wanted.param, source))?;
-            prefixes.push(begun.prefix());
-            choices.push(Choice {
-                begun,
-                constraint: constraint.clone(),
-                logprobs: wanted.asked.logprobs,
-            });
-        }
-        let events = told.clone();
-        requests.push(speech::Request { choices, events });
-    }
+    let Started {
+        requests,
+        prefixes,
+        prompt_tokens,
+        events,
+    } = start(service, (hosted.id(), speaker), &wanted)?;
     let frame = Frame {
         kind,
         id: random_id()?,
@@ -223,6 +193,64 @@ fn prepare(
         frame,
         prefixes,
         stream: wanted.asked.stream,
+    })
+}
+
+/// Answers that are committed to and not asked for yet.
+struct Started {
+    requests: Vec<speech::Request>,
+    prefixes: Vec<Prefix>,
+    prompt_tokens: usize,
+    events: UnboundedReceiver<Event>,
+}
+
+/// Commits to every answer, once it is sure that there is room for all.
+fn start(
+    service: &Service,
+    (model, speaker): (ModelId, &Speaker),
+    wanted: &Wanted,
+) -> Result<Started, OpenAiError> {
+    let parameters = checked_parameters(wanted, speaker)?;
+    let n = usize::try_from(wanted.asked.n).unwrap_or(usize::MAX);
+    speaker.room_for(n.saturating_mul(wanted.contents.len()), n)?;
+    let constraint = constraint(&parameters, speaker.language())?;
+    let (told, events) = unbounded_channel();
+    let (mut requests, mut prefixes, mut prompt_tokens) = (Vec::new(), Vec::new(), 0);
+    for (content, ids) in &wanted.contents {
+        let mut choices = Vec::new();
+        for _ in 0..wanted.asked.n {
+            let number = u32::try_from(prefixes.len()).unwrap_or(u32::MAX);
+            let prompt = match content {
+                Content::Tokens => Prompt::tokens(ids.clone(), number),
+                content => Prompt::new(content.clone(), number, speaker.language().text()),
+            };
+            let prompt = checked_prompt(prompt, wanted.param, speaker.language())?;
+            if choices.is_empty() {
+                prompt_tokens += prompt.ids().len();
+            }
+            let ask = Ask {
+                model,
+                prompt,
+                parameters: parameters.clone(),
+                nonce: wanted.asked.nonce,
+            };
+            let begun = begin(*service.operator().public_key(), ask, &secrets()?);
+            let begun = begun.map_err(|source| refused(wanted.param, source))?;
+            prefixes.push(begun.prefix());
+            choices.push(Choice {
+                begun,
+                constraint: constraint.clone(),
+                logprobs: wanted.asked.logprobs,
+            });
+        }
+        let events = told.clone();
+        requests.push(speech::Request { choices, events });
+    }
+    Ok(Started {
+        requests,
+        prefixes,
+        prompt_tokens,
+        events,
     })
 }
 

@@ -129,16 +129,16 @@ async fn a_forced_call_is_made() {
     }
 }
 
-#[tokio::test]
-async fn what_cannot_be_followed_is_refused_by_name() {
+type Case = (String, &'static str, &'static str);
+
+/// A body's further members, the parameter at fault, and what its message names.
+fn formats() -> Vec<Case> {
     let schema = |schema: &str| {
         format!(
             r#""response_format":{{"type":"json_schema","json_schema":{{"name":"x","schema":{schema}}}}}"#
         )
     };
-    let forced = |rest: &str| format!(r#""tool_choice":"required",{rest}"#);
-    let tool = |function: &str| format!(r#""tools":[{{"type":"function","function":{function}}}]"#);
-    let cases = [
+    vec![
         (
             schema(r#"{"type":"string","pattern":"a"}"#),
             "response_format",
@@ -182,6 +182,13 @@ async fn what_cannot_be_followed_is_refused_by_name() {
             "response_format",
             "json_object",
         ),
+    ]
+}
+
+fn choices() -> Vec<Case> {
+    let forced = |rest: &str| format!(r#""tool_choice":"required",{rest}"#);
+    let tool = |function: &str| format!(r#""tools":[{{"type":"function","function":{function}}}]"#);
+    vec![
         (format!("{FORMAT},{TOOLS}"), "response_format", "tools"),
         (forced(r#""tools":[]"#), "tool_choice", "tools"),
         (
@@ -209,8 +216,12 @@ async fn what_cannot_be_followed_is_refused_by_name() {
             "tool_choice",
             "minProperties",
         ),
-    ];
-    for (more, param, named) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn what_cannot_be_followed_is_refused_by_name() {
+    for (more, param, named) in formats().into_iter().chain(choices()) {
         let answer = ask(&talking_api(), body(&more)).await;
         let json = answer.json();
         let shown: String = more.chars().take(200).collect();
@@ -226,7 +237,7 @@ async fn what_cannot_be_followed_is_refused_by_name() {
             "{shown} {json}"
         );
     }
-    let unsupported = schema(r#"{"type":"string","pattern":"a"}"#);
+    let unsupported = formats().swap_remove(0).0;
     let answer = ask(&talking_api(), body(&unsupported)).await;
     assert_eq!(answer.json()["error"]["code"], "unsupported_parameter");
     let plain =
