@@ -128,10 +128,14 @@ pub(crate) fn run(at: u8, notes: Arc<dyn Notes>) -> Running {
     run_with(at, notes, Limits::usual())
 }
 
-/// Witness `at` over these notes, with a clock that ticks at each look.
 pub(crate) fn run_with(at: u8, notes: Arc<dyn Notes>, limits: Limits) -> Running {
+    run_from(at, notes, limits, NOW)
+}
+
+/// Witness `at` over these notes, with a clock that ticks at each look.
+pub(crate) fn run_from(at: u8, notes: Arc<dyn Notes>, limits: Limits, start: u64) -> Running {
     let events = Arc::new(Mutex::new(Vec::new()));
-    let ticks = AtomicU64::new(NOW);
+    let ticks = AtomicU64::new(start);
     let heard = Arc::clone(&events);
     let server = WitnessServer::open(
         witness_signer(at),
