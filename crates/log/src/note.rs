@@ -1,8 +1,8 @@
 //! Signed notes: text with signature lines below it (C2SP `signed-note`).
 //!
 //! ```text
-//! bytes ─Note::parse─▶ Note{text, signatures} ─VerifierKey::verify─▶ what each key that we know has signed
-//! Signer::sign(text) ─▶ NoteSignature ─Note::add─▶ Note ─encode─▶ bytes
+//! bytes ─Note::parse─▶ Note{text, signatures} ─verify(keys)─▶ which of the keys that we know have signed
+//! Note::sign(text, signer) ─▶ Note ─add(signature)─▶ Note ─encode─▶ bytes
 //! ```
 //!
 //! Two types of signature are known: Ed25519 over the text (`0x01`) and timestamped cosignatures (`0x04`,
@@ -13,6 +13,7 @@
 
 use credence_base::Signature;
 
+use crate::cosignature;
 use crate::key::{Algorithm, KeyName, Signer, VerifierKey, is_name};
 use crate::text::{from_base64, is_banned, line, to_base64};
 
@@ -61,6 +62,9 @@ pub enum NoteError {
         /// The key's name.
         name: KeyName,
     },
+    /// No key that we know has signed.
+    #[error("the note is signed by none of the keys that are known")]
+    Unsigned,
 }
 
 /// One signature line. Holding one shows nothing.
@@ -263,6 +267,28 @@ impl Note {
             text: self.text.clone(),
             signatures,
         }
+    }
+
+    /// Which of `keys` signed the text, whether as logs or as witnesses do; the note is trusted as far as these are.
+    ///
+    /// # Errors
+    /// [`NoteError::BadSignature`] when a signature names one of them and is not by it, [`NoteError::Unsigned`] when none
+    /// signed.
+    pub fn verify<'k>(&self, keys: &'k [VerifierKey]) -> Result<Vec<&'k VerifierKey>, NoteError> {
+        let mut signers = Vec::new();
+        for key in keys {
+            let signed = match key.algorithm() {
+                Algorithm::Ed25519 => self.is_signed_by(key)?,
+                Algorithm::CosignatureV1 => !cosignature::times(self, key)?.is_empty(),
+            };
+            if signed {
+                signers.push(key);
+            }
+        }
+        if signers.is_empty() {
+            return Err(NoteError::Unsigned);
+        }
+        Ok(signers)
     }
 
     /// What `check` finds in each of this key's signatures, from the bytes after the key id.

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use credence_base::json::to_canonical;
 use credence_base::{Signature, SigningKey};
 use credence_receipt::{
-    BUNDLE_LEN_MAX, Bundle, BundleError, ENVELOPE_LEN_MAX, Envelope, EnvelopeError, Kind,
-    LOG_LEN_MAX, OpenError, PAYLOAD_TYPE, STATEMENT_LEN_MAX, SignError, Statement, StatementError,
-    StatementError as E, pae, sign,
+    BUNDLE_LEN_MAX, Bundle, BundleError, ENVELOPE_LEN_MAX, Envelope, EnvelopeError, KeyAction,
+    Kind, LOG_LEN_MAX, OpenError, PAYLOAD_TYPE, STATEMENT_LEN_MAX, SignError, Statement,
+    StatementError, StatementError as E, pae, sign,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -105,6 +105,22 @@ fn only_the_named_operator_signs() {
     let signature = other.sign(&pae(honest.payload()));
     let forged = envelope_from(honest.payload(), &key(), &signature);
     assert!(matches!(forged.open(), Err(OpenError::Signature(_))));
+}
+
+#[test]
+fn what_nobody_could_read_is_not_signed() {
+    let itself = key_statement(KeyAction::Rotate {
+        successor: key().public_key(),
+    });
+    let [_, _, _, Statement::Imported(mut long)] = other_statements() else {
+        panic!("the last is an import");
+    };
+    // Within its length as text, and too long once escaped as JSON.
+    long.options = "\u{1}".repeat(4096);
+    for statement in [itself, Statement::Imported(long)] {
+        let refused = sign(&statement, &key());
+        assert!(matches!(refused, Err(SignError::Unreadable(_))));
+    }
 }
 
 #[test]

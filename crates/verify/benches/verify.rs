@@ -12,11 +12,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 mod log;
 #[path = "../tests/support/mod.rs"]
-#[expect(dead_code, reason = "shared with the tests, which use all of it")]
 mod support;
 
 use log::{logged, with_quorum};
-use support::{TIME_UNIX_S, facts, honest_bundle};
+use support::{Replay, Seal, TIME_UNIX_S, facts, honest_bundle};
 
 fn benches(c: &mut Criterion) {
     let policy = Policy {
@@ -34,7 +33,16 @@ fn benches(c: &mut Criterion) {
         ("verify::check_bytes/log=inclusion+3", &policy),
     ] {
         c.bench_function(name, |b| {
-            b.iter(|| check_bytes(black_box(&bytes), BUNDLE_LEN_MAX, policy, &[], &facts).unwrap());
+            b.iter(|| {
+                check_bytes(
+                    black_box(&bytes),
+                    BUNDLE_LEN_MAX,
+                    policy,
+                    &[&Replay, &Seal],
+                    &facts,
+                )
+                .unwrap()
+            });
         });
     }
 }

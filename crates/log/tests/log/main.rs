@@ -10,4 +10,5 @@ mod policies;
 mod shared;
 mod tiles;
 mod tree;
+mod vectors;
 mod witnesses;

@@ -9,7 +9,7 @@ use credence_log::{
 };
 use proptest::prelude::*;
 
-use crate::shared::{flips, leaf, log_signer, name, signer};
+use crate::shared::{NOW, cosigned, flips, leaf, log_signer, name, signer, witness};
 
 /// `signed-note`, "Example".
 const VKEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
@@ -62,6 +62,26 @@ fn a_note_is_signed_by_its_signers_and_nobody_else() {
     assert_eq!(note.signatures().len(), 1);
     assert!(Note::sign("no newline", &a).is_err());
     assert!(Note::sign("tab\t\n", &a).is_err());
+}
+
+#[test]
+fn a_note_is_verified_with_the_keys_that_are_known() {
+    let (log, w1, w2) = (log_signer(), witness(1), witness(2));
+    let signed = cosigned(9, &[(&w1, NOW)]);
+    let keys = [&w2, &log, &w1].map(|signer| signer.verifier().clone());
+    let found = signed.note().verify(&keys).unwrap();
+    assert_eq!(found, [log.verifier(), w1.verifier()]);
+    assert_eq!(signed.note().verify(&keys[..1]), Err(NoteError::Unsigned));
+    assert_eq!(signed.note().verify(&[]), Err(NoteError::Unsigned));
+    let mut spoilt = signed.note().clone();
+    let foreign = cosigned(8, &[(&w2, NOW)]);
+    spoilt.add(foreign.note().signatures()[1].clone()).unwrap();
+    assert!(matches!(
+        spoilt.verify(&keys),
+        Err(NoteError::BadSignature { .. })
+    ));
+    // Who does not know the second witness ignores it.
+    assert_eq!(spoilt.verify(&keys[1..]).unwrap().len(), 2);
 }
 
 #[test]
