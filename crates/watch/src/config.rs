@@ -31,6 +31,7 @@ use credence_witness::{Clock, Limits, NoteFolder, StateError, listen};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
+use crate::archive::Archive;
 use crate::follow::{FollowError, Patience};
 use crate::gossip::{Peer, PeerPlace};
 use crate::monitor::{Followed, Monitor, MonitorSink, Setup};
@@ -265,10 +266,12 @@ pub async fn run_monitor(
         logs,
         peers: config.peers,
         notes: Arc::new(NoteFolder::open(&config.state)?),
-        evidence: config.evidence,
+        archive: Archive {
+            folder: config.evidence,
+            key: host.key,
+            clock: host.clock,
+        },
         patience: Patience::usual(),
-        key: host.key,
-        clock: host.clock,
         sink: host.sink,
     })?;
     let (stopping, stopped) = tokio::sync::watch::channel(false);

@@ -11,6 +11,7 @@
 //! It deliberately believes no log, no peer and no cache: what counts is what a log's key has signed, and what follows from that.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod audit;
 pub mod config;
 pub mod event;
@@ -21,6 +22,7 @@ pub mod serve;
 pub mod source;
 pub mod tree;
 
+pub use archive::Archive;
 pub use audit::{AuditError, AuditProgress, AuditReport, audit};
 pub use config::{Host, MonitorConfig, Place, RunError, run_log_server, run_monitor};
 pub use event::{Alarm, MonitorEvent};

@@ -2,26 +2,19 @@
 //!
 //! ```text
 //! every interval, each log in a thread of its own:  poll ─▶ peers ─▶ events ─▶ sink
-//!                                                      alarm ─▶ <evidence>/<log>-<digest>.evidence      checked by anyone
-//!                                                             └▶ <evidence>/<log>-<digest>.receipt.json  two roots of one size, signed by us
+//!                                                      alarm ─▶ archive: evidence in files, checked by anyone
 //! ```
 //!
 //! It deliberately stops nothing and informs nobody but its sink: who is told of an alarm is for whoever runs it.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use credence_base::SigningKey;
-use credence_claim::Openings;
 use credence_log::VerifierKey;
-use credence_receipt::{Bundle, Equivocation, NOTE_LEN_MAX, Statement, sign};
-use credence_store::StoreError;
-use credence_store::file::{self, Access};
+use credence_witness::Notes;
 use credence_witness::fetch::Fetcher;
 use credence_witness::server::chain_of;
-use credence_witness::state::origin_name;
-use credence_witness::{Clock, Evidence, Notes};
 
+use crate::archive::Archive;
 use crate::event::MonitorEvent;
 use crate::follow::{FollowError, Follower, Found, Looked, Patience};
 use crate::gossip::{Peer, Seen};
@@ -47,14 +40,10 @@ pub struct Setup {
     pub peers: Vec<Peer>,
     /// What was seen: durable, and this monitor's alone.
     pub notes: Arc<dyn Notes>,
-    /// The folder that evidence goes to.
-    pub evidence: PathBuf,
+    /// Where evidence goes.
+    pub archive: Archive,
     /// How much is put down to chance.
     pub patience: Patience,
-    /// Our key, if evidence is to be signed as a receipt as well.
-    pub key: Option<SigningKey>,
-    /// The clock for the time in such receipts.
-    pub clock: Clock,
     /// Where events go.
     pub sink: MonitorSink,
 }
@@ -69,9 +58,7 @@ pub struct Monitor {
 struct Shared {
     peers: Vec<Peer>,
     fetcher: Fetcher,
-    evidence: PathBuf,
-    key: Option<SigningKey>,
-    clock: Clock,
+    archive: Archive,
     sink: MonitorSink,
     seen: Seen,
 }
@@ -94,9 +81,7 @@ impl Monitor {
             shared: Shared {
                 peers: setup.peers,
                 fetcher: Fetcher::new(),
-                evidence: setup.evidence,
-                key: setup.key,
-                clock: setup.clock,
+                archive: setup.archive,
                 sink: setup.sink,
                 seen,
             },
@@ -162,7 +147,7 @@ impl Shared {
     fn alarm(&self, log: &VerifierKey, found: Found) {
         let mut files = Vec::new();
         if let Some(evidence) = &found.evidence {
-            match self.keep(evidence) {
+            match self.archive.keep(evidence) {
                 Ok(kept) => files = kept,
                 Err(error) => (self.sink)(MonitorEvent::NotKept {
                     log: log.name().as_str().to_owned(),
@@ -178,57 +163,10 @@ impl Shared {
             files,
         });
     }
-
-    /// Writes evidence under the name of its digest, durable on return; one that is there already is left as it is.
-    fn keep(&self, evidence: &Evidence) -> Result<Vec<PathBuf>, StoreError> {
-        let text = evidence.encode();
-        let digest = origin_name(&text);
-        let origin = origin_name(evidence.log().name().as_str());
-        let start = |text: &str| text.chars().take(16).collect::<String>();
-        let name = format!("{}-{}", start(&origin), start(&digest));
-        file::make_folder(&self.evidence, Access::Public)?;
-        let raw = self.evidence.join(format!("{name}.evidence"));
-        create(&raw, text.as_bytes())?;
-        let mut files = vec![raw];
-        if let Some(bytes) = self.receipt(evidence) {
-            let path = self.evidence.join(format!("{name}.receipt.json"));
-            create(&path, &bytes)?;
-            files.push(path);
-        }
-        Ok(files)
-    }
-
-    /// The same as a receipt of ours, when the checkpoints are of one size and short enough, and we have a key.
-    fn receipt(&self, evidence: &Evidence) -> Option<Vec<u8>> {
-        let (key, found) = (self.key.as_ref()?, evidence.equivocation()?);
-        let (first, second) = (found.first().encode(), found.second().encode());
-        if first.len().max(second.len()) > NOTE_LEN_MAX {
-            return None;
-        }
-        let statement = Statement::Equivocation(Equivocation {
-            operator: key.public_key(),
-            log: found.log().to_string(),
-            first,
-            second,
-            time_unix_s: (self.clock)(),
-        });
-        let receipt = sign(&statement, key).ok()?;
-        Bundle::new(receipt, Openings::default(), Vec::new())
-            .ok()?
-            .encode()
-            .ok()
-    }
 }
 
 fn tell_peers(seen: &Seen, follower: &Follower) {
     if let Some(checkpoint) = follower.seen() {
         seen.tell(follower.log().name().as_str(), checkpoint.encode());
-    }
-}
-
-fn create(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    match file::create(path, bytes, Access::Public) {
-        Err(StoreError::Exists { .. }) => Ok(()),
-        other => other,
     }
 }

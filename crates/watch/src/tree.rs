@@ -103,16 +103,15 @@ pub enum TreeError {
 }
 
 impl TreeError {
-    /// Whether the log shows something false, as opposed to nothing at all.
+    /// Whether the log shows something false, as opposed to nothing at all: a file of the right length with other hashes. What has another length may be
+    /// some server's page that says it is out of order.
     #[must_use]
     pub const fn is_wrong(&self) -> bool {
         match self {
+            Self::TileHash { .. } | Self::Root { .. } | Self::Entry { .. } => true,
             Self::Tile { .. }
-            | Self::TileHash { .. }
-            | Self::Root { .. }
             | Self::Entries { .. }
-            | Self::Entry { .. } => true,
-            Self::Source(_)
+            | Self::Source(_)
             | Self::Missing { .. }
             | Self::Checkpoint(_)
             | Self::Edge(_)

@@ -132,6 +132,13 @@ pub enum Outcome {
         /// The size it has cosigned last.
         size: u64,
     },
+    /// It says that it has cosigned fewer entries than it did cosign for us: it has lost its state, and its word is worth nothing.
+    Forgot {
+        /// Entries that it cosigned.
+        cosigned: u64,
+        /// Entries that it says.
+        says: u64,
+    },
     /// It has cosigned another root of this size: two truths of one log.
     SplitView {
         /// The size.
@@ -159,12 +166,21 @@ pub struct Asked {
     pub outcomes: Vec<(VerifierKey, Outcome)>,
 }
 
+/// What is known of a witness's record of one log.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    /// The size that it is thought to have cosigned last; only a guess, which saves a round.
+    guess: u64,
+    /// The largest size that it has cosigned for us, by its own signature.
+    cosigned: u64,
+}
+
 /// One who is asked.
 #[derive(Debug)]
 struct Seat {
     address: WitnessAddress,
-    /// The size per origin that it is thought to have cosigned last; only a guess, which saves a round.
-    sizes: Mutex<BTreeMap<String, u64>>,
+    /// Per origin.
+    known: Mutex<BTreeMap<String, Known>>,
     busy: AtomicBool,
 }
 
@@ -204,7 +220,7 @@ impl Client {
         let seat = |address| {
             Arc::new(Seat {
                 address,
-                sizes: Mutex::new(BTreeMap::new()),
+                known: Mutex::new(BTreeMap::new()),
                 busy: AtomicBool::new(false),
             })
         };
@@ -344,10 +360,15 @@ impl Question {
 
     fn ask(&self) -> Answer {
         let new = self.checkpoint.unverified().size();
-        let guess = self.guess().filter(|size| *size <= new).unwrap_or(0);
+        let known = self.known();
+        let guess = Some(known.guess).filter(|size| *size <= new).unwrap_or(0);
         match self.post(guess) {
             Err(outcome) => (outcome, None),
             Ok(Posted::Cosigned(line, time_unix_s)) => self.cosigned(line, time_unix_s),
+            Ok(Posted::Has(says)) if says < known.cosigned => {
+                let cosigned = known.cosigned;
+                (Outcome::Forgot { cosigned, says }, None)
+            }
             Ok(Posted::Has(size)) if size > new => (Outcome::Ahead { size }, None),
             Ok(Posted::Has(size)) if size == new && guess == new => {
                 (Outcome::SplitView { size }, None)
@@ -366,7 +387,11 @@ impl Question {
     }
 
     fn cosigned(&self, line: NoteSignature, time_unix_s: u64) -> Answer {
-        self.learn(self.checkpoint.unverified().size());
+        let size = self.checkpoint.unverified().size();
+        self.learn(|known| {
+            known.guess = size;
+            known.cosigned = known.cosigned.max(size);
+        });
         (Outcome::Cosigned { time_unix_s }, Some(line))
     }
 
@@ -406,9 +431,11 @@ impl Question {
             }
             409 => {
                 let size = read_size(&reply.body).ok_or(Outcome::BadAnswer)?;
-                self.learn(size);
+                self.learn(|known| known.guess = size);
                 Ok(Posted::Has(size))
             }
+            // Version 1.1.0 of the specification; up to then it was 409.
+            422 if old == new => Err(Outcome::SplitView { size: new }),
             status => Err(Outcome::Refused { status }),
         }
     }
@@ -430,14 +457,20 @@ impl Question {
         found
     }
 
-    fn guess(&self) -> Option<u64> {
-        let sizes = self.seat.sizes.lock().ok()?;
-        sizes.get(self.checkpoint.unverified().origin()).copied()
+    fn known(&self) -> Known {
+        let origin = self.checkpoint.unverified().origin();
+        let known = self
+            .seat
+            .known
+            .lock()
+            .map(|known| known.get(origin).copied());
+        known.ok().flatten().unwrap_or_default()
     }
 
-    fn learn(&self, size: u64) {
-        if let Ok(mut sizes) = self.seat.sizes.lock() {
-            sizes.insert(self.checkpoint.unverified().origin().to_owned(), size);
+    fn learn(&self, change: impl FnOnce(&mut Known)) {
+        if let Ok(mut known) = self.seat.known.lock() {
+            let origin = self.checkpoint.unverified().origin().to_owned();
+            change(known.entry(origin).or_default());
         }
     }
 }

@@ -7,8 +7,10 @@
 //! GET  <prefix>/<SHA-256 of the origin, hex>/checkpoint ─▶ the last record: the checkpoint with our cosignature
 //! ```
 //!
-//! One deviation from `credence_log::witness`, to the letter of `tlog-witness`: a checkpoint of the size last cosigned but another root is
-//! answered 409, as every other old size that does not fit. Whoever sends one has shown two truths; they are reported as [`Evidence`].
+//! A checkpoint of the size last cosigned but another root is two truths of one log: refused, and reported as [`Evidence`].
+//!
+//! A cosignature says that at its time the log was no larger as far as the witness knew. So a clock that has gone back behind the last
+//! cosignature gets no new one, until it has caught up.
 //!
 //! It deliberately takes no word of the client's for anything, and has no way to set a record back.
 
@@ -23,7 +25,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use credence_log::checkpoint::CheckpointError;
 use credence_log::witness::{REQUEST_LEN_MAX, SIZE_MEDIA_TYPE, WitnessError};
-use credence_log::{AddCheckpoint, Answer, Record, Signer, VerifierKey, Witness};
+use credence_log::{AddCheckpoint, Answer, Record, Signer, VerifierKey, Witness, cosignature};
 use serde::Serialize;
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
@@ -196,9 +198,11 @@ impl WitnessServer {
         let Slot::Known(record) = slot else {
             return Reply::plain(500, "the record is not known");
         };
-        let answer = self
-            .witness
-            .answer(record.as_ref(), request, (self.clock)());
+        let now_unix_s = (self.clock)();
+        if record.as_ref().and_then(|record| self.last_time(record)) > Some(now_unix_s) {
+            return Reply::plain(503, "the witness's clock has gone back; ask again later");
+        }
+        let answer = self.witness.answer(record.as_ref(), request, now_unix_s);
         match answer {
             Err(_) => Reply::plain(500, "the witness's clock is not set"),
             Ok(Answer::Cosigned { record: next, body }) => {
@@ -232,25 +236,28 @@ impl WitnessServer {
             let evidence = self.witness.evidence(record, request)?;
             Evidence::of_one_size(evidence.log(), evidence.first(), evidence.second()).ok()
         });
-        if let Some(evidence) = &split {
+        if let Some(evidence) = split {
             self.tell(WitnessEvent::SplitView {
                 origin: asked.origin().to_owned(),
                 size: asked.size(),
                 evidence: evidence.encode(),
             });
         }
-        let reply = match (refused, split) {
-            (Answer::Conflict { size }, _) => Reply::size(*size),
-            (Answer::Unprocessable { .. }, Some(_)) if request.old_size == asked.size() => {
-                Reply::size(asked.size())
-            }
-            (other, _) => Reply::plain(other.status(), words(other)),
+        let reply = match refused {
+            Answer::Conflict { size } => Reply::size(*size),
+            other => Reply::plain(other.status(), words(other)),
         };
         self.tell(WitnessEvent::Refused {
             origin: Some(asked.origin().to_owned()),
             status: reply.status,
         });
         reply
+    }
+
+    /// When we cosigned the record.
+    fn last_time(&self, record: &Record) -> Option<u64> {
+        let times = cosignature::times(record.checkpoint().note(), self.witness.key()).ok()?;
+        times.last().copied()
     }
 
     fn not_durable(&self, origin: &str, error: &dyn core::error::Error) -> Reply {

@@ -10,7 +10,7 @@ use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_verify::confirm_equivocation;
 use credence_watch::config::{Host, MonitorConfig};
 use credence_watch::{
-    Alarm, Followed, LogSource, Monitor, MonitorEvent, Patience, Peer, PeerPlace, Setup,
+    Alarm, Archive, Followed, LogSource, Monitor, MonitorEvent, Patience, Peer, PeerPlace, Setup,
     run_monitor,
 };
 use credence_witness::{Evidence, NoteFolder, Notes, WitnessServer};
@@ -30,10 +30,12 @@ fn monitor(folder: &Path, shown: &Arc<Shown>, peers: Vec<Peer>) -> (Monitor, Eve
         }],
         peers,
         notes: Arc::new(NoteFolder::open(&folder.join("state")).unwrap()),
-        evidence: folder.join("evidence"),
+        archive: Archive {
+            folder: folder.join("evidence"),
+            key: Some(SigningKey::from_seed(&[42; 32])),
+            clock: Arc::new(|| 1_800_000_000),
+        },
         patience: Patience::usual(),
-        key: Some(SigningKey::from_seed(&[42; 32])),
-        clock: Arc::new(|| 1_800_000_000),
         sink: Arc::new(move |event| heard.lock().unwrap().push(event)),
     })
     .unwrap();

@@ -2,12 +2,15 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use credence_log::cosignature::{self, cosign};
 use credence_witness::{Ask, Client, ClientError, Outcome, Proofs, WitnessAddress};
 
-use crate::shared::{History, NOW, TRUE, at, folder, liar, log_signer, run, says, witness_signer};
+use crate::shared::{
+    History, NOW, TRUE, answer, at, folder, liar, log_signer, run, says, witness_signer,
+};
 
 fn ask(quorum: usize) -> Ask {
     Ask {
@@ -176,6 +179,33 @@ fn the_client_learns_what_a_witness_has() {
         .unwrap();
     assert_eq!(asked.outcomes[0].1, Outcome::Refused { status: 422 });
     assert!(!asked.quorum);
+}
+
+#[test]
+fn a_witness_that_forgets_is_not_counted() {
+    let line = cosign(&TRUE.checkpoint(7), NOW, &witness_signer(1));
+    let line = line.unwrap().encode();
+    let asked = AtomicBool::new(false);
+    // It cosigns once, and then knows nothing of it.
+    let forgetful = liar(move |socket| {
+        let (status, body) = if asked.swap(true, Ordering::SeqCst) {
+            (409, "0\n")
+        } else {
+            (200, line.as_str())
+        };
+        answer(socket, status, body.as_bytes());
+    });
+    let client = Client::new(vec![at(forgetful, 1)]).unwrap();
+    let first = client.ask(&TRUE.checkpoint(7), ask(1), &proofs(TRUE));
+    assert!(first.unwrap().quorum);
+    let second = client.ask(&TRUE.checkpoint(9), ask(1), &proofs(TRUE));
+    let second = second.unwrap();
+    let expected = Outcome::Forgot {
+        cosigned: 7,
+        says: 0,
+    };
+    assert_eq!(second.outcomes[0].1, expected);
+    assert!(!second.quorum);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use credence_log::note::parse_signatures;
 use credence_log::{Algorithm, Record, SignedCheckpoint, cosignature};
-use credence_witness::fetch::Fetcher;
+use credence_witness::fetch::{Fetcher, Prefix};
 use credence_witness::state::origin_name;
 use credence_witness::{
     Evidence, Limits, NoteFolder, Notes, StateError, WitnessEvent, WitnessServer,
@@ -13,7 +13,7 @@ use credence_witness::{
 };
 
 use crate::shared::{
-    History, NOW, TRUE, bounds, folder, log_signer, run, run_with, signer, witness_signer,
+    History, NOW, TRUE, bounds, folder, log_signer, run, run_from, run_with, signer, witness_signer,
 };
 
 const FORK: History = History {
@@ -44,7 +44,7 @@ fn every_status_of_the_specification() {
         (TRUE.request(0, 4), 409, Some("9\n")),
         (format!("old 9\n\n{small}"), 400, None),
         (FORK.request(9, 20), 422, None),
-        (FORK.request(9, 9), 409, Some("9\n")),
+        (FORK.request(9, 9), 422, None),
         (request(TRUE.checkpoint_of(&other, 9)), 404, None),
         (request(TRUE.checkpoint_of(&stolen, 9)), 403, None),
         ("old 5".to_owned(), 400, None),
@@ -73,8 +73,7 @@ fn a_split_view_is_refused_and_reported_with_evidence() {
     let dir = tempfile::tempdir().unwrap();
     let witness = run(1, folder(dir.path()));
     assert_eq!(witness.post(&TRUE.request(0, 7)).status, 200);
-    let reply = witness.post(&FORK.request(7, 7));
-    assert_eq!((reply.status, reply.body.as_slice()), (409, &b"7\n"[..]));
+    assert_eq!(witness.post(&FORK.request(7, 7)).status, 422);
     let events = witness.events.lock().unwrap();
     let evidence = events.iter().find_map(|event| match event {
         WitnessEvent::SplitView {
@@ -120,6 +119,78 @@ fn a_restart_forgets_nothing() {
     let record = Record::decode(&served.body).unwrap();
     assert_eq!(record.checkpoint().unverified().size(), 301);
     assert!(record.checkpoint().verify(log_signer().verifier()).is_ok());
+}
+
+/// No test by itself: the process that the next one kills.
+#[test]
+fn a_witness_that_waits_to_be_killed() {
+    let Ok(told) = std::env::var("WITNESS_TO_BE_KILLED") else {
+        return;
+    };
+    let (start, state) = told.split_once(' ').unwrap();
+    let notes = folder(std::path::Path::new(state));
+    let witness = run_from(1, notes, Limits::usual(), start.parse().unwrap());
+    println!("\nlistens at {}", witness.prefix);
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_killed_witness_forgets_nothing_that_it_cosigned() {
+    use std::io::BufRead as _;
+    let dir = tempfile::tempdir().unwrap();
+    let mut last = 0u64;
+    for round in 0..4u64 {
+        let told = format!("{} {}", NOW + 10_000 * round, dir.path().display());
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "server::a_witness_that_waits_to_be_killed",
+                "--nocapture",
+            ])
+            .env("WITNESS_TO_BE_KILLED", told)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let prefix = lines
+            .map(|line| line.unwrap())
+            .find_map(|line| Some(line.strip_prefix("listens at ")?.to_owned()))
+            .unwrap();
+        let url = Prefix::new(&prefix).unwrap().join("add-checkpoint");
+        let (tell, told) = std::sync::mpsc::channel();
+        let asking = std::thread::spawn(move || {
+            // One more entry each time, until nobody answers.
+            let mut cosigned = last;
+            loop {
+                let body = TRUE.request(cosigned, cosigned + 1);
+                let Ok(reply) = Fetcher::new().post(&url, &body, bounds()) else {
+                    return cosigned;
+                };
+                assert_eq!(reply.status, 200);
+                cosigned += 1;
+                tell.send(()).ok();
+            }
+        });
+        // It is killed while it answers.
+        for _ in 0..5 + round {
+            told.recv().unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let cosigned = asking.join().unwrap();
+        // The lock went with the process, and the record is whole: the last answer's, or that of the one that was never sent.
+        let notes = NoteFolder::open(dir.path()).unwrap();
+        let kept = notes.load("log.example/receipts").unwrap().unwrap();
+        let record = Record::decode(&kept).unwrap();
+        assert!(record.checkpoint().verify(log_signer().verifier()).is_ok());
+        last = record.checkpoint().unverified().size();
+        assert!(
+            cosigned >= 5 && (cosigned..=cosigned + 1).contains(&last),
+            "{last}, {cosigned}"
+        );
+    }
 }
 
 #[test]
@@ -197,6 +268,21 @@ fn requests_for_one_log_come_one_after_the_other() {
         .collect();
     assert!(sizes.is_sorted(), "{sizes:?}");
     assert_eq!(sizes.last(), Some(&40));
+}
+
+#[test]
+fn a_clock_that_goes_back_gets_no_cosignature() {
+    let dir = tempfile::tempdir().unwrap();
+    let witness = run(1, folder(dir.path()));
+    for (old, new) in [(0, 5), (5, 9), (9, 9)] {
+        assert_eq!(witness.post(&TRUE.request(old, new)).status, 200);
+    }
+    drop(witness);
+    // The clock of the test starts again, and has ticked three times before.
+    let witness = run(1, folder(dir.path()));
+    for expected in [503, 503, 200] {
+        assert_eq!(witness.post(&TRUE.request(9, 10)).status, expected);
+    }
 }
 
 /// Notes that fail as disks do.

@@ -128,10 +128,14 @@ pub(crate) fn run(at: u8, notes: Arc<dyn Notes>) -> Running {
     run_with(at, notes, Limits::usual())
 }
 
-/// Witness `at` over these notes, with a clock that ticks at each look.
 pub(crate) fn run_with(at: u8, notes: Arc<dyn Notes>, limits: Limits) -> Running {
+    run_from(at, notes, limits, NOW)
+}
+
+/// Witness `at` over these notes, with a clock that ticks at each look.
+pub(crate) fn run_from(at: u8, notes: Arc<dyn Notes>, limits: Limits, start: u64) -> Running {
     let events = Arc::new(Mutex::new(Vec::new()));
-    let ticks = AtomicU64::new(NOW);
+    let ticks = AtomicU64::new(start);
     let heard = Arc::clone(&events);
     let server = WitnessServer::open(
         witness_signer(at),
@@ -194,18 +198,21 @@ pub(crate) fn liar(answer: impl Fn(&mut std::net::TcpStream) + Send + 'static) -
     address
 }
 
-/// An answer of this status and body.
+/// Writes an answer of this status and body.
+pub(crate) fn answer(socket: &mut std::net::TcpStream, status: u16, body: &[u8]) {
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    // Whoever asked may have hung up.
+    drop(socket.write_all(head.as_bytes()));
+    drop(socket.write_all(body));
+}
+
+/// A server that always answers so.
 pub(crate) fn says(status: u16, body: impl Into<Vec<u8>>) -> SocketAddr {
     let body = body.into();
-    liar(move |socket| {
-        let head = format!(
-            "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        // Whoever asked may have hung up.
-        drop(socket.write_all(head.as_bytes()));
-        drop(socket.write_all(&body));
-    })
+    liar(move |socket| answer(socket, status, &body))
 }
 
 pub(crate) fn at(address: SocketAddr, witness: u8) -> WitnessAddress {
