@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Chat(ChatArgs),
     /// Check a bundle against a policy, offline
     Verify(VerifyArgs),
+    /// Have an operator open a few cells of a run, drawn after it signed, and check them without the model
+    Audit(AuditArgs),
     /// Answer over HTTP, each answer with a receipt
     Serve(ServeArgs),
     /// Show, prove, audit and serve logs of receipts
@@ -314,7 +316,7 @@ pub(crate) struct VerifyArgs {
     /// Accept this operator's public key, 64 hexadecimal digits; may be repeated
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub(crate) operator: Vec<PublicKey>,
-    /// Demand this method, `signed` or `replay`; may be repeated [default: both]
+    /// Demand this method, `signed`, `replay` or `spot`; may be repeated [default: signed and replay]
     #[arg(long, value_name = "METHOD")]
     pub(crate) require: Vec<Name>,
     /// Demand that the claim holds this nonce
@@ -355,6 +357,9 @@ pub(crate) struct ServeArgs {
     /// Remove kept receipts after so many whole days; the log keeps their digests
     #[arg(long, value_name = "DAYS")]
     pub(crate) receipts_days: Option<u64>,
+    /// Attach the evidence of a spot check to each receipt: 80 bits against a run that is half wrong; each answer is run a second time for it
+    #[arg(long)]
+    pub(crate) spot: bool,
     #[command(flatten)]
     pub(crate) log: LogArgs,
     /// Inferences at once; one more is answered 429
@@ -419,6 +424,31 @@ pub(crate) enum LogCommand {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8194")]
         listen: SocketAddr,
     },
+}
+
+/// Options of `audit`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence audit out.bundle.json --operator http://127.0.0.1:8191\n  \
+    credence audit out.bundle.json --operator https://example.com --cells 256 --out audited.bundle.json\n\n\
+    The bundle must be the whole one, with its openings: they entitle to see a part of the run. The operator runs the request again and opens what \
+    this machine's random bytes draw. No model is needed: the program is checked against the 32 bytes of the model's id. What the check earns, \
+    and with which bound, is printed; one wrong weight among millions is for `verify` with the model to find.")]
+pub(crate) struct AuditArgs {
+    /// The bundle
+    pub(crate) bundle: PathBuf,
+    /// Where the operator answers
+    #[arg(long, value_name = "URL")]
+    pub(crate) operator: String,
+    /// Cells to draw
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) cells: u32,
+    /// Tokens of the answer to draw again; the last is always among them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(crate) rows: u32,
+    /// Write the evidence to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Which log to read.

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod audit;
 mod chat;
 mod completions;
 mod demo;
@@ -36,6 +37,7 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Run(args) => run::run(context, &args),
         Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
+        Command::Audit(args) => audit::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
         Command::Log(command) => log::run(context, command),
         Command::Witness { file } => witness::run(context, &file),

@@ -7,6 +7,7 @@
 //! GET  /v2/health/live  /v2/health/ready
 //! GET  /v2/models/{m}  …/ready              also …/versions/{ModelId}
 //! POST /v2/models/{m}/infer                 ─▶ answer, `credence-receipt: <digest>` and `credence-bundle: <path>`
+//! POST /v1/receipts/{digest}/audit?key=     ─▶ cells of the run, opened for an auditor's challenge
 //! GET  /v1/receipts/{digest}                ─▶ the receipt with its place in the log; the whole bundle with `?key=`
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! and answers at once (`429` past it). A body that comes slowly holds nothing but the bytes that have come.
 //! There is deliberately no TLS and no login here: a reverse proxy has them.
 
+mod audit;
 mod body;
 mod error;
 mod infer;

@@ -1,9 +1,11 @@
 //! The operator's key, the place for receipts and the log, and what needs them.
 
+use std::sync::Arc;
 use std::time::{SystemTime, SystemTimeError};
 
 use credence_base::ReceiptDigest;
 use credence_base::json::JsonError;
+use credence_method_spot::Demand;
 use credence_receipt::Bundle;
 use credence_store::{Receipts, StoreError};
 
@@ -11,6 +13,7 @@ use crate::inference::Operator;
 use crate::kept::Kept;
 use crate::logging::{Logging, LoggingError, Wait};
 use crate::speech::issue::{Begun, CloseError, Outcome, close};
+use crate::spot::{SpotError, Spots};
 
 /// Why a finished answer has no receipt.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,9 @@ pub enum KeepError {
     /// It could not be kept.
     #[error("the receipt cannot be kept")]
     Store(#[from] StoreError),
+    /// It could not be opened for a spot check.
+    #[error("the evidence of a spot check cannot be made")]
+    Spot(#[from] SpotError),
     /// It could not be logged.
     #[error("the receipt cannot be logged")]
     Log(#[from] LoggingError),
@@ -37,6 +43,9 @@ pub struct Keeper {
     pub(crate) operator: Operator,
     pub(crate) receipts: Box<dyn Receipts>,
     pub(crate) logging: Option<Logging>,
+    pub(crate) spots: Arc<Spots>,
+    /// Whether each receipt gets evidence of a spot check, and how sure that is to be.
+    pub(crate) attached: Option<Demand>,
 }
 
 impl Keeper {
@@ -61,7 +70,13 @@ impl Keeper {
         digest: ReceiptDigest,
         bundle: &Bundle,
     ) -> Result<Option<Wait>, KeepError> {
-        self.receipts.put(digest, &bundle.encode()?)?;
+        match self.attached {
+            Some(demand) => {
+                let bundle = self.spots.attach(bundle, demand)?;
+                self.receipts.put(digest, &bundle.encode()?)?;
+            }
+            None => self.receipts.put(digest, &bundle.encode()?)?,
+        }
         match &self.logging {
             Some(logging) => Ok(logging.append(digest)?),
             None => Ok(None),

@@ -27,6 +27,7 @@ pub mod openai;
 mod serve;
 mod service;
 pub mod speech;
+mod spot;
 
 pub use cosigning::{Cosigning, CosigningError};
 pub use inference::{Answer, Draws, IssueError, Operator, Question};
@@ -34,7 +35,8 @@ pub use keeper::{KeepError, Keeper};
 pub use kept::{Kept, ReceiptKey};
 pub use logging::{Logging, LoggingError};
 pub use serve::{Grace, serve, shutdown_signal};
-pub use service::{AnswerError, HostError, Hosted, ReceiptError, Service};
+pub use service::{AnswerError, Care, HostError, Hosted, ReceiptError, Service};
+pub use spot::{SpotAsked, SpotError, Spots};
 
 /// An error and its sources on one line.
 pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {

@@ -10,6 +10,7 @@ use credence_base::{ModelId, ReceiptDigest};
 use credence_claim::Openings;
 use credence_exec::{Engine, Execution, Options, PlanError, RunError};
 use credence_generate::{Language, LanguageError};
+use credence_method_spot::Demand;
 use credence_model::Model;
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
 use credence_store::{Receipts, StoreError};
@@ -20,12 +21,14 @@ use crate::keeper::{KeepError, Keeper, now_unix_s};
 use crate::kept::ReceiptKey;
 use crate::logging::{Logging, Wait};
 use crate::speech::{Caps, Speaker};
+use crate::spot::{SpotAsked, SpotError, Spots};
 
 /// A model that is ready to run.
 #[derive(Debug)]
 pub struct Hosted {
     name: String,
     model: Arc<Model>,
+    options: Options,
     runs: Runs,
 }
 
@@ -78,7 +81,12 @@ impl Hosted {
         } else {
             Runs::Tensors(Box::new(engine))
         };
-        Ok(Self { name, model, runs })
+        Ok(Self {
+            name,
+            model,
+            options,
+            runs,
+        })
     }
 
     /// The name it is asked for by.
@@ -144,6 +152,15 @@ impl AnswerError {
     }
 }
 
+/// What is done with receipts beside keeping them.
+#[derive(Default)]
+pub struct Care {
+    /// The log that they go to.
+    pub logging: Option<Logging>,
+    /// How sure the spot check is to be whose evidence each of them gets.
+    pub attached: Option<Demand>,
+}
+
 /// Why a kept receipt is not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
@@ -159,6 +176,9 @@ pub enum ReceiptError {
     /// It has no JSON form.
     #[error("the bundle cannot be written")]
     Encode(#[from] JsonError),
+    /// It cannot be opened for a spot check.
+    #[error("no evidence of a spot check can be made")]
+    Spot(#[from] SpotError),
 }
 
 /// Answers questions about the models it hosts.
@@ -171,17 +191,22 @@ impl Service {
     /// Hosts `models`, each under its name and its id. Of two with one name the last stays. What it signs is kept and not logged.
     #[must_use]
     pub fn new(operator: Operator, models: Vec<Hosted>, receipts: Box<dyn Receipts>) -> Self {
-        Self::with_log(operator, models, receipts, None)
+        Self::with_care(operator, models, receipts, Care::default())
     }
 
-    /// As [`Self::new`], and what it signs is logged.
+    /// As [`Self::new`], and more is done with what it signs.
     #[must_use]
-    pub fn with_log(
+    pub fn with_care(
         operator: Operator,
         models: Vec<Hosted>,
         receipts: Box<dyn Receipts>,
-        logging: Option<Logging>,
+        care: Care,
     ) -> Self {
+        let Care { logging, attached } = care;
+        let runs = models
+            .iter()
+            .map(|hosted| (Arc::clone(&hosted.model), hosted.options));
+        let spots = Arc::new(Spots::new(runs));
         let mut by_name = BTreeMap::new();
         for hosted in models.into_iter().map(Arc::new) {
             by_name.insert(hosted.id().to_string(), Arc::clone(&hosted));
@@ -192,6 +217,8 @@ impl Service {
                 operator,
                 receipts,
                 logging,
+                spots,
+                attached,
             }),
             models: by_name,
         }
@@ -285,6 +312,26 @@ impl Service {
     pub fn answer(&self, hosted: &Hosted, question: &Question) -> Result<Answer, AnswerError> {
         let execution = self.execute(hosted, question)?;
         self.sign_and_keep(hosted, question, execution)
+    }
+
+    /// Evidence of a spot check of a receipt that was kept, for whoever has its key. Blocks its thread for as long as the run takes.
+    ///
+    /// # Errors
+    /// [`ReceiptError`].
+    pub fn spot_check(
+        &self,
+        digest: ReceiptDigest,
+        key: ReceiptKey,
+        asked: &SpotAsked,
+    ) -> Result<Option<Vec<u8>>, ReceiptError> {
+        let Some(bytes) = self.keeper.receipts.get(digest)? else {
+            return Ok(None);
+        };
+        let bundle = Bundle::decode(&bytes, BUNDLE_LEN_MAX)?;
+        if ReceiptKey::of(&bundle) != Some(key) {
+            return Err(ReceiptError::Key);
+        }
+        Ok(Some(self.keeper.spots.answer(&bundle, asked)?))
     }
 
     /// A receipt that was kept, with the proof that it is logged as soon as it is: the whole bundle for whoever has its key, else the signed receipt alone. A log

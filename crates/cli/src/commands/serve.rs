@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use credence_method_spot::Demand;
 use credence_node::http::Limits;
-use credence_node::{Grace, Hosted, Service, serve, shutdown_signal};
+use credence_node::{Care, Grace, Hosted, Service, serve, shutdown_signal};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -62,7 +63,11 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
     };
     let logging = log.as_ref().map(|log| log.logging(&args.log)).transpose()?;
     let verifier = log.as_ref().map(|log| log.verifier.to_string());
-    let service = Arc::new(Service::with_log(operator, models, kept.receipts, logging));
+    let care = Care {
+        logging,
+        attached: args.spot.then_some(Demand::USUAL),
+    };
+    let service = Arc::new(Service::with_care(operator, models, kept.receipts, care));
     let limits = Limits {
         body_bytes_max: args.body_bytes_max,
         concurrent_max: usize::from(args.concurrent_max),

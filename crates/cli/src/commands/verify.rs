@@ -10,6 +10,7 @@ use credence_base::ModelId;
 use credence_claim::MethodId;
 use credence_hub::{Hub, HubError};
 use credence_method_replay::Replay;
+use credence_method_spot::{Challenge, Demand, Spot};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::file;
 use credence_verify::{Facts, Policy, Receipt, Refusal, Verified, check};
@@ -109,7 +110,11 @@ fn verify(
             .map_err(|e| CliError::ours("the model cannot be run on this machine", e))?,
         Some(_) | None => Replay::without_model(),
     };
-    check(&bundle, &policy, &methods(&replay), &facts).map_err(|e| refuse(&e))
+    // Of what an operator attached by itself; an audit's own draws are checked by `audit`.
+    let spot = Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim)
+        .map_err(|e| CliError::ours("the usual demand of a spot check cannot be met", e))?;
+    let methods = methods(&replay, &spot);
+    check(&bundle, &policy, &methods, &facts).map_err(|e| refuse(&e))
 }
 
 /// The statements about keys in those files. That one cannot be used is an error: passing over it might pass over a revocation.
@@ -178,7 +183,7 @@ fn from_home(context: &Context, id: ModelId) -> Result<Option<Found>, CliError> 
     }
 }
 
-fn refused(path: &Path, refusal: &Refusal) -> CliError {
+pub(crate) fn refused(path: &Path, refusal: &Refusal) -> CliError {
     let what = format!("`{}` is refused: {}", path.display(), chain(refusal));
     let error = CliError::new(refusal.kind().into(), what);
     match hint(refusal) {

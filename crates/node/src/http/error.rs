@@ -56,6 +56,14 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, text)
     }
 
+    /// Not now: `429`, try again in a second.
+    pub(crate) fn again(text: impl Into<String>) -> Self {
+        Self {
+            retry_after: true,
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, text)
+        }
+    }
+
     /// There is no such thing: `404`.
     pub(crate) fn not_found(text: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, text)

@@ -18,7 +18,7 @@ use crate::service::ReceiptError;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
-    key: Option<String>,
+    pub(crate) key: Option<String>,
 }
 
 pub(crate) async fn receipt(

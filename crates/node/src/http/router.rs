@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::http::error::ApiError;
 use crate::http::limits::Limits;
 use crate::http::openai_error::OpenAiError;
-use crate::http::{infer, models, openai, receipts};
+use crate::http::{audit, infer, models, openai, receipts};
 use crate::service::Service;
 
 /// What every handler may look at.
@@ -60,6 +60,10 @@ pub fn router(service: Arc<Service>, limits: Limits) -> Router {
             post(infer::infer_version),
         )
         .route("/v1/receipts/{digest}", get(receipts::receipt))
+        .route(
+            "/v1/receipts/{digest}/audit",
+            post(audit::audit).layer(DefaultBodyLimit::max(audit::BODY_LEN_MAX)),
+        )
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{model}", get(openai::model))
         .layer(middleware::from_fn_with_state(app.clone(), timed));

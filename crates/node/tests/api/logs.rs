@@ -11,7 +11,7 @@ use credence_ledger::{Ledger, Schedule, open_folder};
 use credence_log::sequencer::Limits as Pool;
 use credence_log::{Algorithm, KeyName, LogPolicy, Signer, VerifierKey};
 use credence_node::http::{BUNDLE_HEADER, router};
-use credence_node::{Hosted, Logging, Operator, Service};
+use credence_node::{Care, Hosted, Logging, Operator, Service};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::{FolderReceipts, Receipts};
 use credence_verify::{Facts, LogDemand, Policy, check};
@@ -45,7 +45,11 @@ fn receipts(folder: &Path) -> Box<dyn Receipts> {
 fn api(folder: &Path, logging: Option<Logging>) -> Router {
     let operator = Operator::new(SigningKey::from_seed(&[1; 32]));
     let hosted = Hosted::new("small".to_owned(), model(), options()).unwrap();
-    let service = Service::with_log(operator, vec![hosted], receipts(folder), logging);
+    let care = Care {
+        logging,
+        attached: None,
+    };
+    let service = Service::with_care(operator, vec![hosted], receipts(folder), care);
     router(Arc::new(service), LIMITS)
 }
 
