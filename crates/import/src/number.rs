@@ -47,6 +47,15 @@ const fn truncate(x: f64) -> i32 {
     x as i32
 }
 
+/// The nearest f32; what exceeds its range is infinite.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "no conversion from f64 to f32 is infallible; `as` rounds to the nearest, ties to even, on every target"
+)]
+pub(crate) const fn narrow(x: f64) -> f32 {
+    x as f32
+}
+
 /// ⌊x⌋ for `0 ≤ x`, at most `max`. NaN gives 0.
 #[expect(
     clippy::cast_possible_truncation,

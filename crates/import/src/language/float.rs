@@ -316,4 +316,4 @@ fn activate(function: Activation, x: f32) -> f32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -50,17 +50,17 @@ impl Numbers {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Family {
-    gated: bool,
-    biased: bool,
-    learned: bool,
-    normed_heads: bool,
-    post_norms: bool,
-    layer: bool,
-    tied: bool,
-    caps: bool,
-    window: Option<usize>,
-    activation: Activation,
+pub(in crate::language) struct Family {
+    pub(in crate::language) gated: bool,
+    pub(in crate::language) biased: bool,
+    pub(in crate::language) learned: bool,
+    pub(in crate::language) normed_heads: bool,
+    pub(in crate::language) post_norms: bool,
+    pub(in crate::language) layer: bool,
+    pub(in crate::language) tied: bool,
+    pub(in crate::language) caps: bool,
+    pub(in crate::language) window: Option<usize>,
+    pub(in crate::language) activation: Activation,
 }
 
 const CONTEXT: usize = 40;
@@ -82,9 +82,9 @@ fn position(family: Family, numbers: &mut Numbers, width: usize) -> Position {
     }
 }
 
-fn model(family: Family, seed: u64) -> LanguageParts {
+pub(in crate::language) fn model(family: Family, seed: u64) -> LanguageParts {
     let mut numbers = Numbers(seed);
-    let (vocabulary, width, heads, kv_heads, head_width, inner) = (23, 12, 4, 2, 6, 17);
+    let (vocabulary, width, heads, kv_heads, head_width, inner) = (23, 12, 4, 2, 6, 18);
     let blocks = (0..2).map(|index| Block {
         attention: Attention {
             norm: numbers.norm(width, family.biased),
@@ -372,7 +372,7 @@ prop_compose! {
     }
 }
 
-const LLAMA: Family = Family {
+pub(in crate::language) const LLAMA: Family = Family {
     gated: true,
     biased: false,
     learned: false,
@@ -540,7 +540,7 @@ const UNFIT: &[(Change, &str)] = &[
         "block 0: the gate must be there, but is absent",
     ),
     (
-        |p| p.blocks[0].feed.up.bias = Some(vec![f32::INFINITY; 17]),
+        |p| p.blocks[0].feed.up.bias = Some(vec![f32::INFINITY; 18]),
         "up's bias has inf at element 0",
     ),
     (

@@ -1,7 +1,10 @@
 //! From a language graph to an exact integer program.
 //!
 //! ```text
-//! LanguageGraph ─▶ rotated, quantised by row ─▶ program in coarse units ─run on a text─▶ units ─▶ program ─▶ Model
+//! LanguageGraph ─▶ rotated, rounded to the nearest ─▶ program in coarse units ─run on a text─▶ units ─▶ program
+//!                     │                                                                                 │ run on the text
+//!                     └────────────────────▶ rounded with feedback ◀──── what products read ────────────┘
+//!                                                     └─▶ program in the same units ─▶ Model
 //! ```
 //!
 //! What a program looks like: the stream is i32; every product takes 8-bit operands with a scale of their own, one for each token; queries,
@@ -9,8 +12,13 @@
 //! arguments), files, and any comparison with floats (`fidelity`).
 
 mod emit;
+mod factor;
+mod gram;
+mod inputs;
 mod program;
+mod real;
 mod rotation;
+mod rounding;
 mod tables;
 mod units;
 mod weights;
@@ -21,6 +29,7 @@ use credence_exact::NodeId;
 use credence_exec::{Append, Engine, Options, PlanError, SessionError};
 use credence_model::{Model, ModelError};
 
+use self::inputs::collect;
 use self::program::{PRODUCT_MAX, Source, VALUE_MAX, program};
 pub use self::units::Units;
 use self::units::{COARSE, refine};
@@ -36,7 +45,7 @@ const ROUNDS_MAX: usize = 8;
 pub struct LanguageOptions {
     /// Most positions of a run.
     pub context: usize,
-    /// Token ids to measure units on, a few hundred; one run each.
+    /// Token ids to measure units on, and what products read: some thousands, one run each. Memory grows with them, by a byte for each input of a product.
     pub calibration: Vec<Vec<u32>>,
     /// Threads and instructions to measure with; no result depends on them.
     pub exec: Options,
@@ -113,25 +122,31 @@ pub fn import_language(
         return Err(LanguageLowerError::NoCalibration);
     }
     let weights = Weights::new(graph)?;
-    let source = Source {
-        graph,
-        weights: &weights,
-        text,
-        context: options.context,
+    let model = |weights: &Weights, units: &[Units]| {
+        let source = Source {
+            graph,
+            weights,
+            text,
+            context: options.context,
+        };
+        let (spec, params) = program(&source, units)?;
+        Model::from_shared(spec, params).map_err(LanguageLowerError::Model)
     };
     let mut units = vec![COARSE; graph.blocks.len()];
     for _ in 0..ROUNDS_MAX {
-        let (spec, params) = program(&source, &units)?;
-        let model = Arc::new(Model::from_shared(spec, params)?);
-        let (refined, again) = measure(&model, &units, options)?;
+        let coarse = Arc::new(model(&weights, &units)?);
+        let (refined, again) = measure(&coarse, &units, options)?;
         units = refined;
         if !again {
             break;
         }
     }
-    let (spec, params) = program(&source, &units)?;
+    let nearest = Arc::new(model(&weights, &units)?);
+    let collected = collect(&nearest, options, graph.blocks.len())?;
+    drop(nearest);
+    let weights = weights.fed_back(graph, collected)?;
     Ok(ImportedLanguage {
-        model: Model::from_shared(spec, params)?,
+        model: model(&weights, &units)?,
         units,
     })
 }
@@ -265,3 +280,6 @@ fn head_limit(model: &Model) -> i64 {
     let bounds = q.and_then(|(id, _, _)| model.bounds(id));
     bounds.map_or(1, |bounds| bounds.max)
 }
+
+#[cfg(test)]
+mod tests;
