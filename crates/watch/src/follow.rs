@@ -212,7 +212,21 @@ impl Follower {
         };
         if let Err(error) = signed.verify(&self.log) {
             let reason = chain_of(&error);
-            return looked.alarms.push(word(Alarm::UnknownKey { reason }));
+            // The log's key did sign that: it is false on its face, whatever came before.
+            let alarm = if error == CheckpointError::EmptyRoot {
+                let from = self
+                    .seen
+                    .as_ref()
+                    .map_or(0, |seen| seen.unverified().size());
+                Alarm::Inconsistent {
+                    from,
+                    to: 0,
+                    reason,
+                }
+            } else {
+                Alarm::UnknownKey { reason }
+            };
+            return looked.alarms.push(word(alarm));
         }
         let Some(seen) = self.seen.clone() else {
             return self.first(signed, looked);

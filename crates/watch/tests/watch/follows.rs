@@ -7,7 +7,7 @@ use credence_watch::follow::{FollowError, Looked};
 use credence_watch::{Alarm, Follower, LogSource, MonitorEvent, Patience};
 use credence_witness::{Evidence, Notes};
 
-use crate::shared::{History, MemoryNotes, Shown, log_key, signer};
+use crate::shared::{History, MemoryNotes, Shown, log_key, log_signer, signer};
 
 fn follower(shown: &Arc<Shown>, notes: &Arc<MemoryNotes>) -> Follower {
     let source = Arc::<Shown>::clone(shown) as Arc<dyn LogSource>;
@@ -191,6 +191,31 @@ fn growth_that_is_not_shown_is_an_alarm_at_once_if_false_and_later_if_missing() 
         "{looked:?}"
     );
     assert_eq!(seen(&one), 20);
+}
+
+#[test]
+fn a_root_of_nothing_is_false_on_its_face() {
+    let history = Arc::new(History::new(30, 0, 0));
+    let shown = Shown::new(&history, 20);
+    let mut one = new(&shown);
+    one.poll();
+    // Signed as the log, by hand: its own code signs no such thing.
+    let root = history.checkpoint(5).unverified().root();
+    let text = format!("log.example/receipts\n0\n{root}\n");
+    let note = credence_log::Note::sign(&text, &log_signer()).unwrap();
+    shown.view().says = Some(note.encode().into_bytes());
+    let looked = one.poll();
+    assert!(
+        matches!(
+            alarms(&looked)[..],
+            [Alarm::Inconsistent {
+                from: 20,
+                to: 0,
+                ..
+            }]
+        ),
+        "{looked:?}"
+    );
 }
 
 #[test]
