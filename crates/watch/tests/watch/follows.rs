@@ -346,4 +346,20 @@ fn a_log_that_hides_here_what_it_shows_there_is_found_out_in_time() {
         seen: 250,
     };
     assert_eq!(raised, [expected]);
+    // Nor does it help to take the tiles away after all was seen.
+    let shown = Shown::new(&history, 290);
+    let mut one = new(&shown);
+    one.poll();
+    shown.view().tiles = 0;
+    one.hear("p", &fork.checkpoint(260).encode().into_bytes());
+    let mut raised = Vec::new();
+    for _ in 0..Patience::usual().withheld_polls {
+        raised.extend(alarms(&one.poll()));
+    }
+    let expected = Alarm::Withheld {
+        peer: "p".to_owned(),
+        size: 260,
+        seen: 290,
+    };
+    assert_eq!(raised, [expected]);
 }
