@@ -45,9 +45,9 @@ pub enum Alarm {
         /// What is wrong with it, in words.
         reason: String,
     },
-    /// Elsewhere the log has shown more than it shows here, for too long.
+    /// What the log has shown elsewhere can be neither confirmed nor refuted by what it shows here, for too long.
     Withheld {
-        /// Who was shown more.
+        /// Who was shown it.
         peer: String,
         /// How many entries.
         size: u64,
@@ -82,7 +82,7 @@ impl fmt::Display for Alarm {
             }
             Self::Withheld { peer, size, seen } => write!(
                 f,
-                "the log has shown {size} entries to `{peer}`, and shows {seen} here: what it hides may be another history"
+                "the log has shown {size} entries to `{peer}` and {seen} here, and does not show that they are one history: it may be hiding another"
             ),
         }
     }

@@ -4,7 +4,8 @@
 //! poll ─key?─▶ larger:  old root = the new tree's root at the old size? ─▶ kept ─▶ Grown          else evidence, or an alarm in time
 //!            ├ equal:   same root?                                                             else evidence
 //!            └ smaller: its root = the seen tree's at that size? ─▶ Stale, too often Rollback  else evidence
-//! peer ─key?─▶ not larger than what is seen: as a smaller one    larger: it waits until we have grown as far, too long: Withheld
+//! peer ─key?─▶ not larger than what is seen: as a smaller one    larger: it waits until we have grown as far
+//!            └ undecided for too long: Withheld
 //! ```
 //!
 //! Roots of other sizes are computed from tiles that were checked against a checkpoint which the log signed, so a lie ends in
@@ -34,7 +35,7 @@ pub struct Patience {
     pub stale_polls: u32,
     /// Polls in a row that say the log has grown while its tiles cannot be had.
     pub unshown_polls: u32,
-    /// Polls that a peer may have seen more than we.
+    /// Polls that what a peer has seen may stay undecided, since the log does not show enough here.
     pub withheld_polls: u32,
 }
 
@@ -212,7 +213,21 @@ impl Follower {
         };
         if let Err(error) = signed.verify(&self.log) {
             let reason = chain_of(&error);
-            return looked.alarms.push(word(Alarm::UnknownKey { reason }));
+            // The log's key did sign that: it is false on its face, whatever came before.
+            let alarm = if error == CheckpointError::EmptyRoot {
+                let from = self
+                    .seen
+                    .as_ref()
+                    .map_or(0, |seen| seen.unverified().size());
+                Alarm::Inconsistent {
+                    from,
+                    to: 0,
+                    reason,
+                }
+            } else {
+                Alarm::UnknownKey { reason }
+            };
+            return looked.alarms.push(word(alarm));
         }
         let Some(seen) = self.seen.clone() else {
             return self.first(signed, looked);
@@ -351,7 +366,7 @@ impl Follower {
                 }
                 looked.alarms.extend(found);
             }
-            Err(_) if waiting.polls >= self.patience.withheld_polls && size > have => {
+            Err(_) if waiting.polls >= self.patience.withheld_polls => {
                 looked.alarms.push(word(Alarm::Withheld {
                     peer: peer.to_owned(),
                     size,

@@ -7,7 +7,7 @@ use credence_watch::follow::{FollowError, Looked};
 use credence_watch::{Alarm, Follower, LogSource, MonitorEvent, Patience};
 use credence_witness::{Evidence, Notes};
 
-use crate::shared::{History, MemoryNotes, Shown, log_key, signer};
+use crate::shared::{History, MemoryNotes, Shown, log_key, log_signer, signer};
 
 fn follower(shown: &Arc<Shown>, notes: &Arc<MemoryNotes>) -> Follower {
     let source = Arc::<Shown>::clone(shown) as Arc<dyn LogSource>;
@@ -194,6 +194,31 @@ fn growth_that_is_not_shown_is_an_alarm_at_once_if_false_and_later_if_missing() 
 }
 
 #[test]
+fn a_root_of_nothing_is_false_on_its_face() {
+    let history = Arc::new(History::new(30, 0, 0));
+    let shown = Shown::new(&history, 20);
+    let mut one = new(&shown);
+    one.poll();
+    // Signed as the log, by hand: its own code signs no such thing.
+    let root = history.checkpoint(5).unverified().root();
+    let text = format!("log.example/receipts\n0\n{root}\n");
+    let note = credence_log::Note::sign(&text, &log_signer()).unwrap();
+    shown.view().says = Some(note.encode().into_bytes());
+    let looked = one.poll();
+    assert!(
+        matches!(
+            alarms(&looked)[..],
+            [Alarm::Inconsistent {
+                from: 20,
+                to: 0,
+                ..
+            }]
+        ),
+        "{looked:?}"
+    );
+}
+
+#[test]
 fn another_key_is_an_alarm_and_an_outage_is_none() {
     let history = Arc::new(History::new(30, 0, 0));
     let shown = Shown::new(&history, 20);
@@ -319,6 +344,22 @@ fn a_log_that_hides_here_what_it_shows_there_is_found_out_in_time() {
         peer: "p".to_owned(),
         size: 280,
         seen: 250,
+    };
+    assert_eq!(raised, [expected]);
+    // Nor does it help to take the tiles away after all was seen.
+    let shown = Shown::new(&history, 290);
+    let mut one = new(&shown);
+    one.poll();
+    shown.view().tiles = 0;
+    one.hear("p", &fork.checkpoint(260).encode().into_bytes());
+    let mut raised = Vec::new();
+    for _ in 0..Patience::usual().withheld_polls {
+        raised.extend(alarms(&one.poll()));
+    }
+    let expected = Alarm::Withheld {
+        peer: "p".to_owned(),
+        size: 260,
+        seen: 290,
     };
     assert_eq!(raised, [expected]);
 }

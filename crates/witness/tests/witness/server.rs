@@ -69,6 +69,23 @@ fn every_status_of_the_specification() {
 }
 
 #[test]
+fn the_vectors_request_gets_the_vectors_answer() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/log/notes.json");
+    let text = std::fs::read(path).unwrap();
+    let vectors: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let of = |name: &str| vectors["addCheckpoint"][name].as_str().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let notes = folder(dir.path());
+    notes
+        .keep("log.example/receipts", of("record").as_bytes())
+        .unwrap();
+    let start = of("timeUnixS").parse().unwrap();
+    let witness = run_from(1, notes, Limits::usual(), start);
+    let reply = witness.post(of("request"));
+    assert_eq!((reply.status, reply.body), (200, of("response").into()));
+}
+
+#[test]
 fn a_split_view_is_refused_and_reported_with_evidence() {
     let dir = tempfile::tempdir().unwrap();
     let witness = run(1, folder(dir.path()));
