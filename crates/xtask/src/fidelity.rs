@@ -32,7 +32,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
     let flags = Flags::read(arguments, &["--gguf", "--python", "--tokens"])?;
     let gguf = flags.gguf(root)?;
     let llama = Llama::new(root, flags.python(root)?, "llama_logits.py");
-    let subject = Subject::import(root, &gguf)?;
+    let subject = Subject::import(&gguf)?;
     let language = subject.language(THREADS)?;
     let texts = texts::read(root, language.text())?;
     let mut kinds: Vec<&str> = texts.iter().map(|text| &*text.kind).collect();

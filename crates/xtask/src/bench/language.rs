@@ -143,7 +143,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
     let done = std::fs::create_dir_all(&folder);
     done.map_err(|error| format!("{}: {error}\n", folder.display()))?;
 
-    let subject = Subject::import(root, &gguf)?;
+    let subject = Subject::import(&gguf)?;
     let stored = folder.join("model.safetensors");
     subject.store(&stored)?;
     let q8 = folder.join(format!("{}.q8_0.gguf", subject.file));

@@ -1,4 +1,4 @@
-//! Reads `bench/texts`: files named `KIND.NAME.txt`, in the order of their names. `calibration.txt` has no kind, and is not measured.
+//! Reads `bench/texts`: files named `KIND.NAME.txt`, in the order of their names.
 
 use std::path::Path;
 

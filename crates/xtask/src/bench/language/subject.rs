@@ -9,9 +9,11 @@ use std::time::Instant;
 use credence_exec::{Engine, Isa, Options};
 use credence_format_gguf::{Gguf, Limits, language_graph};
 use credence_generate::Language;
-use credence_import::language::{LanguageGraph, LanguageOptions, TextSource, import_language};
+use credence_import::language::{
+    CALIBRATION_TEXT, LanguageGraph, LanguageOptions, TextImport, import_language, import_text,
+    samples,
+};
 use credence_model::Model;
-use credence_text::{Context, SPEC_VERSION, Special, SpecialIds, Text, TextSpec};
 
 use super::chain;
 
@@ -39,32 +41,24 @@ pub(crate) fn options(threads: usize) -> Options {
 }
 
 impl Subject {
-    /// Reads and imports a file. Units are measured on `bench/texts/calibration.txt`, of which nothing is used elsewhere.
+    /// Reads and imports a file as `credence model import` does, with the built-in text: the model is the one that users have.
     ///
     /// # Errors
     /// What reading or importing says.
-    pub(crate) fn import(root: &Path, path: &Path) -> Result<Self, String> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| format!("{}: {error}\n", path.display()))
-        };
-        let bytes = read(path)?;
+    pub(crate) fn import(path: &Path) -> Result<Self, String> {
+        let bytes =
+            std::fs::read(path).map_err(|error| format!("{}: {error}\n", path.display()))?;
         let file = Gguf::parse(Arc::new(bytes), &Limits::MODELS).map_err(|e| chain(&e))?;
         let graph = language_graph(&file).map_err(|e| chain(&e))?;
-        let spec = text_spec(&graph.text)?;
-        let text = Text::new(&spec).map_err(|e| chain(&e))?;
-        let calibration = read(&root.join("bench/texts/calibration.txt"))?;
-        let calibration = String::from_utf8_lossy(&calibration);
-        let calibration = text
-            .tokenise(&calibration, Special::Plain, Context::Begin)
-            .map_err(|e| chain(&e))?;
+        let TextImport { bytes, text, .. } = import_text(&graph.text).map_err(|e| chain(&e))?;
+        let context = graph.context.min(CONTEXT_MAX);
         let options = LanguageOptions {
-            context: graph.context.min(CONTEXT_MAX),
-            calibration: vec![calibration],
+            context,
+            calibration: samples(&text, CALIBRATION_TEXT, context).map_err(|e| chain(&e))?,
             exec: options(IMPORT_THREADS),
         };
-        let spec = spec.to_bytes().map_err(|e| chain(&e))?;
         let start = Instant::now();
-        let imported = import_language(&graph, &spec, &options).map_err(|e| chain(&e))?;
+        let imported = import_language(&graph, &bytes, &options).map_err(|e| chain(&e))?;
         Ok(Self {
             graph,
             model: Arc::new(imported.model),
@@ -102,45 +96,4 @@ impl Subject {
 pub(crate) fn language(model: Arc<Model>, threads: usize) -> Result<Language, String> {
     let engine = Engine::new(model, options(threads)).map_err(|e| chain(&e))?;
     Language::new(engine).map_err(|e| chain(&e))
-}
-
-/// The document that a model carries, from what its file says; what a file leaves open is as llama.cpp has it.
-fn text_spec(source: &TextSource) -> Result<TextSpec, String> {
-    let is_bpe = match source.model.as_str() {
-        "gpt2" => true,
-        "llama" => false,
-        other => {
-            return Err(format!(
-                "a tokeniser of kind `{other}` is not known; `gpt2` and `llama` are\n"
-            ));
-        }
-    };
-    let types: Option<Vec<u8>> = match source.types.as_slice() {
-        [] => Some(vec![1; source.tokens.len()]),
-        types => types.iter().map(|&kind| u8::try_from(kind).ok()).collect(),
-    };
-    let scores = || source.scores.iter().map(|score| score.to_bits()).collect();
-    let mut spec = TextSpec {
-        version: SPEC_VERSION,
-        kind: if is_bpe { "bpe" } else { "spm" }.to_owned(),
-        pre: is_bpe.then(|| source.pre.clone().unwrap_or_else(|| "default".to_owned())),
-        tokens: source.tokens.clone(),
-        types: types.ok_or("a token has a type that is none\n")?,
-        merges: is_bpe.then(|| source.merges.clone()),
-        scores: (!is_bpe).then(scores),
-        special: SpecialIds {
-            bos: source.special.begin,
-            eos: source.special.end,
-            eot: source.special.end_of_turn,
-            unk: source.special.unknown,
-            pad: source.special.padding,
-        },
-        add_bos: source.add_begin.unwrap_or(!is_bpe),
-        add_eos: source.add_end.unwrap_or(false),
-        add_space_prefix: !is_bpe && source.add_space_prefix.unwrap_or(true),
-        ends: Vec::new(),
-        chat_template: source.chat_template.clone(),
-    };
-    spec.complete();
-    Ok(spec)
 }
