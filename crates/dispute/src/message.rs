@@ -399,3 +399,6 @@ pub(crate) fn signed_body<'m>(
     let signed = signed_bytes(head, party, body);
     key.verify(&signed, &signature).ok().map(|()| body)
 }
+
+#[cfg(test)]
+mod tests;

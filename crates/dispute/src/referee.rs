@@ -576,6 +576,3 @@ const fn ended(examined: Examined) -> Result<(), End> {
         Examined::TooMuchWork => Err(End(None, Reason::TooMuchWork)),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -156,3 +156,80 @@ impl Verdict {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use credence_base::{ClaimDigest, SigningKey};
+
+    fn verdict(loser: Option<Party>, reason: Reason) -> Verdict {
+        Verdict {
+            terms: Terms {
+                claim: ClaimDigest::from_bytes([1; 32]),
+                operator: SigningKey::from_seed(&[2; 32]).public_key(),
+                challenger: SigningKey::from_seed(&[3; 32]).public_key(),
+                started_unix_s: 4,
+                turn_s: 5,
+            },
+            transcript: Digest::from_bytes([6; 32]),
+            loser,
+            reason,
+        }
+    }
+
+    #[test]
+    fn verdicts_have_one_form_and_reasons_fit_their_losers() {
+        let losers = [None, Some(Party::Operator), Some(Party::Challenger)];
+        let mut fitting = 0;
+        for &reason in Reason::ALL {
+            assert_eq!(Reason::from_name(reason.as_str()), Some(reason));
+            for loser in losers {
+                let verdict = verdict(loser, reason);
+                let read = Verdict::decode(&verdict.encode());
+                if Verdict::fits(loser, reason) {
+                    fitting += 1;
+                    assert_eq!(read, Ok(verdict));
+                } else {
+                    assert_eq!(read, Err(VerdictError::Loser));
+                }
+            }
+        }
+        assert_eq!(fitting, 19);
+    }
+
+    #[test]
+    fn edited_bytes_are_refused_or_another_verdict() {
+        let own = verdict(Some(Party::Operator), Reason::WrongCell);
+        let bytes = own.encode();
+        assert_eq!(bytes.len(), Terms::LEN + 34);
+        assert_eq!(hex::encode(&bytes[bytes.len() - 2..]), "0109");
+        for at in 0..bytes.len() {
+            assert!(Verdict::decode(&bytes[..at]).is_err());
+            for bit in 0..8 {
+                let mut other = bytes.clone();
+                other[at] ^= 1 << bit;
+                if let Ok(read) = Verdict::decode(&other) {
+                    assert_ne!(read, own);
+                    assert_eq!(read.encode(), other);
+                }
+            }
+        }
+        assert!(Verdict::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn terms_that_are_refused() {
+        let terms = verdict(None, Reason::TooMuchWork).terms;
+        assert_eq!(Terms::decode(&terms.encode()), Ok(terms));
+        let same = Terms {
+            challenger: terms.operator,
+            ..terms
+        };
+        assert_eq!(Terms::decode(&same.encode()), Err(TermsError::SameKey));
+        for turn_s in [0, crate::terms::TURN_S_MAX + 1] {
+            let wrong = Terms { turn_s, ..terms };
+            let error = Err(TermsError::Turn { got: turn_s });
+            assert_eq!(Terms::decode(&wrong.encode()), error);
+        }
+    }
+}
