@@ -194,8 +194,8 @@ impl Drawing {
         };
         let (least, last) = cuts.top_p;
         let inside = cuts.top_k.is_none_or(|cut| keeps(cut, least, last));
-        let wanted = u128::from(total(|sums| sums.by_top_k))
-            .saturating_mul(u128::from(self.settings.top_p));
+        let wanted =
+            u128::from(total(|sums| sums.by_top_k)).saturating_mul(u128::from(self.settings.top_p));
         let reached = total(|sums| sums.by_top_p);
         let Some(before) = reached.checked_sub(least) else {
             return false;

@@ -89,9 +89,8 @@ impl<'r, 'a> Examiner<'r, 'a> {
         let run = self.0;
         let token = |index: u32, id: u32, greedy: bool| {
             let drawing = Drawing::of(run, index);
-            drawing.is_some_and(|drawing| {
-                drawing.is_greedy() == greedy && id < drawing.vocabulary()
-            })
+            drawing
+                .is_some_and(|drawing| drawing.is_greedy() == greedy && id < drawing.vocabulary())
         };
         match *asked {
             Asked::Cell(cell) => {

@@ -141,7 +141,9 @@ impl<'a> Challenger<'a> {
                 return None;
             };
             let width = run.layout().program().node(cell.node)?.dtype.width();
-            let own = own.get(usize::try_from(place.start).ok()?..)?.get(..width)?;
+            let own = own
+                .get(usize::try_from(place.start).ok()?..)?
+                .get(..width)?;
             let differs = own != place.raw.get(..width)?;
             (differs && may_be_named(run.layout(), cell)).then_some(cell)
         });

@@ -41,9 +41,7 @@ impl<'a> Operator<'a> {
         };
         let count = if is_language { 4 } else { 1 };
         let roots = sections.iter().take(count);
-        let roots: Vec<Digest> = roots
-            .map(|bytes| root_of(Tree::Positions, bytes))
-            .collect();
+        let roots: Vec<Digest> = roots.map(|bytes| root_of(Tree::Positions, bytes)).collect();
         Ok(Self {
             weights,
             sections,
@@ -104,12 +102,18 @@ fn show(run: &Run<'_>, asked: &Asked, contents: &mut Contents<'_>) -> Result<Bod
 }
 
 /// The logits of a draw.
-pub(crate) fn logits(run: &Run<'_>, drawing: &Drawing, contents: &Contents<'_>) -> Option<Vec<i64>> {
+pub(crate) fn logits(
+    run: &Run<'_>,
+    drawing: &Drawing,
+    contents: &Contents<'_>,
+) -> Option<Vec<i64>> {
     let mut contents = contents.clone();
     let logit = |id| {
         let cell = drawing.logit(id);
         let view = credence_method_spot::View::Own;
-        let place = run.layout().place(cell.node, cell.position, cell.index, view)?;
+        let place = run
+            .layout()
+            .place(cell.node, cell.position, cell.index, view)?;
         let bytes = contents.bytes(place.tree, place.start, 4)?;
         Some(i32::from_le_bytes(bytes.try_into().ok()?).into())
     };

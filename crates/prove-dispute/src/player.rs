@@ -9,9 +9,7 @@ use credence_base::wire::WireError;
 use credence_claim::{Case, MethodError};
 use credence_commit::blocks::BlocksError;
 use credence_exec::{Append, Engine, Options, PlanError, RunError, SessionError};
-use credence_method_spot::{
-    CONTENT_BYTES_MAX, Card, CardError, CardParts, Subject, Tree, root_of,
-};
+use credence_method_spot::{CONTENT_BYTES_MAX, Card, CardError, CardParts, Subject, Tree, root_of};
 use credence_model::{Model, TensorLimits, Tensors, program_bytes};
 
 /// Bytes at a multiple of which a parameter begins in the tree of weights.

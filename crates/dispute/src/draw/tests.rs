@@ -114,9 +114,7 @@ fn a_draw_by_blocks_is_the_samplers() {
         });
         let tallies: Vec<Tally> = tallies.collect();
         let ours = tallies.iter().flat_map(|tally| &tally.kept);
-        let ours: Vec<usize> = ours
-            .map(|&(id, _)| usize::try_from(id).unwrap())
-            .collect();
+        let ours: Vec<usize> = ours.map(|&(id, _)| usize::try_from(id).unwrap()).collect();
         assert_eq!(ours, kept, "{seed}");
         let (block, rest) = drawing.falls(&sums).unwrap();
         let token = Drawing::token(&tallies[usize::try_from(block).unwrap()], rest);

@@ -223,8 +223,14 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
 
 /// The root of sections as a claim commits to them.
 fn root_of_bytes(sections: &[Vec<u8>; 4]) -> credence_base::TraceRoot {
-    let root = |bytes: &Vec<u8>| credence_commit::tree::root(credence_base::domain::TRACE_SECTION, bytes);
-    let kinds = [SECTION_POSITIONS, SECTION_KEYS, SECTION_VALUES, SECTION_SAMPLED];
+    let root =
+        |bytes: &Vec<u8>| credence_commit::tree::root(credence_base::domain::TRACE_SECTION, bytes);
+    let kinds = [
+        SECTION_POSITIONS,
+        SECTION_KEYS,
+        SECTION_VALUES,
+        SECTION_SAMPLED,
+    ];
     let all: Vec<_> = kinds
         .into_iter()
         .zip(sections)

@@ -79,13 +79,21 @@ fn anything(question: &Question, layout_len: u64, numbers: &mut Numbers) -> Sent
 }
 
 fn acquitted(player: &Player, told: &Told, numbers: &mut Numbers) -> Dispute {
-    let done = dispute(player, told, &told.sections, |_, question, body| {
-        match question.party() {
+    let done = dispute(
+        player,
+        told,
+        &told.sections,
+        |_, question, body| match question.party() {
             Party::Operator => Sent::Body(body),
             Party::Challenger => anything(question, 700, numbers),
-        }
-    });
-    assert_eq!(done.verdict.loser, Some(Party::Challenger), "{:?}", done.verdict);
+        },
+    );
+    assert_eq!(
+        done.verdict.loser,
+        Some(Party::Challenger),
+        "{:?}",
+        done.verdict
+    );
     done
 }
 
@@ -156,7 +164,8 @@ fn the_longest_way_down_is_bounded() {
                                 _ => None,
                             }
                         });
-                        let named = cells.filter(|&cell| credence_dispute::may_be_named(layout, cell));
+                        let named =
+                            cells.filter(|&cell| credence_dispute::may_be_named(layout, cell));
                         let named: Vec<Cell> = named.collect();
                         match named.len() {
                             0 => Body::Concede,
@@ -166,7 +175,12 @@ fn the_longest_way_down_is_bounded() {
                     _ => body,
                 })
             });
-            assert_eq!(done.verdict.loser, Some(Party::Challenger), "{:?}", done.verdict);
+            assert_eq!(
+                done.verdict.loser,
+                Some(Party::Challenger),
+                "{:?}",
+                done.verdict
+            );
             assert!(shown <= bound, "{shown} {bound}");
             most = most.max(shown);
         }

@@ -351,7 +351,12 @@ pub(crate) fn rerun(player: &Player, told: &Told) -> Sections {
 }
 
 /// An honest challenger convicts, for one of these reasons.
-pub(crate) fn convicted(player: &Player, told: &Told, truth: &Sections, reasons: &[Reason]) -> Dispute {
+pub(crate) fn convicted(
+    player: &Player,
+    told: &Told,
+    truth: &Sections,
+    reasons: &[Reason],
+) -> Dispute {
     let dispute = played(player, told, truth);
     let verdict = dispute.verdict;
     assert_eq!(verdict.loser, Some(Party::Operator), "{verdict:?}");

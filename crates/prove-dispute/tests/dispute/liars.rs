@@ -5,6 +5,7 @@ use std::sync::Arc;
 use credence_base::domain::TRACE_SECTION;
 use credence_commit::node::{Node, Nodes};
 use credence_dispute::{Body, Party, Question, Reason, Site, site, steps_max};
+use credence_exact::Op;
 use credence_method_spot::{Cell, Layout, Relations, Source, Subject, Tree, View};
 use credence_model::{Elements, Model, Tensor, Tensors};
 use credence_prove_dispute::{Player, Sections};
@@ -70,7 +71,7 @@ fn recomputed(player: &Player, told: &Told, wrong: Cell) -> Told {
     };
     let mut relations = Relations::new(&layout, subject.given());
     let before = relations.committed(&mut edited, wrong, View::Own).unwrap();
-    write(&layout, &mut edited, wrong, if before == 3 { 4 } else { 3 });
+    write(&layout, &mut edited, wrong, before ^ 0x41);
     for position in wrong.position..subject.extent().positions {
         for (node, spec, shape) in program.nodes() {
             for index in 0..shape.cells() {
@@ -101,42 +102,57 @@ fn cell_in(layout: &Layout<'_>, tree: Tree, numbers: &mut Numbers) -> Option<Cel
     if layout.len(tree) == 0 {
         return None;
     }
-    (0..1000).find_map(|_| match site(layout, tree, numbers.below(layout.len(tree))) {
-        Some(Site::Cell(cell)) => Some(cell),
-        Some(Site::Filler) | None => None,
-    })
+    (0..1000).find_map(
+        |_| match site(layout, tree, numbers.below(layout.len(tree))) {
+            Some(Site::Cell(cell)) => Some(cell),
+            Some(Site::Filler) | None => None,
+        },
+    )
 }
 
 #[test]
 fn one_cell_and_everything_after_it() {
-    let mut longest = 0;
-    for seed in 0..5 {
+    let mut most = 0;
+    for seed in 0..6 {
         let model = Arc::new(speaking(seed));
         let player = Player::new(&model, options()).unwrap();
         let honest = answer(&model, &prompt_ids(5), greedy(3));
         let extent = subject(&player, &honest).extent();
         let layout = Layout::new(player.card().program(), extent).unwrap();
         let mut numbers = Numbers::new(seed);
-        for tree in Tree::SECTIONS {
-            let Some(cell) = cell_in(&layout, tree, &mut numbers) else {
-                continue;
-            };
+        let cells = Tree::SECTIONS.map(|tree| cell_in(&layout, tree, &mut numbers));
+        for cell in cells.into_iter().flatten().chain(scores(&layout)) {
             let lie = recomputed(&player, &honest, cell);
             if lie.sections == honest.sections {
                 continue;
             }
             let done = convicted(&player, &lie, &honest.sections, WRONG);
-            let shown = done.transcript.entries.iter();
-            longest = longest.max(shown.count());
-            let shows = longest_steps(&done);
+            let shows = shown(&done);
             assert!(shows <= steps_max(&layout), "{shows}");
+            most = most.max(shows);
         }
     }
-    assert!(longest > 5, "{longest}");
+    // What is wrong first stands behind what follows from it, and is named from there.
+    assert!(most >= 2, "{most}");
+}
+
+/// A score of each node, of the last position by itself.
+fn scores(layout: &Layout<'_>) -> Vec<Cell> {
+    let nodes = layout.program().nodes();
+    let scores = nodes.filter(|(_, spec, _)| matches!(spec.op, Op::Scores(_)));
+    let cell = |node| Cell {
+        position: 6,
+        node,
+        index: 6,
+    };
+    let cells = scores.map(|(node, _, _)| cell(node));
+    cells
+        .filter(|cell| layout.exists(cell.node, cell.position))
+        .collect()
 }
 
 /// How many cells were shown, from the kinds of messages.
-fn longest_steps(done: &crate::common::Dispute) -> u32 {
+fn shown(done: &crate::common::Dispute) -> u32 {
     let shown = done.transcript.entries.iter().filter(|entry| {
         let body = entry.message.as_ref().map(|message| message[64]);
         body == Some(7)
@@ -216,7 +232,11 @@ fn sections_of_other_lengths_kinds_and_numbers() {
         for longer in [false, true] {
             let mut lie = honest.clone();
             let len = lie.sections[kind].len();
-            let other = if longer { len + 64 } else { len.saturating_sub(64) };
+            let other = if longer {
+                len + 64
+            } else {
+                len.saturating_sub(64)
+            };
             if other != len {
                 lie.sections[kind].resize(other, 0);
                 convicted(&player, &lie, &honest.sections, &[Reason::Sections]);
@@ -225,7 +245,12 @@ fn sections_of_other_lengths_kinds_and_numbers() {
     }
     let mut swapped = honest.clone();
     swapped.sections.swap(1, 2);
-    convicted(&player, &swapped, &honest.sections, &[Reason::Sections, Reason::WrongCell, Reason::Filler]);
+    convicted(
+        &player,
+        &swapped,
+        &honest.sections,
+        &[Reason::Sections, Reason::WrongCell, Reason::Filler],
+    );
     // One more position than there are tokens.
     let mut tokens = [prompt_ids(12), honest.tokens()].concat();
     tokens.push(1);
@@ -254,18 +279,23 @@ fn claims_that_contradict_themselves_and_openings_that_are_others() {
         convicted(&player, &lie, &honest.sections, &[Reason::Contradiction]);
     }
     for part in 0..5 {
-        let done = dispute(&player, &honest, &honest.sections, |_, question, mut body| {
-            if let (Question::Open, Body::Open(opening)) = (question, &mut body) {
-                match part {
-                    0 => opening.input.content.push(0),
-                    1 => opening.params.salt = opening.input.salt,
-                    2 => opening.output.content[0] ^= 1,
-                    3 => opening.trace = opening.input.salt,
-                    _ => opening.sections.truncate(3),
+        let done = dispute(
+            &player,
+            &honest,
+            &honest.sections,
+            |_, question, mut body| {
+                if let (Question::Open, Body::Open(opening)) = (question, &mut body) {
+                    match part {
+                        0 => opening.input.content.push(0),
+                        1 => opening.params.salt = opening.input.salt,
+                        2 => opening.output.content[0] ^= 1,
+                        3 => opening.trace = opening.input.salt,
+                        _ => opening.sections.truncate(3),
+                    }
                 }
-            }
-            Sent::Body(body)
-        });
+                Sent::Body(body)
+            },
+        );
         let expected = if part < 3 {
             Reason::Openings
         } else {
@@ -282,8 +312,12 @@ fn values_and_bytes_that_lead_nowhere() {
     let model = Arc::new(speaking(3));
     let player = Player::new(&model, options()).unwrap();
     let honest = answer(&model, &prompt_ids(20), greedy(8));
+    let extent = subject(&player, &honest).extent();
+    let layout = Layout::new(player.card().program(), extent).unwrap();
+    let cell = cell_in(&layout, Tree::Positions, &mut Numbers::new(4)).unwrap();
+    let place = layout.place(cell.node, cell.position, cell.index, View::Own);
     let mut lie = honest.clone();
-    lie.sections[0][100] ^= 1;
+    lie.sections[0][usize::try_from(place.unwrap().start).unwrap()] ^= 1;
     for part in 0..9 {
         let mut touched = false;
         let done = dispute(&player, &lie, &honest.sections, |_, question, mut body| {

@@ -28,7 +28,9 @@ fn wrong() -> (Player, Told, Dispute) {
 
 fn messages(done: &Dispute) -> Vec<Vec<u8>> {
     let entries = done.transcript.entries.iter();
-    entries.map(|entry| entry.message.clone().unwrap()).collect()
+    entries
+        .map(|entry| entry.message.clone().unwrap())
+        .collect()
 }
 
 #[test]
@@ -91,7 +93,9 @@ fn time_runs_out_for_whoever_is_awaited() {
     for stop in 0..done.transcript.entries.len() {
         let mut referee = Referee::new(player.card(), &claim, terms(&claim)).unwrap();
         for entry in &done.transcript.entries[..stop] {
-            referee.step(entry.message.as_deref(), entry.time_unix_s).unwrap();
+            referee
+                .step(entry.message.as_deref(), entry.time_unix_s)
+                .unwrap();
         }
         let (party, until) = match referee.status() {
             Status::Awaiting {
@@ -110,7 +114,10 @@ fn time_runs_out_for_whoever_is_awaited() {
         let Status::Over(verdict) = referee.status() else {
             panic!("time ran out");
         };
-        assert_eq!((verdict.loser, verdict.reason), (Some(party), Reason::Timeout));
+        assert_eq!(
+            (verdict.loser, verdict.reason),
+            (Some(party), Reason::Timeout)
+        );
         let mut entries = done.transcript.entries[..stop].to_vec();
         entries.push(entry);
         let transcript = Transcript {

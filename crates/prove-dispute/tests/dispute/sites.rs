@@ -31,8 +31,11 @@ fn check(model: &Model, sections: &[Vec<u8>; 4], extent: Extent) {
                     }
                     _ => true,
                 };
-                let places = [View::Own, View::Values]
-                    .map(|view| layout.place(node, position, index, view).filter(|_| spec.cut));
+                let places = [View::Own, View::Values].map(|view| {
+                    layout
+                        .place(node, position, index, view)
+                        .filter(|_| spec.cut)
+                });
                 for place in places.into_iter().flatten().filter(|_| seen) {
                     for byte in 0..wide(place.dtype.width()) {
                         expected.insert((place.tree, place.start + byte), cell);
