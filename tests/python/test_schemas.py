@@ -12,7 +12,13 @@ from conftest import REPOSITORY, VECTORS, Credence, vector
 from second import model
 
 SCHEMAS = REPOSITORY / "schemas"
-KIND_SCHEMAS = {"inference": "inference-statement.v1.json", "key statement": "key-statement.v1.json"}
+KIND_SCHEMAS = {
+    "inference": "inference-statement.v1.json",
+    "key statement": "key-statement.v1.json",
+    "equivocation": "equivocation-statement.v1.json",
+    "weights binding": "weights-binding-statement.v1.json",
+    "imported": "imported-statement.v1.json",
+}
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
@@ -31,6 +37,7 @@ def test_vectors_fit() -> None:
     bundle = vector("receipt/bundle.json")
     validator("bundle.v1.json").validate(bundle)
     validator("envelope.v1.json").validate(bundle["receipt"])
+    validator("bundle.v1.json").validate(vector("receipt/bundle-logged.json"))
     cases = vector("receipt/statements.json")["cases"]
     assert {case["kind"] for case in cases} <= KIND_SCHEMAS.keys()
     for case in cases:

@@ -56,6 +56,8 @@ pub enum Quantity {
     Bits(u32),
     /// Parts per million.
     PartsPerMillion(u32),
+    /// So many seconds.
+    Seconds(u64),
 }
 
 impl fmt::Display for Quantity {
@@ -64,6 +66,7 @@ impl fmt::Display for Quantity {
             Self::Count(count) => write!(f, "{count}"),
             Self::Bits(bits) => write!(f, "{bits} bits"),
             Self::PartsPerMillion(ppm) => write!(f, "{ppm} parts per million"),
+            Self::Seconds(seconds) => write!(f, "{seconds} s"),
         }
     }
 }
@@ -103,6 +106,17 @@ pub struct Finding {
     pub soundness: Soundness,
 }
 
+/// Where a receipt stands in a log.
+#[derive(Clone, Copy)]
+pub struct LogPlace<'a> {
+    /// The log's name.
+    pub log: &'a dyn fmt::Display,
+    /// The receipt's index.
+    pub index: u64,
+    /// Entries under the checkpoint.
+    pub size: u64,
+}
+
 /// Collision resistance of BLAKE3 with 32 bytes of output, in bits.
 pub const HASH_COLLISION_BITS: u32 = 128;
 
@@ -124,6 +138,65 @@ impl Finding {
                 "SHA-256 and BLAKE3".to_owned(),
             ],
             not_checked,
+            soundness: Soundness::None,
+        }
+    }
+
+    /// The finding that the receipt stands in a log. `witnessed` says whether others were asked about that log.
+    #[must_use]
+    pub fn logged(place: &LogPlace<'_>, witnessed: bool) -> Self {
+        let LogPlace { log, index, size } = place;
+        let mut not_checked = vec!["what the log has appended since that checkpoint".to_owned()];
+        if !witnessed {
+            not_checked.push(
+                "whether the log shows others another tree: the policy asks for no witness"
+                    .to_owned(),
+            );
+        }
+        let number = |name, count| Number {
+            name,
+            quantity: Quantity::Count(count),
+        };
+        Self {
+            basis: Basis::Logged,
+            shown: vec![format!(
+                "the receipt's digest is entry {index} of log `{log}`, under a checkpoint that the log signed"
+            )],
+            numbers: vec![
+                number("index in the log", *index),
+                number("entries under the checkpoint", *size),
+            ],
+            trusted: vec![
+                "Ed25519, and that the log's owner kept its key secret".to_owned(),
+                "SHA-256: nobody found a collision".to_owned(),
+            ],
+            not_checked,
+            soundness: Soundness::None,
+        }
+    }
+
+    /// The finding that `cosignatures` witnesses, of whom `quorum` are asked for, saw the checkpoint, which was still their
+    /// newest `age_s` seconds ago.
+    #[must_use]
+    pub fn witnessed(cosignatures: u64, quorum: u32, age_s: u64) -> Self {
+        let number = |name, quantity| Number { name, quantity };
+        Self {
+            basis: Basis::Witnessed,
+            shown: vec![format!(
+                "{cosignatures} witnesses saw that checkpoint continue every earlier one they saw of its log"
+            )],
+            numbers: vec![
+                number("cosignatures", Quantity::Count(cosignatures)),
+                number("cosignatures asked for", Quantity::Count(quorum.into())),
+                number("age of the checkpoint", Quantity::Seconds(age_s)),
+            ],
+            trusted: vec![format!(
+                "that fewer than {quorum} of the policy's witnesses lie, or are in the log's hands"
+            )],
+            not_checked: vec![
+                "whether anyone reads the log: witnesses see that it only grows, not what stands in it"
+                    .to_owned(),
+            ],
             soundness: Soundness::None,
         }
     }
@@ -266,6 +339,27 @@ mod tests {
             text.contains("2^-128") && text.contains("this machine"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_log_bounds_nothing_and_says_who_was_asked() {
+        let place = LogPlace {
+            log: &"log.example",
+            index: 3,
+            size: 9,
+        };
+        let alone = Finding::logged(&place, false);
+        let numbers: Vec<_> = alone.numbers.iter().map(|n| n.quantity).collect();
+        assert_eq!(numbers, [Quantity::Count(3), Quantity::Count(9)]);
+        assert!(alone.not_checked.iter().any(|t| t.contains("no witness")));
+        let seen = Finding::logged(&place, true);
+        assert!(!seen.not_checked.iter().any(|t| t.contains("no witness")));
+        let witnessed = Finding::witnessed(3, 2, 60);
+        assert!(witnessed.trusted[0].contains("fewer than 2"));
+        assert_eq!(witnessed.numbers[2].quantity.to_string(), "60 s");
+        let all = Assurance::new(vec![alone, witnessed]);
+        assert_eq!(all.confidence().wrong_output, Soundness::None);
+        assert!(all.rests_on(Basis::Logged) && all.rests_on(Basis::Witnessed));
     }
 
     #[test]

@@ -36,7 +36,8 @@ mod openings;
 pub mod seed;
 
 pub use assurance::{
-    Assurance, Basis, Confidence, Finding, HASH_COLLISION_BITS, Number, Quantity, Soundness,
+    Assurance, Basis, Confidence, Finding, HASH_COLLISION_BITS, LogPlace, Number, Quantity,
+    Soundness,
 };
 pub use case::Case;
 pub use claim::{Claim, ClaimError, ClaimFields};

@@ -288,6 +288,9 @@ pub(crate) struct VerifyArgs {
     /// Demand that the claim holds this nonce
     #[arg(long, value_name = "HEX")]
     pub(crate) nonce: Option<Nonce>,
+    /// Honour this statement about an operator's key, a bundle; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_statement: Vec<PathBuf>,
     /// Refuse receipts that are older, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) max_age: Option<u64>,

@@ -3,7 +3,9 @@
 use credence_base::key::KeyError;
 use credence_base::{Digest, HexError, ModelId, Name, NameError, Nonce, PublicKey};
 use credence_claim::MethodId;
-use credence_verify::Policy;
+use credence_log::key::VerifierKeyError;
+use credence_log::{LogPolicy, LogPolicyError, VerifierKey};
+use credence_verify::{LogDemand, Policy};
 use serde::Deserialize;
 
 /// The longest policy that is read, in bytes.
@@ -44,6 +46,19 @@ pub(crate) enum PolicyError {
         /// Why it is none.
         source: HexError,
     },
+    /// The verifier key of a log or a witness.
+    #[error("`{field}` holds `{got}`")]
+    VerifierKey {
+        /// The field.
+        field: &'static str,
+        /// What stands there.
+        got: String,
+        /// Why it is no verifier key.
+        source: VerifierKeyError,
+    },
+    /// Logs, witnesses and quorum that do not go together.
+    #[error("`[log]` could not be met as it stands")]
+    Log(#[from] LogPolicyError),
     /// An empty list accepts nothing, and is more likely a mistake.
     #[error("`{field}` is empty, so nothing could be accepted")]
     Empty {
@@ -73,6 +88,18 @@ struct PolicyFile {
     max_age_s: Option<u64>,
     max_clock_skew_s: Option<u64>,
     nonce: Option<String>,
+    log: Option<LogTable>,
+}
+
+/// The fields of the table `[log]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogTable {
+    logs: Vec<String>,
+    witnesses: Option<Vec<String>>,
+    quorum: Option<u32>,
+    max_checkpoint_age_s: Option<u64>,
+    required: Option<bool>,
 }
 
 /// Reads a policy from TOML. What it leaves out is as in [`usual`].
@@ -100,7 +127,44 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Policy, PolicyError> {
         Some(got) => Some(digits("nonce", got, str::parse::<Nonce>)?),
         None => None,
     };
+    policy.log = file.log.map(log_demand).transpose()?;
     Ok(policy)
+}
+
+/// What the table `[log]` asks for. Who names witnesses and no quorum means all of them.
+fn log_demand(table: LogTable) -> Result<LogDemand, PolicyError> {
+    let LogTable {
+        logs,
+        witnesses,
+        quorum,
+        max_checkpoint_age_s,
+        required,
+    } = table;
+    let logs = verifier_keys("logs", logs)?;
+    let witnesses = not_empty("witnesses", witnesses)?.unwrap_or_default();
+    let witnesses = verifier_keys("witnesses", witnesses)?;
+    let quorum = quorum.unwrap_or_else(|| {
+        let mut names: Vec<_> = witnesses.iter().map(VerifierKey::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        u32::try_from(names.len()).unwrap_or(u32::MAX)
+    });
+    let mut policy = LogPolicy::new(logs, witnesses, quorum)?;
+    if let Some(max_s) = max_checkpoint_age_s {
+        policy = policy.with_age_max_s(max_s)?;
+    }
+    Ok(LogDemand {
+        policy,
+        required: required.unwrap_or(true),
+    })
+}
+
+fn verifier_keys(field: &'static str, list: Vec<String>) -> Result<Vec<VerifierKey>, PolicyError> {
+    let key = |got: String| match got.parse() {
+        Ok(key) => Ok(key),
+        Err(source) => Err(PolicyError::VerifierKey { field, got, source }),
+    };
+    list.into_iter().map(key).collect()
 }
 
 /// Signed and re-executed; any operator, model and age.
@@ -149,6 +213,7 @@ fn digits<T>(
 mod tests {
     use super::*;
     use credence_base::SigningKey;
+    use credence_log::{Algorithm, KeyName};
 
     fn key() -> PublicKey {
         SigningKey::from_seed(&[1; 32]).public_key()
@@ -177,6 +242,7 @@ mod tests {
             age_max_s: Some(60),
             skew_max_s: 5,
             nonce: Some(nonce.parse().unwrap()),
+            log: None,
         };
         assert_eq!(read(text.as_bytes()).unwrap(), expected);
     }
@@ -186,6 +252,59 @@ mod tests {
         let example = include_str!("../../../docs/spec/policy.example.toml");
         let policy = read(example.as_bytes()).unwrap();
         assert!(policy.operators.is_some() && policy.age_max_s.is_some());
+        let log = policy.log.unwrap();
+        assert!(log.required && log.policy.quorum() == 2);
+        assert_eq!(log.policy.witnesses().len(), 3);
+        assert_eq!(log.policy.checkpoint_age_max_s(), Some(604_800));
+    }
+
+    fn verifier_key(name: &str, algorithm: Algorithm, seed: u8) -> String {
+        let key = SigningKey::from_seed(&[seed; 32]).public_key();
+        VerifierKey::new(KeyName::new(name).unwrap(), algorithm, key).to_string()
+    }
+
+    #[test]
+    fn logs_and_witnesses_are_read() {
+        let log = verifier_key("log.example", Algorithm::Ed25519, 1);
+        let w1 = verifier_key("w1.example", Algorithm::CosignatureV1, 2);
+        let w2 = verifier_key("w2.example", Algorithm::CosignatureV1, 3);
+        let demand = |text: &str| read(format!("[log]\n{text}").as_bytes()).map(|p| p.log.unwrap());
+        let alone = demand(&format!("logs = ['{log}']")).unwrap();
+        assert!(alone.required && alone.policy.quorum() == 0);
+        let all = demand(&format!(
+            "logs = ['{log}']\nwitnesses = ['{w1}', '{w2}']\nrequired = false"
+        ))
+        .unwrap();
+        assert!(!all.required && all.policy.quorum() == 2);
+        let some = demand(&format!(
+            "logs = ['{log}']\nwitnesses = ['{w1}', '{w2}']\nquorum = 1\nmax_checkpoint_age_s = 60"
+        ))
+        .unwrap();
+        assert_eq!(some.policy.quorum(), 1);
+        assert_eq!(some.policy.checkpoint_age_max_s(), Some(60));
+        for (text, expected) in [
+            (String::new(), "missing field"),
+            ("logs = []".to_owned(), "at least one log"),
+            (format!("logs = ['{w1}']"), "0x04"),
+            (format!("logs = ['{log}', '{log}']"), "count twice"),
+            (format!("logs = ['{log}']\nwitnesses = []"), "empty"),
+            (
+                format!("logs = ['{log}']\nwitnesses = ['{w1}']\nquorum = 2"),
+                "quorum of 2",
+            ),
+            (
+                format!("logs = ['{log}']\nmax_checkpoint_age_s = 60"),
+                "quorum of at least 1",
+            ),
+            (format!("logs = ['{log}x']"), "logs"),
+            (
+                format!("logs = ['{log}']\nwitness = ['{w1}']"),
+                "unknown field",
+            ),
+        ] {
+            let words = crate::error::chain(&demand(&text).unwrap_err());
+            assert!(words.contains(expected), "{text}: {words}");
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The models in one folder.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use credence_base::{ModelId, Name};
-use credence_model::{FILE_EXTENSION, MODEL_FILE_BYTES_MAX, Model, ProgramSpec, Provenance};
+use credence_model::{Bytes, FILE_EXTENSION, MODEL_FILE_BYTES_MAX, Model, ProgramSpec, Provenance};
 use credence_store::file::{self, Access, Lock, make_folder};
-use credence_store::{Action, StoreError};
+use credence_store::{Action, Map, StoreError};
 
 use crate::error::HubError;
 use crate::names::Names;
@@ -48,6 +49,19 @@ pub struct Removed {
     pub names: Vec<Name>,
     /// Whether its file is gone too; it stays while it has another name.
     pub file: bool,
+}
+
+/// A model's file in memory: read when it is looked at, given back when its tensors are released.
+struct Mapped(Map);
+
+impl Bytes for Mapped {
+    fn bytes(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+
+    fn release(&self, range: Range<usize>) {
+        self.0.release(range);
+    }
 }
 
 impl Hub {
@@ -189,7 +203,7 @@ impl Hub {
     /// [`HubError`].
     pub fn load_file(path: &Path) -> Result<Loaded, HubError> {
         let bytes = credence_store::map(path, MODEL_FILE_BYTES_MAX)?;
-        let read = Model::from_shared_safetensors(Arc::new(bytes));
+        let read = Model::from_shared_safetensors(Arc::new(Mapped(bytes)));
         let (model, provenance) = read.map_err(|source| HubError::File {
             path: path.to_owned(),
             source: Box::new(source),

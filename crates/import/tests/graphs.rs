@@ -375,6 +375,29 @@ mod tests {
     }
 
     #[test]
+    fn what_relations_can_do_without_is_left_out_and_the_rest_is_not() {
+        let cut_after_convolutions = |channels: usize| {
+            let mut builder = GraphBuilder::new();
+            let x = builder.input("x", BorderType::Fp32, vec![1, 8, 8]).unwrap();
+            let a = builder.push("a", conv(x, 1, channels, 1, 1)).unwrap();
+            let b = builder.push("b", conv(a, channels, 4, 0, 2)).unwrap();
+            builder.output("b", b).unwrap();
+            let inputs = Tensors::new(vec![floats("x", &[2, 1, 8, 8], 1)]).unwrap();
+            let imported = try_import(&builder.finish().unwrap(), Some(&inputs)).unwrap();
+            let program = imported.model.program();
+            let costs = program.relation_costs(&|node| program.node(node).unwrap().cut);
+            let all = program.nodes().zip(costs);
+            let cut = all.filter(|((_, node, _), _)| node.cut);
+            assert!(cut.map(|(_, cost)| cost.work).max().unwrap() <= 4 * 16_640);
+            let rounded = program.nodes().find(|(_, node, _)| node.name == "a.i8");
+            rounded.unwrap().1.cut
+        };
+        // A cell behind reads nine cells of each channel, and each of them nine pixels and weights.
+        assert!(!cut_after_convolutions(2));
+        assert!(cut_after_convolutions(400));
+    }
+
+    #[test]
     fn values_beyond_what_outputs_show_are_refused() {
         let mut builder = GraphBuilder::new();
         let x = builder.input("x", BorderType::Fp32, vec![1]).unwrap();

@@ -181,7 +181,7 @@ impl Model {
     /// # Errors
     /// [`FileError`], naming the tensor or node.
     pub fn from_shared_safetensors(owner: Owner) -> Result<(Self, Provenance), FileError> {
-        let bytes: &[u8] = (*owner).as_ref();
+        let bytes = owner.bytes();
         let (header_len, metadata) =
             SafeTensors::read_metadata(bytes).map_err(FileError::Safetensors)?;
         let Header {

@@ -36,8 +36,8 @@ pub use identity::{PROGRAM_BYTES_MAX, model_id, program_bytes, program_from_byte
 pub use language::{LanguageLayout, LanguageSpec, Part, TILE_POSITIONS, score_row_bytes};
 pub use layout::TraceLayout;
 pub use model::{Interval, Model, ModelError};
-pub use params::{Owner, ParamBytes, ParamView, ParamsError};
-pub use program::{Program, ProgramError};
+pub use params::{Bytes, Owner, ParamBytes, ParamView, ParamsError};
+pub use program::{Program, ProgramError, RelationCost};
 pub use spec::{
     BorderType, Decode, Encode, InputSpec, NodeSpec, OutputSpec, ParamSpec, ProgramSpec,
 };

@@ -73,6 +73,8 @@ impl Model {
             || model_id(&bytes, &params),
             || bounds(&program, &params),
         );
+        // What comes next, if anything, takes one tensor after another.
+        params.iter().for_each(ParamBytes::release);
         Ok(Self {
             bounds: bounds?,
             program,
@@ -103,6 +105,14 @@ impl Model {
             self.program.param_shape(param)?,
             self.params.get(index)?,
         ))
+    }
+
+    /// Says that a tensor has been read and will not be soon again ([`ParamBytes::release`]).
+    pub fn release(&self, param: ParamId) {
+        let index = usize::try_from(param.0).ok();
+        if let Some(bytes) = index.and_then(|index| self.params.get(index)) {
+            bytes.release();
+        }
     }
 
     /// All tensors' bytes, in program order.

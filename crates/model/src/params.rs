@@ -11,8 +11,25 @@ use credence_exact::{Dtype, Shape};
 
 use crate::program::Program;
 
-/// Whoever owns a tensor's bytes: a vector, or a map of a file. It must give the same bytes each time; a model is checked once.
-pub type Owner = Arc<dyn AsRef<[u8]> + Send + Sync>;
+/// Whoever owns tensors' bytes: a vector, or a map of a file. It must give the same bytes each time; a model is checked once.
+pub trait Bytes: Send + Sync {
+    /// All of them.
+    fn bytes(&self) -> &[u8];
+
+    /// Says that nobody will look at these soon. They stay what they are; an owner that can fetch them again need not hold them in memory.
+    fn release(&self, range: Range<usize>) {
+        let _ = range;
+    }
+}
+
+impl Bytes for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+/// A shared owner.
+pub type Owner = Arc<dyn Bytes>;
 
 /// The bytes of one tensor: a range of what owns them. Cloning copies none.
 #[derive(Clone)]
@@ -25,8 +42,13 @@ impl ParamBytes {
     /// A range of `owner`'s bytes; `None` if it does not lie within them.
     #[must_use]
     pub fn new(owner: Owner, range: Range<usize>) -> Option<Self> {
-        (*owner).as_ref().get(range.clone())?;
+        owner.bytes().get(range.clone())?;
         Some(Self { owner, range })
+    }
+
+    /// Says that nobody will look at them soon ([`Bytes::release`]).
+    pub fn release(&self) {
+        self.owner.release(self.range.clone());
     }
 }
 
@@ -35,7 +57,7 @@ impl Deref for ParamBytes {
 
     /// An owner that has become shorter gives nothing.
     fn deref(&self) -> &[u8] {
-        let all = (*self.owner).as_ref();
+        let all = self.owner.bytes();
         all.get(self.range.clone()).unwrap_or_default()
     }
 }

@@ -11,6 +11,7 @@ use credence_base::Profile;
 use credence_exact::shape::{ShapeError, Shapes, infer};
 use credence_exact::{Dtype, NodeId, Op, ParamId, Shape};
 
+pub use self::relations::RelationCost;
 use self::relations::Relations;
 use crate::language::LanguageLayout;
 use crate::layout::TraceLayout;
@@ -185,7 +186,8 @@ impl Program {
             language,
         };
         let view = program.view();
-        let relations = Relations::new(&view).map_err(|source| ProgramError::Shape {
+        let cuts = |node: NodeId| view.is_cut(node);
+        let relations = Relations::new(&view, &cuts).map_err(|source| ProgramError::Shape {
             what: "node",
             name: String::new(),
             source,
@@ -252,7 +254,21 @@ impl Program {
     /// What the relation of one cell of this node reads at most, back to cut cells and parameters, in 8-bit values.
     #[must_use]
     pub fn relation_cost(&self, node: NodeId) -> Option<u64> {
-        Relations::new(&self.view()).ok()?.cost(node)
+        let view = self.view();
+        let cuts = |node| view.is_cut(node);
+        let relations = Relations::new(&view, &cuts).ok()?;
+        Some(relations.cost(node)?.reads)
+    }
+
+    /// What the relations of all nodes would take if just those nodes were cut.
+    #[must_use]
+    pub fn relation_costs(&self, cuts: &dyn Fn(NodeId) -> bool) -> Vec<RelationCost> {
+        let view = self.view();
+        let Ok(relations) = Relations::new(&view, cuts) else {
+            return Vec::new();
+        };
+        let nodes = self.nodes();
+        nodes.filter_map(|(id, _, _)| relations.cost(id)).collect()
     }
 
     fn view(&self) -> View<'_> {
@@ -370,6 +386,13 @@ fn absent(what: &'static str, index: u32) -> ShapeError {
         what,
         expected: "one that stands before".to_owned(),
         got: index.to_string(),
+    }
+}
+
+impl View<'_> {
+    fn is_cut(&self, node: NodeId) -> bool {
+        let spec = self.spec.nodes.get(at(node.0));
+        spec.is_some_and(|spec| spec.cut)
     }
 }
 

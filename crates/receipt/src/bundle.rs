@@ -20,6 +20,9 @@ pub const BUNDLE_MEDIA_TYPE: &str = "application/vnd.credence.bundle.v1+json";
 /// The usual limit on a bundle's length: 64 MiB.
 pub const BUNDLE_LEN_MAX: usize = 64 * 1024 * 1024;
 
+/// The longest log proof in a bundle, in bytes.
+pub const LOG_LEN_MAX: usize = 144 * 1024;
+
 /// Why bytes are not a bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
@@ -43,6 +46,12 @@ pub enum BundleError {
         /// Why the name is none.
         source: NameError,
     },
+    /// `log` holds nothing, or too much.
+    #[error("the bundle's `log` holds {got} bytes, expected 1 to {LOG_LEN_MAX}")]
+    Log {
+        /// Bytes given.
+        got: usize,
+    },
     /// Evidence out of order, or twice for one method and version.
     #[error("the bundle's evidence {index} is not in ascending order of method and version")]
     Order {
@@ -57,6 +66,7 @@ pub struct Bundle {
     receipt: Envelope,
     openings: Openings,
     evidence: Vec<Evidence>,
+    log: Option<String>,
 }
 
 impl Bundle {
@@ -75,6 +85,20 @@ impl Bundle {
             receipt,
             openings,
             evidence,
+            log: None,
+        })
+    }
+
+    /// The same bundle with the proof that its receipt is in a log, as the text of a `tlog-proof` file. A proof that was there is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`BundleError::Log`] when the text is empty or longer than [`LOG_LEN_MAX`].
+    pub fn with_log(self, log: String) -> Result<Self, BundleError> {
+        check_log(&log)?;
+        Ok(Self {
+            log: Some(log),
+            ..self
         })
     }
 
@@ -108,10 +132,25 @@ impl Bundle {
         &self.openings
     }
 
+    /// The proof that the receipt is in a log, unchecked: nothing here reads it.
+    #[must_use]
+    pub fn log(&self) -> Option<&str> {
+        self.log.as_deref()
+    }
+
     /// Evidence, unchecked, in ascending order of method and version.
     #[must_use]
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
+    }
+}
+
+fn check_log(log: &str) -> Result<(), BundleError> {
+    let got = log.len();
+    if (1..=LOG_LEN_MAX).contains(&got) {
+        Ok(())
+    } else {
+        Err(BundleError::Log { got })
     }
 }
 

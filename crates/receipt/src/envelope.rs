@@ -75,6 +75,9 @@ pub enum SignError {
     /// The statement has no canonical JSON.
     #[error("the statement cannot be encoded")]
     Encode(#[source] JsonError),
+    /// Nobody could read the statement: a text is too long, say.
+    #[error("the statement is one that nobody could read, so it was not signed")]
+    Unreadable(#[source] StatementError),
 }
 
 /// A signed payload. Neither the signature nor the payload is checked until [`Envelope::open`].
@@ -108,13 +111,14 @@ impl Signed {
 /// Signs `statement` with its operator's key.
 ///
 /// # Errors
-/// [`SignError::Signer`] when the statement names another key.
+/// [`SignError::Signer`] when the statement names another key, [`SignError::Unreadable`] when it could not be read back.
 pub fn sign(statement: &Statement, key: &SigningKey) -> Result<Envelope, SignError> {
     let (named, signer) = (*statement.operator(), key.public_key());
     if named != signer {
         return Err(SignError::Signer { named, signer });
     }
     let payload = statement.encode().map_err(SignError::Encode)?;
+    Statement::decode(&payload, STATEMENT_LEN_MAX).map_err(SignError::Unreadable)?;
     let signature = key.sign(&pae(&payload));
     Ok(Envelope {
         payload,

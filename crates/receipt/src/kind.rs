@@ -14,13 +14,13 @@ pub enum Kind {
     Audit,
     /// A referee decided a dispute.
     Verdict,
-    /// Two statements that cannot both be true were signed by one key.
+    /// Two checkpoints that cannot both be true were signed by one log.
     Equivocation,
     /// A proof system's commitment belongs to a model's weights.
     WeightsBinding,
     /// A key is rotated, expires or is revoked.
     KeyStatement,
-    /// A receipt of another system, carried over.
+    /// A model was made of a file.
     Imported,
 }
 

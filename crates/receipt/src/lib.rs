@@ -3,7 +3,7 @@
 //! ```text
 //! Inference{claim, operator, time} ──Statement::encode──▶ canonical JSON ──sign──▶ Envelope ──▶ ReceiptDigest
 //! Envelope ──open──▶ Signed{statement}          signature first, then what was signed
-//! Bundle{receipt, openings, evidence} ⇄ canonical JSON
+//! Bundle{receipt, openings, evidence, log} ⇄ canonical JSON
 //! ```
 //!
 //! `docs/spec/receipt.md` is normative. A [`Signed`] statement says that a key signed it and that it agrees with
@@ -29,13 +29,14 @@ mod envelope;
 mod kind;
 mod statement;
 
-pub use bundle::{BUNDLE_LEN_MAX, BUNDLE_MEDIA_TYPE, Bundle, BundleError};
+pub use bundle::{BUNDLE_LEN_MAX, BUNDLE_MEDIA_TYPE, Bundle, BundleError, LOG_LEN_MAX};
 pub use envelope::{
     ENVELOPE_LEN_MAX, Envelope, EnvelopeError, OpenError, PAYLOAD_TYPE, SignError, Signed, pae,
     sign,
 };
 pub use kind::Kind;
 pub use statement::{
-    Inference, KeyAction, KeyStatement, STATEMENT_LEN_MAX, STATEMENT_TYPE, Statement,
-    StatementError,
+    Equivocation, Imported, Inference, KeyAction, KeyStatement, LOG_KEY_LEN_MAX, NOTE_LEN_MAX,
+    OPTIONS_LEN_MAX, STATEMENT_LEN_MAX, STATEMENT_TYPE, Statement, StatementError, Tool,
+    WeightsBinding,
 };

@@ -18,9 +18,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::kind::Kind;
 
+mod kinds;
 mod wire;
+mod wire_kinds;
 
-use wire::{InferenceJson, KeyJson, StatementJson, SubjectDigestJson, SubjectJson};
+pub use kinds::{
+    Equivocation, Imported, LOG_KEY_LEN_MAX, NOTE_LEN_MAX, OPTIONS_LEN_MAX, Tool, WeightsBinding,
+};
+use wire::{InferenceJson, KeyJson, PredicateJson, StatementJson, SubjectDigestJson, SubjectJson};
+use wire_kinds::{EquivocationJson, ImportedJson, WeightsBindingJson};
 
 /// The in-toto statement type.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -83,19 +89,33 @@ pub enum StatementError {
     /// A key is said to succeed itself.
     #[error("the key is said to succeed itself")]
     OwnSuccessor,
+    /// A field holds no text, or too much.
+    #[error("`{field}` holds {got} bytes, expected {min} to {max}")]
+    Text {
+        /// The field.
+        field: &'static str,
+        /// The least it may hold.
+        min: usize,
+        /// The most it may hold.
+        max: usize,
+        /// What it holds.
+        got: usize,
+    },
 }
 
 /// A statement of a kind that this version reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every statement is an inference: a box would save nothing"
-)]
 pub enum Statement {
     /// An operator ran a model.
     Inference(Inference),
     /// What becomes of a key.
     Key(KeyStatement),
+    /// A log said two things that cannot both be true.
+    Equivocation(Equivocation),
+    /// A proof system's commitment belongs to a model's weights.
+    WeightsBinding(WeightsBinding),
+    /// A model was made of a file.
+    Imported(Imported),
 }
 
 /// An operator says that it ran a model, and what came of it.
@@ -147,6 +167,9 @@ impl Statement {
         match self {
             Self::Inference(_) => Kind::Inference,
             Self::Key(_) => Kind::KeyStatement,
+            Self::Equivocation(_) => Kind::Equivocation,
+            Self::WeightsBinding(_) => Kind::WeightsBinding,
+            Self::Imported(_) => Kind::Imported,
         }
     }
 
@@ -156,6 +179,9 @@ impl Statement {
         match self {
             Self::Inference(inference) => &inference.operator,
             Self::Key(statement) => &statement.operator,
+            Self::Equivocation(statement) => &statement.operator,
+            Self::WeightsBinding(statement) => &statement.operator,
+            Self::Imported(statement) => &statement.operator,
         }
     }
 
@@ -167,6 +193,11 @@ impl Statement {
         match self {
             Self::Inference(s) => json::to_canonical(&self.to_json(InferenceJson::new(s))),
             Self::Key(s) => json::to_canonical(&self.to_json(KeyJson::new(s))),
+            Self::Equivocation(s) => json::to_canonical(&self.to_json(EquivocationJson::new(s))),
+            Self::WeightsBinding(s) => {
+                json::to_canonical(&self.to_json(WeightsBindingJson::new(s)))
+            }
+            Self::Imported(s) => json::to_canonical(&self.to_json(ImportedJson::new(s))),
         }
     }
 
@@ -177,27 +208,21 @@ impl Statement {
     /// what its predicate names.
     pub fn decode(bytes: &[u8], len_max: usize) -> Result<Self, StatementError> {
         // The kind decides how the predicate is read, so it is looked for first.
-        let statement = match wire::peek_kind(bytes, len_max)? {
-            Kind::Inference => {
-                let json: StatementJson<InferenceJson> = json::from_canonical(bytes, len_max)?;
-                json.check_type()?;
-                let statement = Self::Inference(json.predicate.read()?);
-                statement.check_subject(&json.subject)?;
-                statement
-            }
-            Kind::KeyStatement => {
-                let json: StatementJson<KeyJson> = json::from_canonical(bytes, len_max)?;
-                json.check_type()?;
-                let statement = Self::Key(json.predicate.read()?);
-                statement.check_subject(&json.subject)?;
-                statement
-            }
-            kind @ (Kind::Audit
-            | Kind::Verdict
-            | Kind::Equivocation
-            | Kind::WeightsBinding
-            | Kind::Imported) => return Err(StatementError::UnreadableKind(kind)),
-        };
+        match wire::peek_kind(bytes, len_max)? {
+            Kind::Inference => Self::read::<InferenceJson>(bytes, len_max),
+            Kind::KeyStatement => Self::read::<KeyJson>(bytes, len_max),
+            Kind::Equivocation => Self::read::<EquivocationJson>(bytes, len_max),
+            Kind::WeightsBinding => Self::read::<WeightsBindingJson>(bytes, len_max),
+            Kind::Imported => Self::read::<ImportedJson>(bytes, len_max),
+            kind @ (Kind::Audit | Kind::Verdict) => Err(StatementError::UnreadableKind(kind)),
+        }
+    }
+
+    fn read<P: PredicateJson>(bytes: &[u8], len_max: usize) -> Result<Self, StatementError> {
+        let json: StatementJson<P> = json::from_canonical(bytes, len_max)?;
+        json.check_type()?;
+        let statement = json.predicate.read()?;
+        statement.check_subject(&json.subject)?;
         Ok(statement)
     }
 
@@ -211,6 +236,13 @@ impl Statement {
             ),
             Self::Key(KeyStatement { operator, .. }) => {
                 ("key", Sha256::digest(operator.as_bytes()).into())
+            }
+            Self::Equivocation(Equivocation { log, .. }) => {
+                ("log", Sha256::digest(log.as_bytes()).into())
+            }
+            Self::WeightsBinding(WeightsBinding { model, .. })
+            | Self::Imported(Imported { model, .. }) => {
+                ("model", Sha256::digest(model.as_bytes()).into())
             }
         }
     }

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use credence_base::json::to_canonical;
 use credence_base::{Signature, SigningKey};
 use credence_receipt::{
-    BUNDLE_LEN_MAX, Bundle, BundleError, ENVELOPE_LEN_MAX, Envelope, EnvelopeError, Kind,
-    OpenError, PAYLOAD_TYPE, STATEMENT_LEN_MAX, SignError, Statement, StatementError,
-    StatementError as E, pae, sign,
+    BUNDLE_LEN_MAX, Bundle, BundleError, ENVELOPE_LEN_MAX, Envelope, EnvelopeError, KeyAction,
+    Kind, LOG_LEN_MAX, OpenError, PAYLOAD_TYPE, STATEMENT_LEN_MAX, SignError, Statement,
+    StatementError, StatementError as E, pae, sign,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 mod support;
 
 use support::{
-    bundle, claim_fields, inference, key, key_actions, key_statement, plain_claim_fields,
+    bundle, claim_fields, inference, key, key_actions, key_statement, logged_bundle,
+    other_statements, plain_claim_fields,
 };
 
 fn repository() -> PathBuf {
@@ -31,6 +32,7 @@ fn repository() -> PathBuf {
 fn all_statements() -> Vec<Statement> {
     let mut all = vec![inference(claim_fields()), inference(plain_claim_fields())];
     all.extend(key_actions().map(key_statement));
+    all.extend(other_statements());
     all
 }
 
@@ -103,6 +105,22 @@ fn only_the_named_operator_signs() {
     let signature = other.sign(&pae(honest.payload()));
     let forged = envelope_from(honest.payload(), &key(), &signature);
     assert!(matches!(forged.open(), Err(OpenError::Signature(_))));
+}
+
+#[test]
+fn what_nobody_could_read_is_not_signed() {
+    let itself = key_statement(KeyAction::Rotate {
+        successor: key().public_key(),
+    });
+    let [_, _, _, Statement::Imported(mut long)] = other_statements() else {
+        panic!("the last is an import");
+    };
+    // Within its length as text, and too long once escaped as JSON.
+    long.options = "\u{1}".repeat(4096);
+    for statement in [itself, Statement::Imported(long)] {
+        let refused = sign(&statement, &key());
+        assert!(matches!(refused, Err(SignError::Unreadable(_))));
+    }
 }
 
 #[test]
@@ -244,6 +262,54 @@ fn a_key_statement_must_agree_with_itself() {
 }
 
 #[test]
+fn the_other_kinds_must_agree_with_themselves_and_keep_their_lengths() {
+    let [equivocation, binding, imported, _] = other_statements();
+    let zeros = json!("00".repeat(32));
+    for (statement, field, what) in [
+        (&binding, "model", "model"),
+        (&imported, "model", "model"),
+        (&equivocation, "log", "log"),
+    ] {
+        let error = open_edited(statement, |v| v["predicate"][field] = zeros.clone());
+        assert!(
+            matches!(error, Err(E::Subject { what: got }) if got == what),
+            "{what}: {error:?}"
+        );
+        let error = open_edited(statement, |v| v["subject"][0]["name"] = json!("output"));
+        assert!(matches!(error, Err(E::SubjectName { expected }) if expected == what));
+    }
+    for (statement, field, len) in [
+        (&equivocation, "log", 513),
+        (&equivocation, "first", 4097),
+        (&equivocation, "second", 0),
+        (&imported, "options", 4097),
+    ] {
+        let error = open_edited(statement, |v| {
+            v["predicate"][field] = json!("x".repeat(len));
+        });
+        assert!(
+            matches!(error, Err(E::Text { field: got, got: bytes, .. }) if got == field && bytes == len),
+            "{field}: {error:?}"
+        );
+    }
+    for (statement, outer, inner) in [
+        (&binding, "derivation", "name"),
+        (&imported, "importer", "version"),
+    ] {
+        let error = open_edited(statement, |v| v["predicate"][outer][inner] = json!("A B"));
+        assert!(matches!(error, Err(E::Name { .. })), "{outer}: {error:?}");
+    }
+    let error = open_edited(&binding, |v| v["predicate"]["scheme"] = json!(""));
+    assert!(matches!(
+        error,
+        Err(E::Name {
+            field: "scheme",
+            ..
+        })
+    ));
+}
+
+#[test]
 fn kinds_of_later_versions_are_refused_by_name() {
     for kind in Kind::ALL {
         assert_eq!(
@@ -255,8 +321,11 @@ fn kinds_of_later_versions_are_refused_by_name() {
         });
         match (kind, error) {
             (Kind::Inference, Ok(())) => (),
-            // An inference's predicate is no key statement's.
-            (Kind::KeyStatement, Err(StatementError::Json(_))) => (),
+            // An inference's predicate is no other kind's.
+            (
+                Kind::KeyStatement | Kind::Equivocation | Kind::WeightsBinding | Kind::Imported,
+                Err(StatementError::Json(_)),
+            ) => (),
             (_, Err(StatementError::UnreadableKind(named))) => assert_eq!(named, *kind),
             (_, other) => panic!("{kind}: {other:?}"),
         }
@@ -325,7 +394,28 @@ fn a_bundle_has_one_spelling() {
         edited(&|v| v["mediaType"] = json!("x")),
         Err(E::MediaType)
     ));
-    assert!(matches!(edited(&|v| v["log"] = json!({})), Err(E::Json(_))));
+    for log in [json!({}), json!(null), json!([])] {
+        let edit = |v: &mut Value| v["log"] = log.clone();
+        assert!(matches!(edited(&edit), Err(E::Json(_))));
+    }
+    assert!(matches!(
+        edited(&|v| v["log"] = json!("")),
+        Err(E::Log { got: 0 })
+    ));
+    let long = "x".repeat(LOG_LEN_MAX + 1);
+    assert!(matches!(
+        edited(&|v| v["log"] = json!(long)),
+        Err(E::Log { .. })
+    ));
+    assert!(matches!(
+        bundle().with_log(String::new()),
+        Err(E::Log { got: 0 })
+    ));
+    let logged = logged_bundle();
+    assert_eq!(logged.log(), Some(support::LOG));
+    let bytes = logged.encode().unwrap();
+    assert_eq!(Bundle::decode(&bytes, BUNDLE_LEN_MAX).unwrap(), logged);
+    assert_ne!(logged, bundle());
     assert!(matches!(
         edited(&|v| v["openings"] = json!({})),
         Err(E::NoOpening)

@@ -15,7 +15,8 @@ use serde_json::Value;
 mod support;
 
 use support::{
-    bundle, claim_fields, inference, key_actions, key_statement, openings, plain_claim_fields,
+    bundle, claim_fields, inference, key_actions, key_statement, logged_bundle, openings,
+    other_statements, plain_claim_fields,
 };
 
 /// Path of a field, with `[]` for any place in a list, and whether it must be there.
@@ -104,6 +105,11 @@ fn schemas_name_the_fields() {
     check("inference-statement.v1.json", &statements.map(|s| json(&s)));
     let statements = key_actions().map(|action| json(&key_statement(action).encode().unwrap()));
     check("key-statement.v1.json", &statements);
+    let [equivocation, binding, imported, uncalibrated] =
+        other_statements().map(|statement| json(&statement.encode().unwrap()));
+    check("equivocation-statement.v1.json", &[equivocation]);
+    check("weights-binding-statement.v1.json", &[binding]);
+    check("imported-statement.v1.json", &[imported, uncalibrated]);
     check("envelope.v1.json", &[json(&bundle().receipt().encode())]);
 
     let with = |openings| Bundle::new(bundle().receipt().clone(), openings, Vec::new()).unwrap();
@@ -118,6 +124,7 @@ fn schemas_name_the_fields() {
         ..openings()
     };
     let bundles = [
+        logged_bundle(),
         bundle(),
         with(Default::default()),
         with(trace_alone),

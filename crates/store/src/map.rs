@@ -9,12 +9,18 @@
 //! error when what is gone is looked at; one that is overwritten in place changes what its readers see after they checked it.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 use crate::error::{Action, StoreError};
 use crate::file;
+
+/// No page of a system that this runs on is larger; only whole pages are given back.
+const PAGE_BYTES: usize = 1 << 16;
 
 /// A file's bytes.
 #[derive(Debug)]
@@ -31,6 +37,21 @@ impl AsRef<[u8]> for Map {
         match &self.0 {
             Held::Mapped(map) => map,
             Held::Read(bytes) => bytes,
+        }
+    }
+}
+
+impl Map {
+    /// Gives the memory of whole pages within a range back to the system. Their bytes stay what they are: whoever looks at them again has them read
+    /// from the file, or from what the system still holds of it. It is advice, so a system that does not take it is no error.
+    pub fn release(&self, range: Range<usize>) {
+        let Held::Mapped(map) = &self.0 else {
+            return;
+        };
+        let start = range.start.div_ceil(PAGE_BYTES);
+        let end = range.end.min(map.len()) / PAGE_BYTES;
+        if start < end {
+            forget(map, start * PAGE_BYTES, (end - start) * PAGE_BYTES);
         }
     }
 }
@@ -71,6 +92,24 @@ fn map_open(handle: &File) -> Option<Mmap> {
     unsafe { Mmap::map(handle) }.ok()
 }
 
+#[cfg(unix)]
+#[expect(
+    unsafe_code,
+    reason = "this advice changes memory in maps that are written to, which a read-only map of a file never is"
+)]
+fn forget(map: &Mmap, offset: usize, len: usize) {
+    // SAFETY: the map is shared, read-only and backed by a file. Dropping its pages changes none of its bytes: they are read from the same file again,
+    // which nobody changes in place, by the promise that the map itself rests on.
+    let told = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len) };
+    // Advice that was not taken costs memory and nothing else.
+    drop(told);
+}
+
+#[cfg(not(unix))]
+const fn forget(map: &Mmap, offset: usize, len: usize) {
+    let (_, _, _) = (map, offset, len);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +128,35 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(held.as_ref(), b"one");
         assert!(map(&path, 5).unwrap_err().is_absent());
+    }
+
+    #[test]
+    fn released_bytes_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let bytes: Vec<u8> = (0..1_u32 << 18).map(|at| (at % 251) as u8).collect();
+        write(&path, &bytes, Access::Public).unwrap();
+        let held = map(&path, 1 << 20).unwrap();
+        for range in [0..bytes.len(), 1..70_000, 5..5, 100..usize::MAX] {
+            held.release(range);
+            assert_eq!(held.as_ref(), bytes);
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let before = resident_bytes();
+            held.release(0..bytes.len());
+            assert!(resident_bytes() + bytes.len() <= before, "{before}");
+        }
+    }
+
+    /// Bytes of files that this process has in memory.
+    #[cfg(target_os = "linux")]
+    fn resident_bytes() -> usize {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let maps = smaps.split_once("/a\n").map_or("", |(_, rest)| rest);
+        let line = maps.lines().find_map(|line| line.strip_prefix("Rss:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        kib.unwrap().parse::<usize>().unwrap() * 1024
     }
 
     #[test]

@@ -16,6 +16,7 @@ use credence_verify::{Facts, Policy, check_bytes};
 use crate::samples;
 
 mod language;
+mod log;
 
 /// One decoder.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "bundle",
-        seeds: || vec![samples::BUNDLE.to_vec()],
+        seeds: || vec![samples::BUNDLE.to_vec(), samples::LOGGED_BUNDLE.to_vec()],
         run: bundle,
     },
     Target {
@@ -85,6 +86,13 @@ pub const TARGETS: &[Target] = &[
     language::PROMPT,
     language::OUTPUT,
     language::PARAMETERS,
+    log::NOTE,
+    log::CHECKPOINT,
+    log::VERIFIER_KEY,
+    log::LOG_PROOF,
+    log::ADD_CHECKPOINT,
+    log::TILE_PATH,
+    log::ENTRIES,
 ];
 
 /// Runs the target of that name, as libFuzzer's entry points do.
@@ -150,7 +158,7 @@ fn claim_seeds() -> Vec<Vec<u8>> {
     let signed = samples::bundle().receipt().open().unwrap();
     match signed.into_statement() {
         Statement::Inference(inference) => vec![inference.claim.encode()],
-        Statement::Key(_) => Vec::new(),
+        _ => Vec::new(),
     }
 }
 
@@ -161,7 +169,9 @@ fn claim(bytes: &[u8]) -> bool {
 }
 
 fn statement_seeds() -> Vec<Vec<u8>> {
-    vec![samples::bundle().receipt().payload().to_vec()]
+    let mut seeds = vec![samples::bundle().receipt().payload().to_vec()];
+    seeds.extend(samples::other_statements());
+    seeds
 }
 
 fn statement(bytes: &[u8]) -> bool {
@@ -186,9 +196,7 @@ fn bundle(bytes: &[u8]) -> bool {
 
 /// The whole check without methods: only the bundle as signed, with its openings, passes.
 fn verify(bytes: &[u8]) -> bool {
-    let facts = Facts {
-        now_unix_s: u64::MAX,
-    };
+    let facts = Facts::at(u64::MAX);
     let checked = check_bytes(
         bytes,
         BUNDLE_LEN_MAX,

@@ -12,6 +12,24 @@ use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 /// The golden bundle of version 1.
 pub const BUNDLE: &[u8] = include_bytes!("../../receipt/tests/fixtures/bundle_v1.json");
 
+/// The same with a member `log`, which nothing but a policy that names logs reads.
+pub const LOGGED_BUNDLE: &[u8] = include_bytes!("../../../vectors/receipt/bundle-logged.json");
+
+/// Statements of the kinds that are neither an inference nor about a key, as signed.
+///
+/// # Panics
+/// If the vectors cannot be read, which the receipt crate's own tests show first.
+#[must_use]
+pub fn other_statements() -> Vec<Vec<u8>> {
+    let text = include_str!("../../../vectors/receipt/statements.json");
+    let file: serde_json::Value = serde_json::from_str(text).unwrap();
+    let cases = file["cases"].as_array().unwrap().iter();
+    let others = cases.filter(|case| case["kind"] != "inference");
+    others
+        .map(|case| case["statement"].as_str().unwrap().as_bytes().to_vec())
+        .collect()
+}
+
 /// The golden bundle, decoded.
 ///
 /// # Panics

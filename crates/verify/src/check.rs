@@ -2,8 +2,11 @@
 
 use credence_base::ReceiptDigest;
 use credence_claim::{Assurance, Case, Evidence, Fact, Finding, Method, MethodId, Openings};
-use credence_receipt::{Bundle, Inference, Statement};
+use credence_log::Logged;
+use credence_receipt::{Bundle, Inference, Kind, Statement};
 
+use crate::keys::{KeyKnown, Keys, Signing};
+use crate::logged::{self, check_log};
 use crate::policy::{Facts, Policy};
 use crate::refusal::Refusal;
 
@@ -39,6 +42,7 @@ pub struct Receipt {
     digest: ReceiptDigest,
     inference: Inference,
     openings: Openings,
+    logged: Option<Logged>,
 }
 
 impl Receipt {
@@ -52,6 +56,12 @@ impl Receipt {
     #[must_use]
     pub const fn inference(&self) -> &Inference {
         &self.inference
+    }
+
+    /// Where it stands in a log, if the policy names logs and the bundle has a proof.
+    #[must_use]
+    pub const fn logged(&self) -> Option<&Logged> {
+        self.logged.as_ref()
     }
 
     /// The opened input, if any.
@@ -112,13 +122,36 @@ pub fn check(
     let signed = bundle.receipt().open().map_err(Refusal::from_open)?;
     let inference = match signed.into_statement() {
         Statement::Inference(inference) => inference,
-        other @ Statement::Key(_) => return Err(Refusal::Kind { got: other.kind() }),
+        other @ (Statement::Key(_)
+        | Statement::Equivocation(_)
+        | Statement::WeightsBinding(_)
+        | Statement::Imported(_)) => {
+            return Err(Refusal::Kind {
+                expected: Kind::Inference,
+                got: other.kind(),
+            });
+        }
     };
+    let logged = check_log(bundle, inference.time_unix_s, policy, facts)?;
+    let keys = Keys::read(policy, facts)?;
+    if let Some(accepted) = &policy.operators {
+        keys.check_operator(&inference.operator, accepted)?;
+    }
+    let signing = Signing {
+        time_unix_s: inference.time_unix_s,
+        by_unix_s: logged
+            .as_ref()
+            .and_then(|logged| logged.witnessed().by_unix_s()),
+    };
+    let known = keys.check(&inference.operator, signing)?;
     check_policy(&inference, policy, facts)?;
     let case = Case::check(&inference.claim, &inference.operator, bundle.openings())
         .map_err(Refusal::Openings)?;
 
-    let mut findings = vec![signed_finding(bundle, &inference, policy)];
+    let mut findings = vec![signed_finding(bundle, &inference, policy, known)];
+    if let Some(logged) = &logged {
+        findings.extend(logged::findings(logged, facts.now_unix_s));
+    }
     for method in &policy.required {
         if *method != MethodId::SIGNED {
             findings.push(run(method, methods, bundle.evidence(), &case)?);
@@ -129,6 +162,7 @@ pub fn check(
         digest: bundle.receipt().digest(),
         inference,
         openings,
+        logged,
     };
     Ok(Verified {
         value,
@@ -139,21 +173,14 @@ pub fn check(
 fn check_policy(inference: &Inference, policy: &Policy, facts: &Facts) -> Result<(), Refusal> {
     let Policy {
         required: _,
-        operators,
+        operators: _,
+        log: _,
         models,
         age_max_s,
         skew_max_s,
         nonce,
     } = policy;
     let claim = inference.claim.fields();
-    if operators
-        .as_ref()
-        .is_some_and(|accepted| !accepted.contains(&inference.operator))
-    {
-        return Err(Refusal::Operator {
-            got: inference.operator,
-        });
-    }
     if models
         .as_ref()
         .is_some_and(|accepted| !accepted.contains(&claim.model))
@@ -206,11 +233,47 @@ fn run(
 }
 
 /// What the signature shows, and all that this check leaves open however many methods ran.
-fn signed_finding(bundle: &Bundle, inference: &Inference, policy: &Policy) -> Finding {
+fn signed_finding(
+    bundle: &Bundle,
+    inference: &Inference,
+    policy: &Policy,
+    known: KeyKnown,
+) -> Finding {
     let mut finding = Finding::signed(&inference.operator, policy.operators.is_some());
+    if known.statements > 0 {
+        finding.shown.push(format!(
+            "none of {} statements about that key stands against this signature",
+            known.statements
+        ));
+    }
     let mut open = |text: String| finding.not_checked.push(text);
-    open("whether the key has been rotated, has expired or was revoked".to_owned());
-    open("whether the operator also signed another answer: the receipt is in no log".to_owned());
+    open(
+        match known.statements {
+            0 => "whether the key has been rotated, has expired or was revoked",
+            _ => {
+                "whether there are other statements about the key, or will be: that cannot be known offline"
+            }
+        }
+        .to_owned(),
+    );
+    if known.expiry_by_own_clock {
+        open(
+            "whether it was signed before the key expired: only the operator's clock says so"
+                .to_owned(),
+        );
+    }
+    open(
+        match (&policy.log, bundle.log()) {
+            (_, None) => {
+                "whether the operator also signed another answer: the receipt is in no log"
+            }
+            (None, Some(_)) => "the log proof: the policy names no log",
+            (Some(_), Some(_)) => {
+                "whether the operator also signed another answer: a log holds digests, and shows how many they are"
+            }
+        }
+        .to_owned(),
+    );
     if policy.models.is_none() {
         open("which model it should be: the policy accepts any".to_owned());
     }

@@ -1,9 +1,9 @@
 //! Accepts or refuses a bundle under a policy, and makes the only [`Verified`] there is.
 //!
 //! ```text
-//! bytes ─decode▶ Bundle ─signature▶ statement ─consistency▶ claim ─policy▶ ─openings▶ Case ─each required method▶ Verified + Assurance
-//!           │               │              │               │            │                            │
-//!       Malformed      BadSignature    Inconsistent    PolicyUnmet  Inconsistent     MissingFacts, Refuted, Failed
+//! bytes ─decode▶ Bundle ─signature▶ statement ─consistency▶ claim ─log, keys, policy▶ ─openings▶ Case ─each required method▶ Verified + Assurance
+//!           │               │              │                       │             │                            │
+//!       Malformed      BadSignature    Inconsistent           PolicyUnmet   Inconsistent     MissingFacts, Refuted, Failed
 //! ```
 //!
 //! A pure function: the same bytes, policy, methods and facts give the same answer on every machine, offline. Time is a
@@ -26,9 +26,16 @@
 )]
 
 mod check;
+mod keys;
+mod logged;
 mod policy;
 mod refusal;
+mod shown;
 
 pub use check::{Receipt, Verified, check, check_bytes};
-pub use policy::{Facts, Policy};
+pub use policy::{Facts, LogDemand, Policy};
 pub use refusal::{Refusal, RefusalKind};
+pub use shown::{
+    NotEquivocation, ShownEquivocation, ShownKeyStatement, confirm_equivocation,
+    confirm_key_statement,
+};

@@ -2,6 +2,8 @@
 
 use credence_base::{ModelId, Nonce, PublicKey};
 use credence_claim::MethodId;
+use credence_log::LogPolicy;
+use credence_receipt::Bundle;
 
 /// What a receipt must meet to be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,17 @@ pub struct Policy {
     pub skew_max_s: u64,
     /// The nonce that the claim must hold; `None` asks for none.
     pub nonce: Option<Nonce>,
+    /// The logs that are believed; `None` looks at no log proof, and the assurance then says so.
+    pub log: Option<LogDemand>,
+}
+
+/// What is asked of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogDemand {
+    /// Which logs, which witnesses, and how old a checkpoint may be.
+    pub policy: LogPolicy,
+    /// Whether a receipt without a log proof is refused. A proof that is there must hold in any case.
+    pub required: bool,
 }
 
 impl Policy {
@@ -40,13 +53,28 @@ impl Policy {
             age_max_s: None,
             skew_max_s: 120,
             nonce: None,
+            log: None,
         }
     }
 }
 
 /// What the one who verifies knows and the bundle cannot say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// The time, in seconds since 1970-01-01 UTC.
     pub now_unix_s: u64,
+    /// Statements about operators' keys, each a bundle with its own log proof, in any order. One that cannot be read is an
+    /// error: passing over it might pass over a revocation.
+    pub key_statements: Vec<Bundle>,
+}
+
+impl Facts {
+    /// The time alone: nothing is known of any key.
+    #[must_use]
+    pub const fn at(now_unix_s: u64) -> Self {
+        Self {
+            now_unix_s,
+            key_statements: Vec::new(),
+        }
+    }
 }

@@ -16,23 +16,37 @@ use std::fmt::Write as _;
 use credence_base::SigningKey;
 use credence_base::json::{Base64, Hex32, to_canonical};
 use credence_claim::Method;
-use credence_receipt::{BUNDLE_LEN_MAX, pae};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, pae};
 use credence_verify::{Refusal, RefusalKind, check_bytes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+#[path = "support/log.rs"]
+#[expect(dead_code, reason = "shared with other tests, which use all of it")]
+mod log;
 mod support;
 
+use log::{logged, logged_policy};
 use support::{Replay, Seal, facts, honest_bundle, key, policy};
 
 const METHODS: &[&dyn Method] = &[&Replay, &Seal];
 
 fn refusal(bytes: &[u8]) -> Option<Refusal> {
+    check_bytes(bytes, BUNDLE_LEN_MAX, &logged_policy(), METHODS, &facts()).err()
+}
+
+/// Without a log, since whoever signs another statement has another digest, which is in none.
+fn refusal_unlogged(bytes: &[u8]) -> Option<Refusal> {
     check_bytes(bytes, BUNDLE_LEN_MAX, &policy(), METHODS, &facts()).err()
 }
 
+/// All optional members, and exactly the witnesses that the policy asks for.
+fn bundle() -> Bundle {
+    logged(honest_bundle(), &[support::TIME_UNIX_S; 2])
+}
+
 fn bundle_json() -> Value {
-    serde_json::from_slice(&honest_bundle().encode().unwrap()).unwrap()
+    serde_json::from_slice(&bundle().encode().unwrap()).unwrap()
 }
 
 fn statement_json() -> Value {
@@ -42,6 +56,7 @@ fn statement_json() -> Value {
 /// A bundle whose payload is `statement`, with the old signature or that of `signer`.
 fn with_statement(statement: &[u8], signer: Option<&SigningKey>) -> Vec<u8> {
     let mut bundle = bundle_json();
+    bundle.as_object_mut().unwrap().remove("log");
     bundle["receipt"]["payload"] = json!(Base64(statement.to_vec()));
     if let Some(signer) = signer {
         let signature = signer.sign(&pae(statement)).as_bytes().to_vec();
@@ -185,7 +200,7 @@ fn the_manifest_names_every_place() {
 
 #[test]
 fn the_honest_bundle_is_accepted_and_the_editor_writes_canonical_form() {
-    let bytes = honest_bundle().encode().unwrap();
+    let bytes = bundle().encode().unwrap();
     assert!(refusal(&bytes).is_none());
     for (value, canonical) in [
         (bundle_json(), bytes.clone()),
@@ -199,7 +214,7 @@ fn the_honest_bundle_is_accepted_and_the_editor_writes_canonical_form() {
         assert_eq!(text.as_bytes(), canonical.as_slice());
     }
     assert!(
-        refusal(&with_statement(
+        refusal_unlogged(&with_statement(
             honest_bundle().receipt().payload(),
             Some(&key())
         ))
@@ -234,7 +249,7 @@ fn every_edit_of_the_statement_is_refused_whoever_signs() {
             let Some(bytes) = edited(&statement, &place, edit) else {
                 continue;
             };
-            let kind = |signer| refusal(&with_statement(&bytes, signer)).map(|r| r.kind());
+            let kind = |signer| refusal_unlogged(&with_statement(&bytes, signer)).map(|r| r.kind());
             assert_eq!(
                 kind(None),
                 Some(RefusalKind::BadSignature),
@@ -257,13 +272,13 @@ fn the_operators_word_about_the_time_is_its_own() {
     let mut statement = statement_json();
     statement["predicate"]["timeUnixS"] = json!((support::TIME_UNIX_S + 1).to_string());
     let bytes = to_canonical(&statement).unwrap();
-    assert!(refusal(&with_statement(&bytes, Some(&key()))).is_none());
-    assert!(refusal(&with_statement(&bytes, None)).is_some());
+    assert!(refusal_unlogged(&with_statement(&bytes, Some(&key()))).is_none());
+    assert!(refusal_unlogged(&with_statement(&bytes, None)).is_some());
 }
 
 #[test]
 fn every_flipped_byte_is_refused() {
-    let bytes = honest_bundle().encode().unwrap();
+    let bytes = bundle().encode().unwrap();
     let text = String::from_utf8(bytes.clone()).unwrap();
     for at in 0..bytes.len() {
         let mut edited = bytes.clone();
@@ -279,7 +294,7 @@ fn every_flipped_byte_is_refused() {
 proptest! {
     #[test]
     fn nothing_panics(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
-        let mut bytes = honest_bundle().encode().unwrap();
+        let mut bytes = bundle().encode().unwrap();
         for (index, value) in edits {
             let at = index.index(bytes.len());
             bytes[at] = value;

@@ -1,6 +1,7 @@
 """Bundles, envelopes, statements, claims and commitments (`docs/spec/receipt.md`).
 
-`check` takes a bundle's bytes through steps 1 to 6 of section 9, for inference receipts; `replay` adds step 7.
+`check` takes a bundle's bytes through section 9 up to the openings, for inference receipts, without logs and statements
+about keys; `replay` adds the method.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ CLAIM_MEMBERS = {
 
 @dataclass(frozen=True)
 class Receipt:
-    """An inference that passed steps 1 to 6."""
+    """An inference that passed all steps but the methods."""
 
     digest: bytes
     statement: dict
@@ -40,9 +41,11 @@ class Receipt:
 def check(data: bytes, limit: int = 64 << 20) -> Receipt:
     """The receipt in a bundle, if signature, form, subject and openings are right."""
     require(len(data) <= limit, "the bundle is longer than the limit")
-    bundle = canonical.members(canonical.decode(data), {"mediaType", "receipt", "evidence"}, frozenset({"openings"}))
+    optional = frozenset({"openings", "log"})
+    bundle = canonical.members(canonical.decode(data), {"mediaType", "receipt", "evidence"}, optional)
     require(bundle["mediaType"] == BUNDLE_MEDIA_TYPE, "another media type")
     _check_evidence(bundle["evidence"])
+    require("log" not in bundle or _is_text(bundle["log"], 1, 147_456), "`log` is no text of the length of a proof")
     openings = _openings(bundle["openings"]) if "openings" in bundle else {}
     payload, signer = open_envelope(bundle["receipt"])
     statement = read_statement(payload)
@@ -125,17 +128,48 @@ def read_statement(payload: bytes) -> dict:
     if statement["predicateType"] == f"{PREDICATES}inference/v1":
         canonical.members(predicate, {"claim", "operator", "timeUnixS"})
         encode_claim(predicate["claim"])
-        name, subject = "output", predicate["claim"]["output"]
-    else:
-        require(statement["predicateType"] == f"{PREDICATES}key-statement/v1", "a kind that cannot be read")
+        name, subject = "output", canonical.hex32(predicate["claim"]["output"])
+    elif statement["predicateType"] == f"{PREDICATES}key-statement/v1":
         canonical.members(predicate, {"action", "operator", "timeUnixS"})
         _check_action(predicate["action"], predicate["operator"])
-        name, subject = "key", predicate["operator"]
+        name, subject = "key", canonical.hex32(predicate["operator"])
+    else:
+        name, subject = _check_other(statement["predicateType"], predicate)
     canonical.u64(predicate["timeUnixS"])
-    sha256 = hashlib.sha256(canonical.hex32(subject)).hexdigest()
+    sha256 = hashlib.sha256(subject).hexdigest()
     require(statement["subject"] == [{"name": name, "digest": {"sha256": sha256}}], "the subject is of something else")
     require(ed25519.strict_point(canonical.hex32(predicate["operator"])) is not None, "the operator is no public key")
     return statement
+
+
+def _check_other(predicate_type: object, predicate: object) -> tuple[str, bytes]:
+    """The kinds that are neither an inference nor about a key; gives name and bytes of the subject."""
+    common = {"operator", "timeUnixS"}
+    if predicate_type == f"{PREDICATES}equivocation/v1":
+        canonical.members(predicate, common | {"log", "first", "second"})
+        for member, longest in (("log", 512), ("first", 4096), ("second", 4096)):
+            require(_is_text(predicate[member], 1, longest), f"`{member}` is no text of its length")
+        return "log", predicate["log"].encode()
+    if predicate_type == f"{PREDICATES}weights-binding/v1":
+        canonical.members(predicate, common | {"model", "scheme", "root", "derivation"})
+        require(_is_name(predicate["scheme"]), "the scheme has no name")
+        canonical.hex32(predicate["root"])
+        tool = predicate["derivation"]
+    else:
+        require(predicate_type == f"{PREDICATES}imported/v1", "a kind that cannot be read")
+        members = common | {"model", "file", "importer", "options"}
+        canonical.members(predicate, members, frozenset({"calibration"}))
+        canonical.hex32(predicate["file"])
+        canonical.hex32(predicate.get("calibration", "0" * 64))
+        require(_is_text(predicate["options"], 0, 4096), "`options` is no text of its length")
+        tool = predicate["importer"]
+    canonical.members(tool, {"name", "version"})
+    require(_is_name(tool["name"]) and _is_name(tool["version"]), "no name, or no version")
+    return "model", canonical.hex32(predicate["model"])
+
+
+def _is_text(value: object, shortest: int, longest: int) -> bool:
+    return isinstance(value, str) and shortest <= len(value.encode()) <= longest
 
 
 def _check_action(action: object, operator: str) -> None:

@@ -4,7 +4,7 @@
 //! refused before a model is loaded. Then everything is checked again in one go, with the model at hand; only that second
 //! check accepts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use credence_base::ModelId;
 use credence_claim::MethodId;
@@ -22,6 +22,9 @@ use crate::exit::Exit;
 use crate::policy;
 use crate::time::now_unix_s;
 use crate::view::assurance::{AcceptedView, RefusedView};
+
+/// The longest bundle of a statement about a key, in bytes: an envelope and a log proof.
+const KEY_STATEMENT_LEN_MAX: usize = 1024 * 1024;
 
 /// Verifies a bundle and prints what that earned.
 pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliError> {
@@ -54,6 +57,7 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<Verified<Receipt>, Cli
     let mut policy = demanded(args)?;
     let facts = Facts {
         now_unix_s: now_unix_s()?,
+        key_statements: key_statements(&args.key_statement)?,
     };
 
     let named = match &args.model {
@@ -83,6 +87,17 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<Verified<Receipt>, Cli
         Some(_) | None => Replay::without_model(),
     };
     check(&bundle, &policy, &methods(&replay), &facts).map_err(|e| refuse(&e))
+}
+
+/// The statements about keys in those files. That one cannot be used is an error: passing over it might pass over a revocation.
+fn key_statements(paths: &[PathBuf]) -> Result<Vec<Bundle>, CliError> {
+    let len_max = u64::try_from(KEY_STATEMENT_LEN_MAX).unwrap_or(u64::MAX);
+    let read = |path: &PathBuf| {
+        let bytes = file::read(path, len_max)?;
+        Bundle::decode(&bytes, KEY_STATEMENT_LEN_MAX)
+            .map_err(|error| refused(path, &Refusal::Bundle(error)))
+    };
+    paths.iter().map(read).collect()
 }
 
 /// What the options demand.
@@ -179,13 +194,58 @@ fn hint(refusal: &Refusal) -> Option<&'static str> {
         Refusal::Future { .. } => {
             Some("compare the clocks; `max_clock_skew_s` in a policy allows more")
         }
+        Refusal::NoLogProof
+        | Refusal::Witnesses { .. }
+        | Refusal::CheckpointAge { .. }
+        | Refusal::LogProof(_)
+        | Refusal::LogSignature(_)
+        | Refusal::Inclusion(_)
+        | Refusal::UnknownLog { .. }
+        | Refusal::KeyRevoked { .. }
+        | Refusal::KeyRotated { .. }
+        | Refusal::Successors { .. } => log_hint(refusal),
         Refusal::Statement(_)
         | Refusal::Contradiction(_)
+        | Refusal::LogUnsigned { .. }
+        | Refusal::LogContradiction(_)
+        | Refusal::CosignatureFuture { .. }
+        | Refusal::DatedAfterLogged { .. }
+        | Refusal::KeyStatement { .. }
+        | Refusal::KeyExpired { .. }
+        | Refusal::NotEquivocation(_)
         | Refusal::Kind { .. }
         | Refusal::Operator { .. }
         | Refusal::Age { .. }
         | Refusal::Nonce { .. }
         | Refusal::Unreadable { .. }
         | Refusal::Failed { .. } => None,
+    }
+}
+
+/// What to do about logs and keys.
+fn log_hint(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::NoLogProof => Some(
+            "ask the operator for the bundle again, once its log has a checkpoint that covers the receipt",
+        ),
+        Refusal::Witnesses { .. } | Refusal::CheckpointAge { .. } => Some(
+            "ask the operator for a newer log proof; `[log]` in the policy says what is asked of one",
+        ),
+        Refusal::LogProof(_) | Refusal::LogSignature(_) | Refusal::Inclusion(_) => Some(
+            "the log proof is damaged, or was never this receipt's: ask the operator for it again",
+        ),
+        Refusal::UnknownLog { .. } => {
+            Some("a policy names the logs that it believes, by their verifier keys, under `[log]`")
+        }
+        Refusal::KeyRevoked { .. } => Some(
+            "a receipt by a revoked key counts only if witnesses saw it in a log before the key was lost",
+        ),
+        Refusal::KeyRotated { .. } => {
+            Some("ask the operator for an answer that its present key signed")
+        }
+        Refusal::Successors { .. } => {
+            Some("find out from the operator which key is its own, and name that in the policy")
+        }
+        _ => None,
     }
 }

@@ -64,7 +64,10 @@ fn another_file_or_model_than_pinned_is_not_kept() {
     place.write("c.toml", catalogue(&id, &zeros, 1).as_bytes());
     let refused = place.run_at(&own, &pull).expect(7);
     refused.says(&sha256).says("hint: ");
-    for (version, hint) in [(1, "report this"), (9, "that importer")] {
+    for (version, hint) in [
+        (credence_import::IMPORTER_VERSION, "report this"),
+        (9, "that importer"),
+    ] {
         place.write("c.toml", catalogue(&zeros, &sha256, version).as_bytes());
         let refused = place.run_at(&own, &pull).expect(5);
         refused.says("importer version").says(&id).says(hint);

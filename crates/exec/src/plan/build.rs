@@ -1,17 +1,20 @@
 //! Walks the program: which step computes which nodes, and how large the memory around them is.
 
+use std::sync::Arc;
+
 use credence_exact::{Dtype, NodeId, Op, ParamId, Shape};
 use credence_model::{Model, NodeSpec, Part, TraceLayout, score_row_bytes};
 
 use super::fuse::{Fate, fates, readers};
 use super::placing::{Places, places};
 use super::scope::Scope;
+use super::tables::Tables;
 use super::{
     Phase, Plan, Planned, Seen, TILE_BYTES, TILE_POSITIONS_MAX, TILE_TOKENS, TOKENS_BYTES,
 };
 use crate::cells::index;
 use crate::kernel::{Layout, Rescaling};
-use crate::step::{Place, Rounding, Step};
+use crate::step::{Entries, Place, Rounding, Step};
 use crate::{Isa, PlanError};
 
 /// What a rule of checked programs rests on, if it does not hold.
@@ -22,6 +25,8 @@ pub(super) struct Builder<'a> {
     pub(super) isa: Isa,
     fates: &'a [Fate],
     places: Places,
+    /// Those of all phases.
+    pub(super) tables: &'a mut Tables,
     pub(super) tile_positions: usize,
     steps: Vec<Planned>,
     /// Nodes that need no step and stand before the first.
@@ -36,6 +41,7 @@ pub(super) fn build(model: &Model, isa: Isa) -> Result<Plan, PlanError> {
     let program = model.program();
     let (fates, readers) = (fates(model), readers(model));
     let mut phases: Vec<(Phase, Places)> = Vec::new();
+    let mut tables = Tables::default();
     for (number, scope) in Scope::phases(model).into_iter().enumerate() {
         let part = program.language().map(|language| match number {
             0 => language.positions(),
@@ -49,6 +55,7 @@ pub(super) fn build(model: &Model, isa: Isa) -> Result<Plan, PlanError> {
             fates: &fates,
             tile_positions: tile_positions(model, layout.block_bytes() + places.arena_bytes),
             places,
+            tables: &mut tables,
             steps: Vec::new(),
             known: Vec::new(),
         };
@@ -115,6 +122,13 @@ fn finish(model: &Model, isa: Isa, phases: Vec<(Phase, Places)>) -> Result<Plan,
     })
 }
 
+fn integers(model: &Model, param: ParamId) -> Result<Vec<i32>, Broken> {
+    let view = model
+        .param(param)
+        .ok_or("it reads a parameter that is absent")?;
+    Ok(view.to_i32_vec())
+}
+
 impl Builder<'_> {
     fn finish(
         self,
@@ -163,11 +177,19 @@ impl Builder<'_> {
     }
 
     pub(super) fn param(&self, param: ParamId) -> Result<Vec<i32>, Broken> {
-        let view = self
-            .model
-            .param(param)
-            .ok_or("it reads a parameter that is absent")?;
-        Ok(view.to_i32_vec())
+        integers(self.model, param)
+    }
+
+    /// A function's table, which other nodes may look things up in too.
+    pub(super) fn entries(&mut self, param: ParamId) -> Result<Arc<Entries>, Broken> {
+        let model = self.model;
+        self.tables.entries(param, || integers(model, param))
+    }
+
+    /// Integers that other nodes may read too.
+    pub(super) fn shared(&mut self, param: ParamId) -> Result<Arc<[i32]>, Broken> {
+        let model = self.model;
+        self.tables.integers(param, || integers(model, param))
     }
 
     fn node(&mut self, id: NodeId, node: &NodeSpec, shape: &Shape) -> Result<(), Broken> {

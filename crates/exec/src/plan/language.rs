@@ -77,10 +77,10 @@ impl Builder<'_> {
         }))
     }
 
-    pub(super) fn rope(&self, op: &Rope, shape: &Shape, y: Place) -> Result<Step, Broken> {
+    pub(super) fn rope(&mut self, op: &Rope, shape: &Shape, y: Place) -> Result<Step, Broken> {
         let table = self.model.program().param_shape(op.cos);
         let bounds = self.model.bounds(op.x).ok_or("its operand has no bounds")?;
-        let (cos, sin) = (self.param(op.cos)?, self.param(op.sin)?);
+        let (cos, sin) = (self.shared(op.cos)?, self.shared(op.sin)?);
         let largest = |angles: &[i32]| angles.iter().map(|angle| i64::from(*angle).abs()).max();
         let turn = largest(&cos).unwrap_or(0) + largest(&sin).unwrap_or(0);
         let sum = bounds.min.abs().max(bounds.max).saturating_mul(turn);

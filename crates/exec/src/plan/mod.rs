@@ -14,6 +14,7 @@ mod language;
 mod ops;
 mod placing;
 mod scope;
+mod tables;
 
 use core::fmt;
 

@@ -13,7 +13,7 @@ use crate::step::{self, Operand, Place, PoolKind, Rounding, Step, repeat};
 
 impl Builder<'_> {
     /// The step that computes a node of this op and shape into a place.
-    pub(super) fn step(&self, op: &Op, shape: &Shape, y: Place) -> Result<Step, Broken> {
+    pub(super) fn step(&mut self, op: &Op, shape: &Shape, y: Place) -> Result<Step, Broken> {
         match op {
             Op::Input(op) => self.input(op, y),
             Op::Linear(op) => self.linear(op, y, None),
@@ -79,12 +79,12 @@ impl Builder<'_> {
         }))
     }
 
-    fn table(&self, op: &Table, y: Place) -> Result<Step, Broken> {
-        let (x, table) = (self.place(op.x)?, self.param(op.table)?);
+    fn table(&mut self, op: &Table, y: Place) -> Result<Step, Broken> {
+        let (x, table) = (self.place(op.x)?, self.entries(op.table)?);
         Ok(Step::Table(step::Table {
             x,
             y,
-            table: step::Entries::new(table),
+            table,
             base: op.base,
         }))
     }
@@ -179,6 +179,8 @@ impl Builder<'_> {
             dtype: y.dtype,
         };
         let packed = Packed::new(self.isa, &matrix, &runs).ok_or("its rows are too long")?;
+        // From here on the packed weights serve. With the others beside them a large model would take twice the memory.
+        self.model.release(op.weight);
         let operand = Operand::Vectors { length, count };
         self.product(self.place(op.x)?, y, operand, vec![packed])
     }

@@ -1,5 +1,7 @@
 //! Steps of language models that read one position alone.
 
+use std::sync::Arc;
+
 use credence_exact::{Dtype, ParamId};
 use credence_model::Model;
 
@@ -241,8 +243,9 @@ pub(crate) struct Rope {
     pub(crate) length: usize,
     /// Pairs that are rotated.
     pub(crate) pairs: usize,
-    pub(crate) cos: Vec<i32>,
-    pub(crate) sin: Vec<i32>,
+    /// `[position][pair]`.
+    pub(crate) cos: Arc<[i32]>,
+    pub(crate) sin: Arc<[i32]>,
     /// Whether sums of two products and a half fit 32 bits.
     pub(crate) narrow: bool,
     pub(crate) rounding: Rounding,

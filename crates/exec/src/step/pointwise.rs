@@ -1,5 +1,7 @@
 //! Steps that compute each cell from cells of the same index, a chunk at a time.
 
+use std::sync::Arc;
+
 use super::{Place, Position};
 use crate::cells::{CHUNK, row};
 use crate::kernel::Rounding;
@@ -84,7 +86,7 @@ impl Add {
 pub(crate) struct Table {
     pub(crate) x: Place,
     pub(crate) y: Place,
-    pub(crate) table: Entries,
+    pub(crate) table: Arc<Entries>,
     pub(crate) base: i32,
 }
 
@@ -110,7 +112,7 @@ impl Table {
         for first in (0..self.y.cells).step_by(CHUNK) {
             let cells = &mut chunk[..CHUNK.min(self.y.cells - first)];
             x.widen(first, cells);
-            match &self.table {
+            match &*self.table {
                 Entries::Narrow(table) => {
                     for cell in cells.iter_mut() {
                         *cell = table[row(cell.wrapping_sub(self.base))].into();

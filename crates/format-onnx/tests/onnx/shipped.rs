@@ -9,11 +9,11 @@ use crate::support::{fidelity, import_with, models, npz, parse};
 const GOLDEN: [(&str, &str); 3] = [
     (
         "digits-cnn",
-        "4f1d628c6e2c43594d6ab89a07d9d3f7e762a01c2ed27e02756c31f58d3258c5",
+        "15f496e0e9a3f26afe3c52f39c3e95a59f36c0c8777d7708b9b163767b27968c",
     ),
     (
         "digits-mlp",
-        "bb1e285549642dc256e5e7cf1c29f0349bba41579f22025708b07ac6c7cec1ee",
+        "78d919f2a24c8ab43f7e0e855d8993e21ef75a741efc960d0b4c91e89f24af28",
     ),
     (
         "forest",

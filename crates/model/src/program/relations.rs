@@ -23,6 +23,18 @@ enum Source {
 /// Cells read of each source.
 type Sources = BTreeMap<Source, u64>;
 
+/// How much one cell's relation takes, in 8-bit values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelationCost {
+    /// What it reads, each value once: the smaller of the two bounds.
+    pub reads: u64,
+    /// What computing it reads if nothing is remembered on the way, so that every value counts as often as it is read.
+    pub work: u64,
+}
+
+/// Which nodes are cut.
+type Cuts<'a> = dyn Fn(NodeId) -> bool + 'a;
+
 /// The two bounds for one node's cell.
 struct Cost {
     product: u64,
@@ -35,15 +47,17 @@ const ENTRIES_MAX: usize = 1 << 20;
 
 pub(super) struct Relations<'a> {
     view: &'a View<'a>,
+    cuts: &'a Cuts<'a>,
     costs: Vec<Cost>,
     entries: usize,
 }
 
 impl<'a> Relations<'a> {
-    /// Counts every node's.
-    pub(super) fn new(view: &'a View<'a>) -> Result<Self, ShapeError> {
+    /// Counts every node's, if those nodes are cut.
+    pub(super) fn new(view: &'a View<'a>, cuts: &'a Cuts<'a>) -> Result<Self, ShapeError> {
         let mut relations = Self {
             view,
+            cuts,
             costs: Vec::with_capacity(view.nodes.len()),
             entries: 0,
         };
@@ -59,24 +73,26 @@ impl<'a> Relations<'a> {
         Ok(relations)
     }
 
-    /// The smaller bound for a node.
-    pub(super) fn cost(&self, node: NodeId) -> Option<u64> {
+    /// A node's, cut or not.
+    pub(super) fn cost(&self, node: NodeId) -> Option<RelationCost> {
         let cost = self.costs.get(at(node.0))?;
+        let work = cost.product;
         let Some(sources) = &cost.sources else {
-            return Some(cost.product);
+            return Some(RelationCost { reads: work, work });
         };
         let all = sources.iter().map(|(&source, &count)| {
             let one = self.one(source);
             one.saturating_mul(count)
         });
-        Some(cost.product.min(all.fold(0, u64::saturating_add)))
+        let reads = work.min(all.fold(0, u64::saturating_add));
+        Some(RelationCost { reads, work })
     }
 
     /// Refuses a program with a relation that reads too much.
     pub(super) fn check(&self) -> Result<(), ProgramError> {
         for (node, id) in self.view.spec.nodes.iter().zip((0_u32..).map(NodeId)) {
-            let got = self.cost(id).unwrap_or(u64::MAX);
-            if node.cut && got > COST_MAX {
+            let got = self.cost(id).map_or(u64::MAX, |cost| cost.reads);
+            if (self.cuts)(id) && got > COST_MAX {
                 return Err(ProgramError::Relation {
                     node: node.name.clone(),
                     got,
@@ -89,7 +105,7 @@ impl<'a> Relations<'a> {
 
     fn cut(&self, node: NodeId) -> Option<Dtype> {
         let spec = self.view.spec.nodes.get(at(node.0))?;
-        spec.cut.then_some(spec.dtype)
+        (self.cuts)(node).then_some(spec.dtype)
     }
 
     /// What one cell of a source counts.

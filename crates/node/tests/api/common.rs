@@ -231,9 +231,7 @@ pub(crate) fn check(bundle: &[u8], nonce: Option<Nonce>) -> Inference {
         ..Policy::signature_only()
     };
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let facts = Facts {
-        now_unix_s: since.unwrap().as_secs(),
-    };
+    let facts = Facts::at(since.unwrap().as_secs());
     check_bytes(bundle, BUNDLE_LEN_MAX, &policy, &[&replay], &facts).unwrap();
     let bundle = Bundle::decode(bundle, BUNDLE_LEN_MAX).unwrap();
     match bundle.receipt().open().unwrap().into_statement() {

@@ -94,7 +94,7 @@ async fn an_answer_has_a_receipt_that_anyone_can_verify() {
         1 << 20,
         &policy,
         &[&replay],
-        &Facts { now_unix_s },
+        &Facts::at(now_unix_s),
     )
     .unwrap();
     assert_eq!(verified.value().digest().to_string(), digest);

@@ -5,13 +5,15 @@ use credence_base::json::{Base64, Hex32};
 use credence_claim::{Evidence, MethodId, Opened, Openings};
 use serde::{Deserialize, Serialize};
 
-use super::{BUNDLE_MEDIA_TYPE, Bundle, BundleError};
+use super::{BUNDLE_MEDIA_TYPE, Bundle, BundleError, check_log};
 use crate::envelope::{Envelope, EnvelopeJson};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BundleJson {
     evidence: Vec<EvidenceJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
     media_type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     openings: Option<OpeningsJson>,
@@ -55,6 +57,7 @@ impl BundleJson {
         });
         Self {
             evidence: evidence.collect(),
+            log: bundle.log.clone(),
             media_type: BUNDLE_MEDIA_TYPE.to_owned(),
             openings: OpeningsJson::new(&bundle.openings),
             receipt: bundle.receipt.to_json(),
@@ -88,10 +91,14 @@ impl BundleJson {
                 bytes: bytes.0,
             });
         }
+        if let Some(log) = &self.log {
+            check_log(log)?;
+        }
         Ok(Bundle {
             receipt,
             openings,
             evidence,
+            log: self.log,
         })
     }
 }

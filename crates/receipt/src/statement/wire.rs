@@ -8,10 +8,20 @@ use credence_base::{
 use credence_claim::{
     Claim, ClaimError, ClaimFields, ConstrainedDecoding, Counts, FinishReason, SeedSource,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Inference, KeyAction, KeyStatement, STATEMENT_TYPE, StatementError};
+use super::{Inference, KeyAction, KeyStatement, STATEMENT_TYPE, Statement, StatementError};
 use crate::kind::Kind;
+
+/// The JSON of one kind's predicate.
+pub(super) trait PredicateJson: Serialize + DeserializeOwned {
+    /// The statement that it is the predicate of.
+    ///
+    /// # Errors
+    /// [`StatementError`] when a field holds what it may not.
+    fn read(self) -> Result<Statement, StatementError>;
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,13 +87,15 @@ impl InferenceJson {
             time_unix_s: U64String(inference.time_unix_s),
         }
     }
+}
 
-    pub(super) fn read(self) -> Result<Inference, StatementError> {
-        Ok(Inference {
+impl PredicateJson for InferenceJson {
+    fn read(self) -> Result<Statement, StatementError> {
+        Ok(Statement::Inference(Inference {
             claim: self.claim.read()?,
             operator: key("operator", &self.operator)?,
             time_unix_s: self.time_unix_s.0,
-        })
+        }))
     }
 }
 
@@ -226,8 +238,10 @@ impl KeyJson {
             time_unix_s: U64String(statement.time_unix_s),
         }
     }
+}
 
-    pub(super) fn read(self) -> Result<KeyStatement, StatementError> {
+impl PredicateJson for KeyJson {
+    fn read(self) -> Result<Statement, StatementError> {
         let operator = key("operator", &self.operator)?;
         let action = match self.action {
             ActionJson::Rotate { successor } => KeyAction::Rotate {
@@ -247,18 +261,18 @@ impl KeyJson {
         {
             return Err(StatementError::OwnSuccessor);
         }
-        Ok(KeyStatement {
+        Ok(Statement::Key(KeyStatement {
             operator,
             action,
             time_unix_s: self.time_unix_s.0,
-        })
+        }))
     }
 }
 
-fn key(field: &'static str, bytes: &Hex32) -> Result<PublicKey, StatementError> {
+pub(super) fn key(field: &'static str, bytes: &Hex32) -> Result<PublicKey, StatementError> {
     PublicKey::from_bytes(&bytes.0).map_err(|source| StatementError::Key { field, source })
 }
 
-fn name(field: &'static str, text: &str) -> Result<Name, StatementError> {
+pub(super) fn name(field: &'static str, text: &str) -> Result<Name, StatementError> {
     Name::new(text).map_err(|source| StatementError::Name { field, source })
 }

@@ -6,13 +6,16 @@
 
 pub(crate) mod vectors;
 
-use credence_base::{ModelId, Name, Nonce, Profile, SigningKey, TraceRoot};
+use credence_base::{Digest, FileDigest, ModelId, Name, Nonce, Profile, SigningKey, TraceRoot};
 use credence_claim::commitment::{input_root, output_root, params_root};
 use credence_claim::{
     Claim, ClaimFields, Commitments, ConstrainedDecoding, Counts, Evidence, FinishReason, MethodId,
     Opened, Openings, Roots, Salts, SeedSource,
 };
-use credence_receipt::{Bundle, Inference, KeyAction, KeyStatement, Statement, sign};
+use credence_receipt::{
+    Bundle, Equivocation, Imported, Inference, KeyAction, KeyStatement, Statement, Tool,
+    WeightsBinding, sign,
+};
 
 /// 2026-11-21T00:00:00Z.
 pub(crate) const TIME_UNIX_S: u64 = 1_795_219_200;
@@ -105,6 +108,56 @@ pub(crate) fn key_actions() -> [KeyAction; 3] {
             since_unix_s: TIME_UNIX_S - 86_400,
         },
     ]
+}
+
+/// One of each kind that is neither an inference nor about a key, and an import without its optional member.
+pub(crate) fn other_statements() -> [Statement; 4] {
+    let operator = key().public_key();
+    let tool = |name, version| Tool {
+        name: Name::new(name).unwrap(),
+        version: Name::new(version).unwrap(),
+    };
+    let imported = Imported {
+        operator,
+        model: ModelId::from_bytes([4; 32]),
+        file: FileDigest::from_bytes([7; 32]),
+        importer: tool("credence-import", "4"),
+        options: "granularity=per-row".to_owned(),
+        calibration: Some(Digest::from_bytes([8; 32])),
+        time_unix_s: TIME_UNIX_S,
+    };
+    let uncalibrated = Imported {
+        calibration: None,
+        options: String::new(),
+        ..imported.clone()
+    };
+    [
+        Statement::Equivocation(Equivocation {
+            operator,
+            log: "log.example+00000000+AQ==".to_owned(),
+            first: "log.example\n1\nroot\n\n\u{2014} log.example AAAAAAA=\n".to_owned(),
+            second: "log.example\n1\nother\n\n\u{2014} log.example AAAAAAA=\n".to_owned(),
+            time_unix_s: TIME_UNIX_S,
+        }),
+        Statement::WeightsBinding(WeightsBinding {
+            operator,
+            model: ModelId::from_bytes([4; 32]),
+            scheme: Name::new("basefold-goldilocks").unwrap(),
+            root: Digest::from_bytes([9; 32]),
+            derivation: tool("rows-in-order", "1"),
+            time_unix_s: TIME_UNIX_S,
+        }),
+        Statement::Imported(imported),
+        Statement::Imported(uncalibrated),
+    ]
+}
+
+/// What stands in the place of a log proof: nothing here reads it.
+pub(crate) const LOG: &str =
+    "c2sp.org/tlog-proof@v1\nindex 0\n\nlog.example\n1\nroot\n\n\u{2014} log.example AAAAAAA=\n";
+
+pub(crate) fn logged_bundle() -> Bundle {
+    bundle().with_log(LOG.to_owned()).unwrap()
 }
 
 pub(crate) fn openings() -> Openings {

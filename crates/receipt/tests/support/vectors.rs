@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     INPUT, OUTPUT, PARAMS, bundle, claim_fields, inference, key, key_actions, key_statement,
-    plain_claim_fields, roots, salts,
+    logged_bundle, other_statements, plain_claim_fields, roots, salts,
 };
 
 /// Every file: its path from the repository's root, and its text.
@@ -33,6 +33,10 @@ pub(crate) fn files() -> Vec<(&'static str, String)> {
         (
             "vectors/receipt/bundle.json",
             String::from_utf8(bundle().encode().unwrap()).unwrap(),
+        ),
+        (
+            "vectors/receipt/bundle-logged.json",
+            String::from_utf8(logged_bundle().encode().unwrap()).unwrap(),
         ),
     ]
 }
@@ -181,6 +185,7 @@ fn statements() -> Value {
         case(inference(plain_claim_fields())),
     ];
     cases.extend(key_actions().map(|action| case(key_statement(action))));
+    cases.extend(other_statements().map(case));
     json!({
         "comment": "signed by the key of this seed; statement, pae and envelope are exact bytes",
         "seed": hex::encode([1; 32]),

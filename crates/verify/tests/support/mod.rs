@@ -127,13 +127,12 @@ pub(crate) fn policy() -> Policy {
         age_max_s: Some(3600),
         skew_max_s: 60,
         nonce: Some(NONCE),
+        log: None,
     }
 }
 
 pub(crate) fn facts() -> Facts {
-    Facts {
-        now_unix_s: TIME_UNIX_S + 10,
-    }
+    Facts::at(TIME_UNIX_S + 10)
 }
 
 /// Runs the computation again, as the true `replay` runs a model.

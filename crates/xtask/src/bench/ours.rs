@@ -191,9 +191,7 @@ impl Subject {
         let trace_bytes = execution.trace.bytes().len();
         let (bundle, receipt) = self.receipt(&engine, next()?, seconds)?;
         let replay = Replay::new(Arc::clone(&self.model), options).map_err(text)?;
-        let facts = Facts {
-            now_unix_s: TIME_UNIX_S,
-        };
+        let facts = Facts::at(TIME_UNIX_S);
         let verify = measure(seconds, || {
             check(&bundle, &Policy::strict(), &[&replay], &facts)
                 .map(drop)

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use credence_model::Model;
+use credence_hub::{Hub, Loaded};
 use serde_json::{Value, json};
 
 use super::subject::language;
@@ -23,9 +23,7 @@ pub(crate) const TASK: &str = "bench-child";
 pub(crate) fn run(file: &str, threads: &str) -> Result<String, String> {
     let threads = threads.parse().map_err(|e| format!("{e}\n"))?;
     let start = Instant::now();
-    let bytes = std::fs::read(file).map_err(|error| format!("{file}: {error}\n"))?;
-    let (model, _) = Model::from_safetensors(&bytes).map_err(|e| chain(&e))?;
-    drop(bytes);
+    let Loaded { model, .. } = Hub::load_file(Path::new(file)).map_err(|e| chain(&e))?;
     let read_s = start.elapsed().as_secs_f64();
     let language = language(Arc::new(model), threads)?;
     let load_s = start.elapsed().as_secs_f64();
