@@ -1,10 +1,10 @@
 //! A model's card: its program, and what of its weights a verifier needs to know, checked against the 32 bytes of its id.
 //!
 //! ```text
-//! u8 version (1) ‖ weights root ‖ u32 n ‖ n bytes of program ‖ u8 0, or u8 1 ‖ u32 m ‖ m bytes: the opening of the text
+//! u8 version (1) ‖ u64 bytes of the weights ‖ weights root ‖ u32 n ‖ n bytes of program ‖ u8 0, or u8 1 ‖ u32 m ‖ m bytes: the opening of the text
 //! ```
 //!
-//! The lengths follow from the program, so a card that leads to the id holds the id's program and weights root. With the text (tokeniser and template,
+//! The id is checked before the program is read, so nothing but a model's own program is. With the text (tokeniser and template,
 //! a parameter like any other) a verifier also checks that words and tokens belong together. A card is checked once and kept; it deliberately holds no other weight.
 
 use credence_base::wire::{Reader, WireError, Writer};
@@ -52,9 +52,14 @@ pub enum CardError {
     /// Shapes do not fit, which those of a checked program do.
     #[error("the card's program has a shape that does not fit")]
     Shape(#[from] ShapeError),
-    /// The weights would not fit the address space.
-    #[error("the card's weights are too large to be opened")]
-    TooLarge,
+    /// The model's id is of weights that do not belong to its program.
+    #[error("the model's weights have {got} bytes, its program takes {expected:?}")]
+    Weights {
+        /// What the program takes, if it can be counted.
+        expected: Option<u64>,
+        /// What the id is of.
+        got: u64,
+    },
     /// A text where the model has none.
     #[error("the card has a text, but its model takes tensors")]
     NoText,
@@ -90,7 +95,9 @@ pub struct Card {
 pub struct CardParts<'a> {
     /// The program's canonical JSON.
     pub program: &'a [u8],
-    /// The root of the tree of weights.
+    /// Bytes of the tree of weights.
+    pub weights_len: u64,
+    /// Its root.
     pub weights_root: &'a Digest,
     /// The opening of the text's bytes under it, if the card is to have it.
     pub text: Option<&'a Opening>,
@@ -103,7 +110,8 @@ impl CardParts<'_> {
     /// [`WireError::TooLong`] for a program or text of 2^32 bytes or more.
     pub fn encode(&self) -> Result<Vec<u8>, WireError> {
         let mut writer = Writer::new();
-        writer.u8(CARD_VERSION).digest(self.weights_root);
+        writer.u8(CARD_VERSION).u64(self.weights_len);
+        writer.digest(self.weights_root);
         writer.bytes(self.program)?;
         match self.text {
             None => writer.u8(0),
@@ -124,7 +132,7 @@ impl Card {
             CARD_VERSION => {}
             got => return Err(CardError::Version { got }),
         }
-        let weights_root = reader.digest()?;
+        let (len, weights_root) = (reader.u64()?, reader.digest()?);
         let json = reader.bytes(PROGRAM_BYTES_MAX)?;
         let text = match reader.u8()? {
             0 => None,
@@ -135,8 +143,6 @@ impl Card {
             got => return Err(WireError::Tag { got }.into()),
         };
         reader.finish()?;
-        let program = Program::check(program_from_bytes(json)?)?;
-        let len = weights_len(&program).ok_or(CardError::TooLarge)?;
         let mut list = Writer::new();
         list.u64(u64::try_from(json.len()).unwrap_or(u64::MAX));
         list.digest(&tree::root(domain::PROGRAM, json));
@@ -144,6 +150,11 @@ impl Card {
         let got = ModelId::from_digest(tree::root(domain::MODEL, &list.finish()));
         if got != id {
             return Err(CardError::Model { expected: id, got });
+        }
+        let program = Program::check(program_from_bytes(json)?)?;
+        let expected = weights_len(&program);
+        if expected != Some(len) {
+            return Err(CardError::Weights { expected, got: len });
         }
         let text = match text {
             None => None,

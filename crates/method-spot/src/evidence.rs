@@ -2,15 +2,14 @@
 //!
 //! ```text
 //! u8 version (1) ‖ u8 form ‖ u32 cells ‖ u32 rows ‖ u8 0, or u8 1 ‖ u32 n ‖ n bytes of card ‖ u8 number of trees ‖ trees
-//! tree = u8 number ‖ root, of a section ‖ u32 runs ‖ (u32 first chunk ‖ u32 chunks) each ‖ u32 n ‖ n packed bytes ‖ u32 m ‖ m chaining values
+//! tree = u8 number ‖ root, of a section ‖ u32 runs ‖ (u32 first block ‖ u32 chunks) each ‖ u32 n ‖ n packed bytes ‖ u32 m ‖ m chaining values
 //! ```
 //!
 //! Lengths of trees are not in it: they follow from the program and the claim. It deliberately checks no hash: that is for [`Trees`](crate::trees).
 
-use core::ops::Range;
-
 use credence_base::Digest;
 use credence_base::wire::{Reader, WireError, Writer};
+use credence_commit::blocks::Run;
 
 use crate::challenge::{CELLS_MAX, Form};
 use crate::layout::Tree;
@@ -73,12 +72,12 @@ pub struct TreeEvidence {
     pub tree: Tree,
     /// Its root, for a section of the trace; the weights' is the card's.
     pub root: Option<Digest>,
-    /// The chunks opened.
-    pub runs: Vec<Range<u64>>,
+    /// What is opened.
+    pub runs: Vec<Run>,
     /// Their bytes, packed.
     pub packed: Vec<u8>,
-    /// The chaining values beside the paths.
-    pub siblings: Vec<[u8; 32]>,
+    /// The chaining values beside the paths and inside chunks.
+    pub values: Vec<[u8; 32]>,
 }
 
 /// Decoded evidence. Nothing of it is checked.
@@ -117,14 +116,13 @@ impl Evidence {
             }
             writer.count(tree.runs.len())?;
             for run in &tree.runs {
-                let chunks = run.end.saturating_sub(run.start);
-                for number in [run.start, chunks] {
+                for number in [run.first, run.chunks] {
                     writer.count(usize::try_from(number).unwrap_or(usize::MAX))?;
                 }
             }
-            writer.bytes(&tree.packed)?.count(tree.siblings.len())?;
-            for sibling in &tree.siblings {
-                writer.raw(sibling);
+            writer.bytes(&tree.packed)?.count(tree.values.len())?;
+            for value in &tree.values {
+                writer.raw(value);
             }
         }
         Ok(writer.finish())
@@ -185,21 +183,23 @@ fn read_tree(reader: &mut Reader<'_>) -> Result<TreeEvidence, EvidenceError> {
     let count = reader.count(reader.remaining(), 8)?;
     let mut runs = Vec::with_capacity(count);
     for _ in 0..count {
-        let (first, chunks) = (u64::from(reader.u32()?), u64::from(reader.u32()?));
-        runs.push(first..first.saturating_add(chunks));
+        runs.push(Run {
+            first: reader.u32()?.into(),
+            chunks: reader.u32()?.into(),
+        });
     }
     let packed = reader.bytes(EVIDENCE_BYTES_MAX)?.to_vec();
     let count = reader.count(reader.remaining(), 32)?;
-    let mut siblings = Vec::with_capacity(count);
+    let mut values = Vec::with_capacity(count);
     for _ in 0..count {
-        siblings.push(reader.array()?);
+        values.push(reader.array()?);
     }
     Ok(TreeEvidence {
         tree,
         root,
         runs,
         packed,
-        siblings,
+        values,
     })
 }
 
@@ -211,9 +211,18 @@ mod tests {
         let tree = |tree: Tree| TreeEvidence {
             tree,
             root: tree.kind().map(|kind| Digest::from_bytes([kind; 32])),
-            runs: vec![1..3, 7..8],
+            runs: vec![
+                Run {
+                    first: 1,
+                    chunks: 2,
+                },
+                Run {
+                    first: 7,
+                    chunks: 1,
+                },
+            ],
             packed: vec![0, 1, 2],
-            siblings: vec![[9; 32]],
+            values: vec![[9; 32]],
         };
         Evidence {
             form: Form::Auditor,

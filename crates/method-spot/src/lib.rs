@@ -37,6 +37,7 @@ mod layout;
 mod memo;
 mod pack;
 mod relation;
+mod size;
 mod source;
 mod spot;
 mod subject;
@@ -55,7 +56,8 @@ pub use pack::{PackError, pack, unpack};
 pub use relation::{
     Cell, DEPTH_MAX, Given, Missing, RelationError, Relations, STEPS_MAX, WrongCell,
 };
-pub use source::{Opened, OpenedError, Recorder, Runs, Source};
+pub use size::{OpeningSize, opening_size};
+pub use source::{Opened, OpenedError, Recorder, Source};
 pub use spot::Spot;
 pub use subject::{CONTENT_BYTES_MAX, Subject};
 pub use trees::{TreesError, root_of, show};

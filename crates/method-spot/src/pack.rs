@@ -101,6 +101,15 @@ pub fn unpack(packed: &[u8], len: usize) -> Result<Vec<u8>, PackError> {
 }
 
 fn unpack_line(line: &[u8], width: u8, bytes: &mut Vec<u8>) -> Result<(), PackError> {
+    if width == 32 {
+        let (cells, _) = line.as_chunks::<4>();
+        let wide = |cell: &[u8; 4]| width_of(i32::from_le_bytes(*cell)) == 32;
+        if !cells.iter().any(wide) {
+            return Err(PackError::Width { got: width });
+        }
+        bytes.extend_from_slice(line);
+        return Ok(());
+    }
     let wanted = u32::from(width);
     let shift = 32_u32.saturating_sub(wanted);
     let (mut held, mut bits, mut widest) = (0_u64, 0_u32, 0_u32);

@@ -223,6 +223,8 @@ struct Near {
     of: Result<NodeId, ParamId>,
     first: Place,
     cells: usize,
+    /// The value, once it was read, if there is one cell: scales are read again and again.
+    single: Option<i64>,
 }
 
 /// The rows that were read last.
@@ -281,8 +283,8 @@ impl<S: Source> Reading<'_, '_, S> {
     /// Where a cell of this position, or a parameter's entry, stands.
     fn place(&mut self, of: Result<NodeId, ParamId>, index: usize) -> Option<Place> {
         let known = self.near.iter().flatten().find(|near| near.of == of);
-        let near = match known {
-            Some(near) => *near,
+        let near = match known.copied() {
+            Some(near) => near,
             None => match self.row(of) {
                 Some(near) => {
                     if let Some(slot) = self.near.get_mut(self.oldest) {
@@ -310,6 +312,18 @@ impl<S: Source> Reading<'_, '_, S> {
         })
     }
 
+    fn single(&self, node: NodeId) -> Option<i64> {
+        let near = self.near.iter().flatten().find(|near| near.of == Ok(node));
+        near.and_then(|near| near.single)
+    }
+
+    fn keep_single(&mut self, node: NodeId, value: i64) {
+        let mut near = self.near.iter_mut().flatten();
+        if let Some(near) = near.find(|near| near.cells == 1 && near.of == Ok(node)) {
+            near.single = Some(value);
+        }
+    }
+
     fn row(&self, of: Result<NodeId, ParamId>) -> Option<Near> {
         let program = self.layout.program();
         let (first, shape) = match of {
@@ -324,6 +338,7 @@ impl<S: Source> Reading<'_, '_, S> {
             of,
             first,
             cells: shape.cells(),
+            single: None,
         })
     }
 
@@ -372,8 +387,15 @@ impl<S: Source> Context for Reading<'_, '_, S> {
     fn value(&mut self, node: NodeId, index: usize) -> Result<i64, CellError> {
         match self.layout.program().node(node) {
             Some(spec) if spec.cut => {
+                if index == 0
+                    && let Some(value) = self.single(node)
+                {
+                    return Ok(value);
+                }
                 let place = self.place(Ok(node), index);
-                self.read(place.ok_or(absent("an operand", index))?)
+                let value = self.read(place.ok_or(absent("an operand", index))?)?;
+                self.keep_single(node, value);
+                Ok(value)
             }
             Some(_) => self.uncut(node, index),
             None => Err(absent("the program", index)),

@@ -1,13 +1,14 @@
 //! Where relations read bytes: [`Opened`] holds what was shown under roots, [`Recorder`] holds everything and notes what was read.
 //!
 //! ```text
-//! all bytes ─▶ Recorder ─relations read─▶ Runs: the chunks touched ─▶ openings ─▶ Opened ─relations read─▶ nothing missing, nothing unread
+//! all bytes ─▶ Recorder ─relations read─▶ Runs: from the first block read of each chunk on ─▶ openings ─▶ Opened ─relations read─▶ nothing missing, nothing unread
 //! ```
 //!
-//! What is opened is exactly what is read, in whole chunks: so there is one opening for given cells. It deliberately knows no hash.
+//! Of each chunk that is read, what is opened begins with the first block that is read: so there is one opening for given cells. It deliberately knows no hash.
 
 use core::ops::Range;
 
+use credence_commit::blocks::{BLOCK_LEN, Runs};
 use credence_commit::tree::CHUNK_LEN;
 
 use crate::layout::Tree;
@@ -18,101 +19,46 @@ pub trait Source {
     fn bytes(&mut self, tree: Tree, start: u64, len: usize) -> Option<&[u8]>;
 }
 
-/// Ascending chunks of a tree, as ranges `first..end` with gaps between them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Runs(Vec<Range<u64>>);
-
-/// Ranges that are no runs.
+/// The bytes are not those of the runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenedError {
-    /// A range is empty or touches the one before, or they do not ascend.
-    #[error("opened chunks ascend in ranges with gaps between them; {first}..{end} does not")]
-    Order {
-        /// The first chunk.
-        first: u64,
-        /// The chunk behind the last.
-        end: u64,
-    },
-    /// A range ends behind the tree.
-    #[error("chunks up to {end} are opened, but the tree has {chunks}")]
-    End {
-        /// The chunk behind the last.
-        end: u64,
-        /// Chunks of the tree.
-        chunks: u64,
-    },
-    /// The bytes are not those of the ranges.
-    #[error("the opened ranges have {expected} bytes, got {got}")]
-    Bytes {
-        /// Of the ranges.
-        expected: u64,
-        /// Given.
-        got: u64,
-    },
+#[error("the opened runs have {expected} bytes, got {got}")]
+pub struct OpenedError {
+    /// Of the runs.
+    pub expected: u64,
+    /// Given.
+    pub got: u64,
 }
 
-impl Runs {
-    /// Checks ranges of chunks of a tree of `len` bytes.
-    ///
-    /// # Errors
-    /// [`OpenedError`].
-    pub fn new(ranges: Vec<Range<u64>>, len: u64) -> Result<Self, OpenedError> {
-        let chunks = len.div_ceil(CHUNK_LEN);
-        let mut least = 0;
-        for range in &ranges {
-            let Range { start: first, end } = *range;
-            if first < least || first >= end {
-                return Err(OpenedError::Order { first, end });
-            }
-            if end > chunks {
-                return Err(OpenedError::End { end, chunks });
-            }
-            least = end.saturating_add(1);
-        }
-        Ok(Self(ranges))
-    }
+/// A run in its place.
+#[derive(Clone, Debug)]
+struct Placed {
+    bytes: Range<u64>,
+    /// Bytes of the content before it.
+    before: usize,
+    /// Its first chunk, and chunks of the runs before it.
+    first_chunk: u64,
+    chunks_before: u64,
+}
 
-    /// Merges chunks, in any order.
-    #[must_use]
-    pub fn of_chunks(mut chunks: Vec<u64>) -> Self {
-        chunks.sort_unstable();
-        let mut runs: Vec<Range<u64>> = Vec::new();
-        for chunk in chunks {
-            match runs.last_mut() {
-                Some(last) if chunk <= last.end => last.end = last.end.max(chunk.saturating_add(1)),
-                Some(_) | None => runs.push(chunk..chunk.saturating_add(1)),
-            }
-        }
-        Self(runs)
-    }
-
-    /// The ranges of chunks.
-    #[must_use]
-    pub fn chunks(&self) -> &[Range<u64>] {
-        &self.0
-    }
-
-    /// The ranges in bytes of a tree of `len` bytes.
-    #[must_use]
-    pub fn byte_ranges(&self, len: u64) -> Vec<Range<u64>> {
-        let one = |range: &Range<u64>| {
-            let start = range.start.saturating_mul(CHUNK_LEN);
-            start..range.end.saturating_mul(CHUNK_LEN).min(len)
-        };
-        self.0.iter().map(one).collect()
-    }
+/// What of a chunk is opened, and what was read.
+#[derive(Clone, Copy, Debug)]
+struct Touched {
+    opened_from: u64,
+    read_from: u64,
 }
 
 /// What of one tree is opened.
 #[derive(Clone, Debug, Default)]
 struct OpenedTree {
-    /// Ranges in bytes, and where each stands in `content`.
-    runs: Vec<(Range<u64>, usize)>,
+    runs: Vec<Placed>,
     content: Vec<u8>,
-    /// For each chunk of the content whether it was read.
-    touched: Vec<bool>,
+    chunks: Vec<Touched>,
     /// The run that was read last.
     last: usize,
+    /// What is opened of the chunk that was read last, where it stands in `content`, and its number.
+    near: Range<u64>,
+    near_at: usize,
+    near_chunk: usize,
 }
 
 /// Bytes that were shown under their roots.
@@ -131,7 +77,7 @@ impl Opened {
     /// Adds what was shown of a tree of `len` bytes: the bytes of the runs, one after another. That they were shown is for the caller to know.
     ///
     /// # Errors
-    /// [`OpenedError::Bytes`] if there are more or fewer.
+    /// [`OpenedError`] if there are more or fewer.
     pub fn insert(
         &mut self,
         tree: Tree,
@@ -139,70 +85,104 @@ impl Opened {
         runs: &Runs,
         content: Vec<u8>,
     ) -> Result<(), OpenedError> {
-        let mut placed = Vec::with_capacity(runs.0.len());
-        let mut before = 0_u64;
-        for range in runs.byte_ranges(len) {
-            let bytes = range.end.saturating_sub(range.start);
-            placed.push((range, usize::try_from(before).unwrap_or(usize::MAX)));
-            before = before.saturating_add(bytes);
+        let (mut placed, mut chunks) = (Vec::new(), Vec::new());
+        let (mut before, mut chunks_before) = (0_u64, 0_u64);
+        for (run, bytes) in runs.as_slice().iter().zip(runs.byte_ranges(len)) {
+            let first_chunk = bytes.start.checked_div(CHUNK_LEN).unwrap_or(0);
+            let end_chunk = bytes.end.div_ceil(CHUNK_LEN);
+            for chunk in first_chunk..end_chunk {
+                let start = chunk.saturating_mul(CHUNK_LEN).checked_div(BLOCK_LEN);
+                chunks.push(Touched {
+                    opened_from: start.unwrap_or(0).max(run.first),
+                    read_from: u64::MAX,
+                });
+            }
+            let size = bytes.end.saturating_sub(bytes.start);
+            placed.push(Placed {
+                bytes,
+                before: usize::try_from(before).unwrap_or(usize::MAX),
+                first_chunk,
+                chunks_before,
+            });
+            before = before.saturating_add(size);
+            let count = end_chunk.saturating_sub(first_chunk);
+            chunks_before = chunks_before.saturating_add(count);
         }
         let got = u64::try_from(content.len()).unwrap_or(u64::MAX);
         if got != before {
-            return Err(OpenedError::Bytes {
+            return Err(OpenedError {
                 expected: before,
                 got,
             });
         }
-        let chunks = usize::try_from(before.div_ceil(CHUNK_LEN)).unwrap_or(0);
         if let Some(slot) = self.trees.get_mut(tree.index()) {
             *slot = OpenedTree {
                 runs: placed,
                 content,
-                touched: vec![false; chunks],
-                last: 0,
+                chunks,
+                ..OpenedTree::default()
             };
         }
         Ok(())
     }
 
-    /// A tree of which something is opened that was never read.
+    /// A tree of which more is opened than was read.
     #[must_use]
     pub fn unread(&self) -> Option<Tree> {
         let all = Tree::ALL.into_iter().zip(&self.trees);
-        let mut idle = all.filter(|(_, tree)| tree.touched.iter().any(|&touched| !touched));
+        let idle = |chunk: &Touched| chunk.opened_from != chunk.read_from;
+        let mut idle = all.filter(|(_, tree)| tree.chunks.iter().any(idle));
         idle.next().map(|(tree, _)| tree)
     }
 }
 
 impl OpenedTree {
-    /// The run in which a byte stands.
-    fn run(&mut self, start: u64) -> Option<&(Range<u64>, usize)> {
+    /// The run in which a byte stands, or one that ends behind it.
+    fn run(&mut self, start: u64) -> Option<&Placed> {
         let same = self.runs.get(self.last);
-        if !same.is_some_and(|(range, _)| range.contains(&start)) {
-            let behind = self.runs.partition_point(|(range, _)| range.end <= start);
-            self.last = behind;
+        if !same.is_some_and(|run| run.bytes.contains(&start)) {
+            self.last = self.runs.partition_point(|run| run.bytes.end <= start);
         }
         self.runs.get(self.last)
+    }
+
+    /// Goes to the chunk in which a byte stands, if it is opened.
+    fn approach(&mut self, start: u64) -> Option<()> {
+        let run = self.run(start)?;
+        let chunk = start.checked_div(CHUNK_LEN)?;
+        let number = chunk.checked_sub(run.first_chunk)?;
+        let number = usize::try_from(number.checked_add(run.chunks_before)?).ok()?;
+        let begins = chunk.checked_mul(CHUNK_LEN)?;
+        let ends = begins.checked_add(CHUNK_LEN)?.min(run.bytes.end);
+        let near = begins.max(run.bytes.start)..ends;
+        let within = near.start.checked_sub(run.bytes.start)?;
+        let at = run.before.checked_add(usize::try_from(within).ok()?)?;
+        if !near.contains(&start) {
+            return None;
+        }
+        (self.near, self.near_at, self.near_chunk) = (near, at, number);
+        Some(())
     }
 }
 
 impl Source for Opened {
     fn bytes(&mut self, tree: Tree, start: u64, len: usize) -> Option<&[u8]> {
         let tree = self.trees.get_mut(tree.index())?;
-        let (range, before) = tree.run(start)?;
-        let within = usize::try_from(start.checked_sub(range.start)?).ok()?;
-        let first = before.checked_add(within)?;
-        let end = first.checked_add(len)?;
-        if range.end < start.checked_add(u64::try_from(len).ok()?)? {
+        if !tree.near.contains(&start) {
+            tree.approach(start)?;
+        }
+        let within = start.checked_sub(tree.near.start)?;
+        let first = tree.near_at.checked_add(usize::try_from(within).ok()?)?;
+        if tree.near.end < start.checked_add(u64::try_from(len).ok()?)? {
             return None;
         }
-        // Every run but a tree's last has whole chunks, so chunks of the content are chunks of the tree.
-        *tree.touched.get_mut(first.checked_shr(10)?)? = true;
-        tree.content.get(first..end)
+        let touched = tree.chunks.get_mut(tree.near_chunk)?;
+        touched.read_from = touched.read_from.min(start.checked_div(BLOCK_LEN)?);
+        tree.content.get(first..first.checked_add(len)?)
     }
 }
 
-/// All bytes of a run's trees. Notes every chunk that is read.
+/// All bytes of a run's trees. Notes every block that is read.
 #[derive(Clone, Debug)]
 pub struct Recorder<'a> {
     trees: [&'a [u8]; 5],
@@ -219,11 +199,11 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// The chunks of a tree that were read.
+    /// What is to be opened of a tree so that all that was read can be read.
     #[must_use]
     pub fn runs(&self, tree: Tree) -> Runs {
-        let chunks = self.touched.get(tree.index());
-        Runs::of_chunks(chunks.cloned().unwrap_or_default())
+        let blocks = self.touched.get(tree.index());
+        Runs::of_blocks(blocks.cloned().unwrap_or_default())
     }
 }
 
@@ -233,9 +213,9 @@ impl Source for Recorder<'_> {
         let first = usize::try_from(start).ok()?;
         let bytes = all.get(first..first.checked_add(len)?)?;
         let touched = self.touched.get_mut(tree.index())?;
-        let chunk = start.checked_div(CHUNK_LEN)?;
-        if touched.last() != Some(&chunk) {
-            touched.push(chunk);
+        let block = start.checked_div(BLOCK_LEN)?;
+        if touched.last() != Some(&block) {
+            touched.push(block);
         }
         Some(bytes)
     }

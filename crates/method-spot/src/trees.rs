@@ -8,12 +8,13 @@
 
 use credence_base::wire::{WireError, Writer};
 use credence_base::{Digest, TraceRoot, domain};
-use credence_commit::{Opening, OpeningError, opening, tree};
+use credence_commit::blocks::{self, BlocksError, Runs};
+use credence_commit::tree;
 
 use crate::evidence::{Evidence, TreeEvidence};
 use crate::layout::{Layout, Tree};
 use crate::pack::{PackError, pack, unpack};
-use crate::source::{Opened, OpenedError, Runs};
+use crate::source::{Opened, OpenedError};
 
 /// Most bytes that evidence opens.
 const OPENED_BYTES_MAX: u64 = 256 << 20;
@@ -38,9 +39,9 @@ pub enum TreesError {
         /// Bytes of the runs.
         got: u64,
     },
-    /// Runs that are none.
-    #[error("the opened ranges of {tree:?} are refused")]
-    Runs {
+    /// Bytes that are not those of the runs.
+    #[error("the opened bytes of {tree:?} are refused")]
+    Bytes {
         /// Of which tree.
         tree: Tree,
         /// Why.
@@ -63,7 +64,7 @@ pub enum TreesError {
         tree: Tree,
         /// Why.
         #[source]
-        source: OpeningError,
+        source: BlocksError,
     },
     /// An opening that cannot be written.
     #[error("the opening cannot be written")]
@@ -122,19 +123,19 @@ pub(crate) fn open(
             return Err(TreesError::Sections);
         }
         if part.runs.is_empty() {
-            let idle = part.packed.is_empty() && part.siblings.is_empty();
+            let idle = part.packed.is_empty() && part.values.is_empty();
             if idle && tree != Tree::Weights {
                 continue;
             }
             return Err(TreesError::Empty(tree));
         }
-        let runs = Runs::new(part.runs.clone(), len)
-            .map_err(|source| TreesError::Runs { tree, source })?;
+        let refused = |source| TreesError::Opening { tree, source };
+        let runs = Runs::new(part.runs.clone(), len).map_err(refused)?;
         let ranges = runs.byte_ranges(len);
-        let bytes = ranges
+        let sizes = ranges
             .iter()
             .map(|range| range.end.saturating_sub(range.start));
-        let bytes = bytes.fold(0, u64::saturating_add);
+        let bytes = sizes.fold(0, u64::saturating_add);
         total = total.saturating_add(bytes);
         if total > OPENED_BYTES_MAX {
             return Err(TreesError::TooLong { got: total });
@@ -142,24 +143,14 @@ pub(crate) fn open(
         let size = usize::try_from(bytes).unwrap_or(usize::MAX);
         let content =
             unpack(&part.packed, size).map_err(|source| TreesError::Pack { tree, source })?;
-        let shown = as_opening(&content, &part.siblings)?;
         let root = part.root.as_ref().unwrap_or(weights_root);
-        opening::verify(domain_of(tree), root, len, &ranges, &shown)
-            .map_err(|source| TreesError::Opening { tree, source })?;
+        let shown = (content.as_slice(), part.values.as_slice());
+        blocks::verify(domain_of(tree), root, len, &runs, shown).map_err(refused)?;
         opened
             .insert(tree, len, &runs, content)
-            .map_err(|source| TreesError::Runs { tree, source })?;
+            .map_err(|source| TreesError::Bytes { tree, source })?;
     }
     Ok(opened)
-}
-
-fn as_opening(content: &[u8], siblings: &[[u8; 32]]) -> Result<Opening, TreesError> {
-    let mut writer = Writer::new();
-    writer.bytes(content)?.count(siblings.len())?;
-    for sibling in siblings {
-        writer.raw(sibling);
-    }
-    Ok(Opening::decode(&writer.finish(), content.len())?)
 }
 
 /// The root of a tree's whole content.
@@ -168,7 +159,7 @@ pub fn root_of(tree: Tree, content: &[u8]) -> Digest {
     tree::root(domain_of(tree), content)
 }
 
-/// Opens chunks of a tree's whole content, as evidence holds it, with the root of a section. Takes one hash over the content.
+/// Opens parts of a tree's whole content, as evidence holds it, with the root of a section. Takes one hash over the content.
 ///
 /// # Errors
 /// [`TreesError`] if the runs are not within the content.
@@ -177,23 +168,17 @@ pub fn show(
     (content, root): (&[u8], Digest),
     runs: &Runs,
 ) -> Result<TreeEvidence, TreesError> {
-    let len = u64::try_from(content.len()).unwrap_or(u64::MAX);
-    let (mut packed, mut siblings) = (Vec::new(), Vec::new());
-    if !runs.chunks().is_empty() {
-        let opening = opening::open(domain_of(tree), content, &runs.byte_ranges(len))
-            .map_err(|source| TreesError::Opening { tree, source })?;
-        let bytes = opening.encode()?;
-        let mut reader = credence_base::wire::Reader::new(&bytes);
-        packed = pack(reader.bytes(bytes.len())?);
-        for _ in 0..reader.count(bytes.len(), 32)? {
-            siblings.push(reader.array()?);
-        }
-    }
+    let parts = if runs.is_empty() {
+        blocks::Parts::default()
+    } else {
+        let opened = blocks::open(domain_of(tree), content, runs);
+        opened.map_err(|source| TreesError::Opening { tree, source })?
+    };
     Ok(TreeEvidence {
         tree,
         root: tree.kind().map(|_| root),
-        runs: runs.chunks().to_vec(),
-        packed,
-        siblings,
+        runs: runs.as_slice().to_vec(),
+        packed: pack(&parts.content),
+        values: parts.values,
     })
 }

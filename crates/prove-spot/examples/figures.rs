@@ -21,7 +21,9 @@ use credence_claim::{
 use credence_exec::sampling::{Parameters, Settings};
 use credence_exec::{Append, Engine, Isa, Options};
 use credence_generate::{Content, Finish, Generation, Language, Limits, Prompt};
-use credence_method_spot::{Card, Challenge, Demand, Evidence, Spot, Tree};
+use credence_method_spot::{
+    Card, Cell, Challenge, Demand, Evidence, Extent, Layout, Spot, Tree, opening_size,
+};
 use credence_model::Model;
 use credence_prove_spot::{Carry, Opener};
 
@@ -61,6 +63,7 @@ fn main() {
         no_rows.unwrap().len()
     );
 
+    largest(&model);
     let card_bytes = opener.card(false).unwrap();
     let start = Instant::now();
     let card = Card::decode(model.id(), &card_bytes).unwrap();
@@ -93,10 +96,46 @@ fn main() {
     }
 }
 
+/// The cells that take most to open at the end of the model's context, by node.
+fn largest(model: &Model) {
+    let program = model.program();
+    let Some(language) = &program.spec().language else {
+        return;
+    };
+    let extent = Extent {
+        positions: language.context.into(),
+        sampled_from: 0,
+    };
+    let layout = Layout::new(program, extent).unwrap();
+    let mut all = Vec::new();
+    let mut failed = 0;
+    for (node, spec, shape) in program.nodes().filter(|(_, spec, _)| spec.cut) {
+        for index in (0..shape.cells()).step_by((shape.cells() / 100).max(1)) {
+            let cell = Cell {
+                position: extent.positions - 1,
+                node,
+                index,
+            };
+            match opening_size(&layout, cell) {
+                Ok(size) => all.push((size.total(), size, spec.name.clone())),
+                Err(_) => failed += 1,
+            }
+        }
+    }
+    all.sort_by_key(|(total, _, _)| core::cmp::Reverse(*total));
+    for (total, size, name) in all.iter().take(4) {
+        println!(
+            "largest opening of a cell    {total:>9} bytes: {name} ({} of content)",
+            size.content
+        );
+    }
+    println!("  of {} cells; {failed} not counted", all.len());
+}
+
 fn sizes(evidence: &Evidence, total: usize) {
     println!("evidence                     {total:>9} bytes");
     for tree in &evidence.trees {
-        let chunks: u64 = tree.runs.iter().map(|run| run.end - run.start).sum();
+        let chunks: u64 = tree.runs.iter().map(|run| run.chunks).sum();
         let name = match tree.tree {
             Tree::Weights => "weights",
             Tree::Positions => "positions",
@@ -108,7 +147,7 @@ fn sizes(evidence: &Evidence, total: usize) {
             "  {name:<12} {:>6} runs {chunks:>6} chunks {:>8} packed {:>8} of chaining values",
             tree.runs.len(),
             tree.packed.len(),
-            tree.siblings.len() * 32
+            tree.values.len() * 32
         );
     }
 }

@@ -212,6 +212,7 @@ impl Parts<'_> {
         let text = text.transpose()?;
         let parts = CardParts {
             program: self.program,
+            weights_len: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             weights_root: &root,
             text: text.as_ref(),
         };
@@ -272,7 +273,7 @@ impl Rerun<'_> {
         for ((tree, content), &root) in Tree::ALL.into_iter().zip(contents).zip(roots) {
             let runs = source.runs(tree);
             let listed = match tree {
-                Tree::Weights => !runs.chunks().is_empty(),
+                Tree::Weights => !runs.is_empty(),
                 Tree::Positions | Tree::Keys | Tree::Values | Tree::Sampled => !content.is_empty(),
             };
             if listed {

@@ -17,6 +17,7 @@ use crate::samples;
 
 mod language;
 mod log;
+mod spot;
 
 /// One decoder.
 #[derive(Debug)]
@@ -93,6 +94,9 @@ pub const TARGETS: &[Target] = &[
     log::ADD_CHECKPOINT,
     log::TILE_PATH,
     log::ENTRIES,
+    spot::EVIDENCE,
+    spot::CARD,
+    spot::CHECK,
 ];
 
 /// Runs the target of that name, as libFuzzer's entry points do.

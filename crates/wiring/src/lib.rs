@@ -10,4 +10,4 @@ mod formats;
 mod methods;
 
 pub use formats::{Bytes, FloatModel, Format, ParseError, TensorModel, UnknownFormat, format_of};
-pub use methods::methods;
+pub use methods::{methods, methods_with_spot};

@@ -1,6 +1,7 @@
 //! Every cut cell of random runs satisfies its relation and no other value does; what is read is what must be opened.
 
 use credence_base::{Digest, TraceRoot, domain};
+use credence_commit::blocks::{Run as Opening, Runs};
 use credence_commit::tree;
 use credence_exec::reference::{run, run_tokens};
 use credence_model::{Model, encode_elements};
@@ -8,7 +9,7 @@ use credence_testkit::program_gen::{Choices, language_model, model, request};
 
 use super::*;
 use crate::layout::Extent;
-use crate::source::{Opened, Recorder, Runs};
+use crate::source::{Opened, Recorder};
 
 /// `values[position][node][cell]`, none where a node does not exist.
 type Values = Vec<Vec<Vec<i64>>>;
@@ -216,21 +217,27 @@ fn opened(run: &Run, trees: &[Vec<u8>; 5], recorder: &Recorder<'_>, less: Option
     let mut left = less;
     for tree in Tree::ALL {
         let len = layout.len(tree);
-        let mut chunks: Vec<u64> = recorder
-            .runs(tree)
-            .chunks()
-            .iter()
-            .flat_map(Clone::clone)
-            .collect();
+        let runs = recorder.runs(tree);
+        let whole = runs.as_slice().iter().flat_map(|run| {
+            let later = (1..run.chunks).map(move |chunk| (run.first / 16 + chunk) * 16);
+            core::iter::once(run.first).chain(later)
+        });
+        let mut blocks: Vec<u64> = whole.collect();
         match left {
-            Some(at) if at < chunks.len() => {
-                chunks.remove(at);
+            Some(at) if at < blocks.len() => {
+                // The first block less, or the whole chunk.
+                let first = blocks[at];
+                if first % 16 < 15 && first + 1 < len.div_ceil(64) && at % 2 == 0 {
+                    blocks[at] = first + 1;
+                } else {
+                    blocks.remove(at);
+                }
                 left = None;
             }
-            Some(at) => left = Some(at - chunks.len()),
+            Some(at) => left = Some(at - blocks.len()),
             None => {}
         }
-        let runs = Runs::of_chunks(chunks);
+        let runs = Runs::of_blocks(blocks);
         let ranges = runs.byte_ranges(len).into_iter();
         let bytes = ranges.flat_map(|range| {
             let [start, end] = [range.start, range.end].map(|n| usize::try_from(n).unwrap());
@@ -254,8 +261,8 @@ fn what_was_read_suffices_and_all_of_it_is_needed() {
             assert_eq!(some.unread(), None);
             let chunks: usize = Tree::ALL
                 .iter()
-                .flat_map(|&tree| all.runs(tree).chunks().to_vec())
-                .map(|range| usize::try_from(range.end - range.start).unwrap())
+                .flat_map(|&tree| all.runs(tree).as_slice().to_vec())
+                .map(|run: Opening| usize::try_from(run.chunks).unwrap())
                 .sum();
             for less in 0..chunks {
                 let mut fewer = opened(&run, &trees, &all, Some(less));

@@ -12,7 +12,7 @@ use credence_claim::{
 use credence_commit::tree;
 use credence_exec::sampling::{Parameters, Settings};
 use credence_exec::{Append, Engine, Isa, Options};
-use credence_generate::{Content, Finish, Generation, Language, Limits, Output, Prompt};
+use credence_generate::{Finish, Generation, Language, Limits, Output, Prompt};
 use credence_method_spot::{
     Card, Challenge, Checks, Demand, Evidence, Layout, Recorder, Spot, Subject, Tree, root_of, show,
 };
@@ -306,12 +306,12 @@ impl Liar {
         let stream = challenge.bind(&claimed.claim.digest());
         let rows = if told.is_language() { rows } else { 0 };
         // A liar's own check says no, and it sends what it has.
-        let _ = checks.run(&mut source, &stream, (cells, rows));
+        checks.run(&mut source, &stream, (cells, rows)).ok();
         let mut trees = Vec::new();
         for (tree, content) in Tree::ALL.into_iter().zip(contents) {
             let runs = source.runs(tree);
             let listed = if tree == Tree::Weights {
-                !runs.chunks().is_empty()
+                !runs.is_empty()
             } else {
                 !content.is_empty()
             };

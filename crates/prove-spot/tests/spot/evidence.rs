@@ -81,7 +81,7 @@ fn cells_that_are_not_opened_are_refused() {
         let mut nothing = setting.evidence.clone();
         nothing.trees[at].runs.clear();
         nothing.trees[at].packed.clear();
-        nothing.trees[at].siblings.clear();
+        nothing.trees[at].values.clear();
         if !setting.evidence.trees[at].runs.is_empty() {
             setting.refused(&nothing, "nothing of a tree opened");
         }
@@ -103,16 +103,16 @@ fn fewer_cells_and_rows_than_asked_for_and_other_forms_are_refused() {
         |e| e.form = credence_method_spot::Form::Auditor,
         "another form",
     );
-    with(|e| e.trees[1].runs[0].end += 1, "more chunks than bytes");
+    with(|e| e.trees[1].runs[0].chunks += 1, "more chunks than bytes");
     with(|e| e.trees[1].runs.reverse(), "chunks that do not ascend");
     with(
-        |e| e.trees[1].runs[0].end = 1 << 31,
+        |e| e.trees[1].runs[0].chunks = 1 << 31,
         "chunks behind the end",
     );
     with(|e| e.trees[0].packed.push(0), "bytes left over");
     with(
         |e| {
-            e.trees[0].siblings.pop();
+            e.trees[0].values.pop();
         },
         "a chaining value left out",
     );

@@ -2,6 +2,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a helper of a test may fail the test"
 )]
 
@@ -9,5 +10,7 @@ mod common;
 mod evidence;
 mod honest;
 mod liars;
+mod making;
 mod odds;
 mod sizes;
+mod vectors;

@@ -12,7 +12,7 @@ use credence_testkit::speaking::speaking;
 use crate::common::{Liar, Told, altered, answer, answer_by, greedy, prompt_ids};
 
 /// Every cut cell of a language model's run.
-fn all_cells(layout: &Layout<'_>) -> Vec<Cell> {
+pub(crate) fn all_cells(layout: &Layout<'_>) -> Vec<Cell> {
     let Extent { positions, .. } = layout.extent();
     let mut cells = Vec::new();
     for (node, spec, shape) in layout.program().nodes().filter(|(_, spec, _)| spec.cut) {
@@ -46,14 +46,12 @@ fn measure(told: &Told, cells: u32, trials: u32) -> (f64, f64) {
     let mut relations = Relations::new(&layout, subject.given());
     let mut source = Recorder::new(liar.contents(told));
     let (mut wrong, mut weight, mut total) = (BTreeSet::new(), 0_u128, 0_u128);
-    let mut number = 0;
-    for cell in all_cells(&layout) {
+    for (number, cell) in (0_u64..).zip(all_cells(&layout)) {
         let own = u128::from(checks.draws().weight(cell.node));
         // Cells stand in the order in which draws number them and add up their weights.
         assert_eq!(checks.draws().number(cell), number, "{cell:?}");
         assert_eq!(checks.draws().at(total), Some(cell));
         assert_eq!(checks.draws().at(total + own - 1), Some(cell));
-        number += 1;
         total += own;
         if relations.check(&mut source, cell).unwrap().is_err() {
             wrong.insert(cell);
@@ -130,6 +128,25 @@ fn draws_catch_liars_as_often_as_the_formula_says() {
     let one = answer_by((&model, &one), &prompt_ids(), greedy(12));
     let share = check("one weight changed", &one, 80);
     assert!(share < 0.2, "a replay is what finds it: {share}");
+
+    let other = altered(&model, |name, bytes| {
+        if (0..3).any(|at| name == linear(at)) {
+            bytes.reverse();
+        }
+    });
+    let other = answer_by((&model, &other), &prompt_ids(), greedy(12));
+    assert!(check("other weights", &other, 8) > 0.01);
+
+    let coarse = altered(&model, |name, bytes| {
+        if name.contains("linear") || (0..3).any(|at| name == linear(at)) {
+            for byte in bytes {
+                let value = i8::from_le_bytes([*byte]);
+                *byte = (value / 2 * 2).to_le_bytes()[0];
+            }
+        }
+    });
+    let coarse = answer_by((&model, &coarse), &prompt_ids(), greedy(12));
+    assert!(check("a bit less", &coarse, 8) > 0.01);
 
     let mut cell = honest.clone();
     cell.sections[0][0] ^= 1;

@@ -1,1 +1,76 @@
-//! x
+//! What one cell takes to open: the figure from the layout is enough for the cell as it is really opened.
+
+use std::sync::Arc;
+
+use credence_base::domain;
+use credence_commit::blocks;
+use credence_exact::Op;
+use credence_method_spot::{Extent, Layout, Recorder, Relations, Subject, Tree, opening_size};
+use credence_testkit::program_gen::{language_model, model};
+use credence_testkit::speaking::speaking;
+
+use crate::common::{Liar, answer};
+
+#[test]
+fn a_cell_takes_no_more_than_the_layout_says() {
+    for seed in 0..4 {
+        let model = Arc::new(speaking(seed));
+        let told = answer(&model, 30);
+        let liar = Liar::new(&model);
+        let claimed = told.claim();
+        let subject = Subject::read(&liar.card, &claimed.case()).unwrap();
+        let layout = Layout::new(liar.card.program(), subject.extent()).unwrap();
+        let mut relations = Relations::new(&layout, subject.given());
+        let contents = liar.contents(&told);
+        for cell in crate::odds::all_cells(&layout).into_iter().step_by(101) {
+            let mut source = Recorder::new(contents);
+            relations.check(&mut source, cell).unwrap().unwrap();
+            let mut got = 0;
+            for (tree, content) in Tree::ALL.into_iter().zip(contents) {
+                let runs = source.runs(tree);
+                if !runs.is_empty() {
+                    let parts = blocks::open(domain::WEIGHTS, content, &runs).unwrap();
+                    got += parts.content.len() + 32 * parts.values.len();
+                }
+            }
+            let said = opening_size(&layout, cell).unwrap().total();
+            // A lookup may fall on a block nearer its chunk's beginning than the one counted.
+            assert!(
+                u64::try_from(got).unwrap() <= said + 3 * 1024,
+                "{cell:?}: {got} for {said}"
+            );
+        }
+    }
+}
+
+/// Programs are held to it when they are checked; this says that it is so for what is generated.
+#[test]
+fn every_relation_keeps_to_the_read_limit() {
+    let tensors = (0..40).map(model);
+    for model in tensors.chain((0..40).map(language_model)) {
+        let program = model.program();
+        for (node, spec, _) in program.nodes().filter(|(_, spec, _)| spec.cut) {
+            let cost = program.relation_cost(node).unwrap();
+            assert!(cost <= credence_exact::reads::COST_MAX, "{}", spec.name);
+        }
+        let extent = Extent {
+            positions: 1,
+            sampled_from: u64::from(program.language().is_none()),
+        };
+        let layout = Layout::new(program, extent).unwrap();
+        for (node, spec, _) in program.nodes().filter(|(_, spec, _)| spec.cut) {
+            let cell = credence_method_spot::Cell {
+                position: 0,
+                node,
+                index: 0,
+            };
+            // Paths of trees that ones do not lead through are the exception.
+            let walks = matches!(
+                spec.op,
+                Op::TreeLeaves(_) | Op::GatherSum(_) | Op::Softmax(_)
+            );
+            let size = opening_size(&layout, cell);
+            assert!(walks || size.is_ok(), "{}: {size:?}", spec.name);
+        }
+    }
+}
