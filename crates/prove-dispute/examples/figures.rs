@@ -52,6 +52,7 @@ fn main() {
     let weights_root = root_of(Tree::Weights, player.weights());
     let card = CardParts {
         program: &program,
+        weights_len: u64::try_from(player.weights().len()).unwrap(),
         weights_root: &weights_root,
         text: None,
     };

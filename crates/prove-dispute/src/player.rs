@@ -99,6 +99,7 @@ impl Player {
         let weights = weights(model);
         let parts = CardParts {
             program: &program,
+            weights_len: u64::try_from(weights.len()).unwrap_or(u64::MAX),
             weights_root: &root_of(Tree::Weights, &weights),
             text: None,
         };
