@@ -112,8 +112,8 @@ fn what_nobody_could_read_is_not_signed() {
     let itself = key_statement(KeyAction::Rotate {
         successor: key().public_key(),
     });
-    let [_, _, _, Statement::Imported(mut long)] = other_statements() else {
-        panic!("the last is an import");
+    let [_, _, _, Statement::Imported(mut long), ..] = other_statements() else {
+        panic!("the fourth is an import");
     };
     // Within its length as text, and too long once escaped as JSON.
     long.options = "\u{1}".repeat(4096);
@@ -263,7 +263,7 @@ fn a_key_statement_must_agree_with_itself() {
 
 #[test]
 fn the_other_kinds_must_agree_with_themselves_and_keep_their_lengths() {
-    let [equivocation, binding, imported, _] = other_statements();
+    let [equivocation, binding, imported, ..] = other_statements();
     let zeros = json!("00".repeat(32));
     for (statement, field, what) in [
         (&binding, "model", "model"),

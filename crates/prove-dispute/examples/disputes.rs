@@ -1,6 +1,6 @@
 //! Figures of disputes about a language model's answer: rounds, bytes and times.
 //!
-//! `cargo run --release -p credence-prove-dispute --example figures -- model.safetensors [answer tokens]`
+//! `cargo run --release -p credence-prove-dispute --example disputes -- model.safetensors [answer tokens]`
 //!
 //! It answers one prompt, lies about the run in several places, and plays each dispute to its verdict. It deliberately writes no file.
 #![expect(
@@ -247,6 +247,11 @@ fn claim(
 fn answer(model: &Arc<Model>, options: Options, settings: Settings) -> Answer {
     let language = Language::new(Engine::new(Arc::clone(model), options).unwrap()).unwrap();
     let seed = (settings.temperature > 0).then_some([9; 32]);
+    // So that the answer is as long as asked for: ends of texts stand first in this vocabulary.
+    let settings = Settings {
+        logit_bias: (0..3).map(|id| (id, -100_000_000)).collect(),
+        ..settings
+    };
     let parameters = Parameters::new(Settings { seed, ..settings }).unwrap();
     let text = "Write a long story about a lighthouse keeper who keeps exact accounts of every ship that passes, and explain what each entry means.";
     let prompt = Prompt::new(Content::Text(text.to_owned()), 0, language.text()).unwrap();
