@@ -278,3 +278,12 @@ fn disputes_that_cannot_be() {
     });
     assert_eq!(constrained, RefereeError::Constrained);
 }
+
+/// A change here is a change of format: of messages, of the chain, or of what parties say.
+#[test]
+fn a_dispute_is_the_same_on_every_machine() {
+    let (_, _, done) = wrong();
+    assert_eq!(done.verdict.transcript.to_string(), GOLDEN);
+}
+
+const GOLDEN: &str = "7cc0f1090f29a382bd5fa8e105ed82058f0a5f24991bc70d900b0c8024375abb";
