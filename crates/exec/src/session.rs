@@ -217,8 +217,8 @@ impl Engine {
         self.new_session(false)
     }
 
-    /// A session without tokens that keeps its whole trace in memory, for whoever opens parts of it: some 0.6 MB for each position of a model of 135
-    /// million parameters, and 0.2 MB more where logits are asked for.
+    /// A session without tokens that keeps its whole trace in memory, for whoever opens parts of it: some 0.7 MB for each position of a model of 135
+    /// million parameters, logits among them.
     ///
     /// # Errors
     /// [`SessionError::NotLanguage`] if the model takes tensors.

@@ -60,4 +60,4 @@ pub use size::{OpeningSize, opening_size};
 pub use source::{Opened, OpenedError, Recorder, Source};
 pub use spot::Spot;
 pub use subject::{CONTENT_BYTES_MAX, Subject};
-pub use trees::{TreesError, root_of, show};
+pub use trees::{TreesError, open_trees, root_of, show, trace_root};

@@ -11,7 +11,7 @@ use crate::checks::{Checks, Looked};
 use crate::evidence::{EVIDENCE_VERSION, Evidence};
 use crate::layout::{Layout, Tree};
 use crate::subject::{Subject, Told, malformed};
-use crate::trees::{TreesError, open, trace_root};
+use crate::trees::{TreesError, open_trees, trace_root};
 
 /// Checks opened cells. What it must know for that, how sure to be and where draws come from, it is given.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Spot {
             Err(MethodError::Refuted(_)) => return Err(no(TreesError::TraceRoot)),
             other => other?,
         }
-        let mut source = open(&layout, card.weights_root(), evidence).map_err(no)?;
+        let mut source = open_trees(&layout, card.weights_root(), &evidence.trees).map_err(no)?;
         let failed = |e| MethodError::Failed(Box::new(e));
         let checks = Checks::new(card, &subject, &layout).map_err(failed)?;
         let stream = self.challenge.bind(&case.claim().digest());

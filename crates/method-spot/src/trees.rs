@@ -11,7 +11,7 @@ use credence_base::{Digest, TraceRoot, domain};
 use credence_commit::blocks::{self, BlocksError, Runs};
 use credence_commit::tree;
 
-use crate::evidence::{Evidence, TreeEvidence};
+use crate::evidence::TreeEvidence;
 use crate::layout::{Layout, Tree};
 use crate::pack::{PackError, pack, unpack};
 use crate::source::{Opened, OpenedError};
@@ -75,10 +75,7 @@ pub enum TreesError {
 ///
 /// # Errors
 /// [`TreesError::Sections`] unless exactly the sections with content are there.
-pub(crate) fn trace_root(
-    layout: &Layout<'_>,
-    trees: &[TreeEvidence],
-) -> Result<TraceRoot, TreesError> {
+pub fn trace_root(layout: &Layout<'_>, trees: &[TreeEvidence]) -> Result<TraceRoot, TreesError> {
     let sections = layout.sections();
     let mut list = Writer::new();
     list.count(sections.len())?;
@@ -109,14 +106,14 @@ const fn domain_of(tree: Tree) -> credence_base::Domain {
 ///
 /// # Errors
 /// [`TreesError`].
-pub(crate) fn open(
+pub fn open_trees(
     layout: &Layout<'_>,
     weights_root: &Digest,
-    evidence: &Evidence,
+    trees: &[TreeEvidence],
 ) -> Result<Opened, TreesError> {
     let mut opened = Opened::new();
     let mut total = 0_u64;
-    for part in &evidence.trees {
+    for part in trees {
         let tree = part.tree;
         let len = layout.len(tree);
         if len == 0 {
