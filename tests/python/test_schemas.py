@@ -18,6 +18,8 @@ KIND_SCHEMAS = {
     "equivocation": "equivocation-statement.v1.json",
     "weights binding": "weights-binding-statement.v1.json",
     "imported": "imported-statement.v1.json",
+    "audit": "audit-statement.v1.json",
+    "verdict": "verdict-statement.v1.json",
 }
 
 

@@ -74,6 +74,12 @@ domains! {
     SPOT_CHALLENGE = "credence/spot-challenge/v1";
     /// One draw of a spot check.
     SPOT_DRAW = "credence/spot-draw/v1";
+    /// The terms of a dispute: its id.
+    DISPUTE = "credence/dispute/v1";
+    /// The first bytes of what a party to a dispute signs.
+    DISPUTE_MESSAGE = "credence/dispute-message/v1";
+    /// The next head of a dispute's chain, from the last one and what happened since.
+    DISPUTE_LINK = "credence/dispute-link/v1";
     /// The start of a Fiat–Shamir transcript.
     TRANSCRIPT = "credence/transcript/v1";
 }

@@ -28,6 +28,7 @@
 )]
 
 pub mod blocks;
+pub mod node;
 pub mod opening;
 pub mod tree;
 

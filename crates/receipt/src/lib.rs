@@ -36,7 +36,7 @@ pub use envelope::{
 };
 pub use kind::Kind;
 pub use statement::{
-    Equivocation, Imported, Inference, KeyAction, KeyStatement, LOG_KEY_LEN_MAX, NOTE_LEN_MAX,
-    OPTIONS_LEN_MAX, STATEMENT_LEN_MAX, STATEMENT_TYPE, Statement, StatementError, Tool,
-    WeightsBinding,
+    AUDIT_NUMBERS_MAX, Audit, AuditOutcome, Equivocation, Imported, Inference, KeyAction,
+    KeyStatement, LOG_KEY_LEN_MAX, Loser, NOTE_LEN_MAX, OPTIONS_LEN_MAX, STATEMENT_LEN_MAX,
+    STATEMENT_TYPE, Statement, StatementError, Tool, VerdictStatement, WeightsBinding,
 };

@@ -19,12 +19,15 @@ use sha2::{Digest as _, Sha256};
 use crate::kind::Kind;
 
 mod kinds;
+mod verdict;
 mod wire;
 mod wire_kinds;
 
 pub use kinds::{
     Equivocation, Imported, LOG_KEY_LEN_MAX, NOTE_LEN_MAX, OPTIONS_LEN_MAX, Tool, WeightsBinding,
 };
+pub use verdict::{AUDIT_NUMBERS_MAX, Audit, AuditOutcome, Loser, VerdictStatement};
+use verdict::{AuditJson, VerdictJson};
 use wire::{InferenceJson, KeyJson, PredicateJson, StatementJson, SubjectDigestJson, SubjectJson};
 use wire_kinds::{EquivocationJson, ImportedJson, WeightsBindingJson};
 
@@ -46,9 +49,6 @@ pub enum StatementError {
     /// A predicate type that means nothing here.
     #[error("the statement's predicate type is not one of Credence's")]
     UnknownKind,
-    /// A kind that exists and that this version cannot read.
-    #[error("a receipt of kind `{0}` is not readable by this version")]
-    UnreadableKind(Kind),
     /// The subject has another name.
     #[error("expected a subject named `{expected}`")]
     SubjectName {
@@ -116,6 +116,10 @@ pub enum Statement {
     WeightsBinding(WeightsBinding),
     /// A model was made of a file.
     Imported(Imported),
+    /// An auditor checked a receipt.
+    Audit(Audit),
+    /// A dispute has ended.
+    Verdict(VerdictStatement),
 }
 
 /// An operator says that it ran a model, and what came of it.
@@ -170,6 +174,8 @@ impl Statement {
             Self::Equivocation(_) => Kind::Equivocation,
             Self::WeightsBinding(_) => Kind::WeightsBinding,
             Self::Imported(_) => Kind::Imported,
+            Self::Audit(_) => Kind::Audit,
+            Self::Verdict(_) => Kind::Verdict,
         }
     }
 
@@ -182,6 +188,8 @@ impl Statement {
             Self::Equivocation(statement) => &statement.operator,
             Self::WeightsBinding(statement) => &statement.operator,
             Self::Imported(statement) => &statement.operator,
+            Self::Audit(statement) => &statement.operator,
+            Self::Verdict(statement) => &statement.operator,
         }
     }
 
@@ -198,6 +206,8 @@ impl Statement {
                 json::to_canonical(&self.to_json(WeightsBindingJson::new(s)))
             }
             Self::Imported(s) => json::to_canonical(&self.to_json(ImportedJson::new(s))),
+            Self::Audit(s) => json::to_canonical(&self.to_json(AuditJson::new(s))),
+            Self::Verdict(s) => json::to_canonical(&self.to_json(VerdictJson::new(s))),
         }
     }
 
@@ -214,7 +224,8 @@ impl Statement {
             Kind::Equivocation => Self::read::<EquivocationJson>(bytes, len_max),
             Kind::WeightsBinding => Self::read::<WeightsBindingJson>(bytes, len_max),
             Kind::Imported => Self::read::<ImportedJson>(bytes, len_max),
-            kind @ (Kind::Audit | Kind::Verdict) => Err(StatementError::UnreadableKind(kind)),
+            Kind::Audit => Self::read::<AuditJson>(bytes, len_max),
+            Kind::Verdict => Self::read::<VerdictJson>(bytes, len_max),
         }
     }
 
@@ -243,6 +254,12 @@ impl Statement {
             Self::WeightsBinding(WeightsBinding { model, .. })
             | Self::Imported(Imported { model, .. }) => {
                 ("model", Sha256::digest(model.as_bytes()).into())
+            }
+            Self::Audit(Audit { receipt, .. }) => {
+                ("receipt", Sha256::digest(receipt.as_bytes()).into())
+            }
+            Self::Verdict(VerdictStatement { claim, .. }) => {
+                ("claim", Sha256::digest(claim.as_bytes()).into())
             }
         }
     }

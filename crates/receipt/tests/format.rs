@@ -112,8 +112,8 @@ fn what_nobody_could_read_is_not_signed() {
     let itself = key_statement(KeyAction::Rotate {
         successor: key().public_key(),
     });
-    let [_, _, _, Statement::Imported(mut long)] = other_statements() else {
-        panic!("the last is an import");
+    let [_, _, _, Statement::Imported(mut long), ..] = other_statements() else {
+        panic!("the fourth is an import");
     };
     // Within its length as text, and too long once escaped as JSON.
     long.options = "\u{1}".repeat(4096);
@@ -263,7 +263,7 @@ fn a_key_statement_must_agree_with_itself() {
 
 #[test]
 fn the_other_kinds_must_agree_with_themselves_and_keep_their_lengths() {
-    let [equivocation, binding, imported, _] = other_statements();
+    let [equivocation, binding, imported, ..] = other_statements();
     let zeros = json!("00".repeat(32));
     for (statement, field, what) in [
         (&binding, "model", "model"),
@@ -310,7 +310,72 @@ fn the_other_kinds_must_agree_with_themselves_and_keep_their_lengths() {
 }
 
 #[test]
-fn kinds_of_later_versions_are_refused_by_name() {
+fn audits_and_verdicts_are_refused_for_their_own_reasons() {
+    let [.., audit, bare, verdict] = other_statements();
+    type Edit = fn(&mut Value);
+    let word = |statement: &Statement, edit: Edit| match open_edited(statement, edit) {
+        Err(E::Word { field }) => field,
+        other => panic!("{other:?}"),
+    };
+    let cases: [(&Statement, Edit, &str); 7] = [
+        (
+            &audit,
+            |v| v["predicate"]["outcome"] = json!("fine"),
+            "outcome",
+        ),
+        (&bare, |v| v["predicate"]["outcome"] = json!(""), "outcome"),
+        (
+            &audit,
+            |v| v["predicate"]["numbers"][0]["name"] = json!("tokens"),
+            "numbers",
+        ),
+        (
+            &audit,
+            |v| v["predicate"]["numbers"].as_array_mut().unwrap().reverse(),
+            "numbers",
+        ),
+        (
+            &audit,
+            |v| {
+                let many = (0..17).map(|n| json!({"name": format!("n{n:02}"), "value": "1"}));
+                v["predicate"]["numbers"] = many.collect();
+            },
+            "numbers",
+        ),
+        (
+            &verdict,
+            |v| v["predicate"]["loser"] = json!("both"),
+            "loser",
+        ),
+        (
+            &verdict,
+            |v| v["predicate"]["challenger"] = v["predicate"]["accused"].clone(),
+            "challenger",
+        ),
+    ];
+    for (statement, edit, field) in cases {
+        assert_eq!(word(statement, edit), field);
+    }
+    let named = open_edited(&verdict, |v| v["predicate"]["reason"] = json!("Wrong cell"));
+    assert!(matches!(
+        named,
+        Err(E::Name {
+            field: "reason",
+            ..
+        })
+    ));
+    let subject = open_edited(&verdict, |v| {
+        v["predicate"]["claim"] = json!("00".repeat(32))
+    });
+    assert!(matches!(subject, Err(E::Subject { what: "claim" })));
+    let subject = open_edited(&audit, |v| {
+        v["predicate"]["receipt"] = json!("00".repeat(32))
+    });
+    assert!(matches!(subject, Err(E::Subject { what: "receipt" })));
+}
+
+#[test]
+fn no_kind_is_read_as_another() {
     for kind in Kind::ALL {
         assert_eq!(
             Kind::from_predicate_type(kind.predicate_type()),
@@ -323,10 +388,14 @@ fn kinds_of_later_versions_are_refused_by_name() {
             (Kind::Inference, Ok(())) => (),
             // An inference's predicate is no other kind's.
             (
-                Kind::KeyStatement | Kind::Equivocation | Kind::WeightsBinding | Kind::Imported,
+                Kind::KeyStatement
+                | Kind::Equivocation
+                | Kind::WeightsBinding
+                | Kind::Imported
+                | Kind::Audit
+                | Kind::Verdict,
                 Err(StatementError::Json(_)),
             ) => (),
-            (_, Err(StatementError::UnreadableKind(named))) => assert_eq!(named, *kind),
             (_, other) => panic!("{kind}: {other:?}"),
         }
     }

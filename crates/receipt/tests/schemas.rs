@@ -87,7 +87,10 @@ fn check(file: &str, samples: &[Value]) {
             .iter()
             .any(|seen| !seen.contains(&field) && (parent.is_empty() || seen.contains(parent)));
         // One action excludes the others, and an empty list has no items.
-        let choice = field.starts_with("/predicate/action/") || field.starts_with("/evidence[]");
+        let choice = field.starts_with("/predicate/action/")
+            || ["/evidence[]", "/predicate/numbers[]"]
+                .iter()
+                .any(|list| field.starts_with(list));
         assert!(
             choice || required != absent,
             "{file}: {field} is required: {required}"
@@ -105,11 +108,20 @@ fn schemas_name_the_fields() {
     check("inference-statement.v1.json", &statements.map(|s| json(&s)));
     let statements = key_actions().map(|action| json(&key_statement(action).encode().unwrap()));
     check("key-statement.v1.json", &statements);
-    let [equivocation, binding, imported, uncalibrated] =
-        other_statements().map(|statement| json(&statement.encode().unwrap()));
+    let [
+        equivocation,
+        binding,
+        imported,
+        uncalibrated,
+        audit,
+        bare,
+        verdict,
+    ] = other_statements().map(|statement| json(&statement.encode().unwrap()));
     check("equivocation-statement.v1.json", &[equivocation]);
     check("weights-binding-statement.v1.json", &[binding]);
     check("imported-statement.v1.json", &[imported, uncalibrated]);
+    check("audit-statement.v1.json", &[audit, bare]);
+    check("verdict-statement.v1.json", &[verdict]);
     check("envelope.v1.json", &[json(&bundle().receipt().encode())]);
 
     let with = |openings| Bundle::new(bundle().receipt().clone(), openings, Vec::new()).unwrap();

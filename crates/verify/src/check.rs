@@ -125,7 +125,9 @@ pub fn check(
         other @ (Statement::Key(_)
         | Statement::Equivocation(_)
         | Statement::WeightsBinding(_)
-        | Statement::Imported(_)) => {
+        | Statement::Imported(_)
+        | Statement::Audit(_)
+        | Statement::Verdict(_)) => {
             return Err(Refusal::Kind {
                 expected: Kind::Inference,
                 got: other.kind(),

@@ -219,7 +219,9 @@ pub(crate) fn key_statement(bundle: &Bundle) -> Result<KeyStatement, Refusal> {
         other @ (Statement::Inference(_)
         | Statement::Equivocation(_)
         | Statement::WeightsBinding(_)
-        | Statement::Imported(_)) => Err(Refusal::Kind {
+        | Statement::Imported(_)
+        | Statement::Audit(_)
+        | Statement::Verdict(_)) => Err(Refusal::Kind {
             expected: Kind::KeyStatement,
             got: other.kind(),
         }),

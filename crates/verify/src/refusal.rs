@@ -315,7 +315,6 @@ impl Refusal {
                 StatementError::Json(_)
                 | StatementError::Type
                 | StatementError::UnknownKind
-                | StatementError::UnreadableKind(_)
                 | StatementError::SubjectName { .. }
                 | StatementError::Word { .. }
                 | StatementError::Name { .. }

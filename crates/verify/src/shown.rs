@@ -70,7 +70,9 @@ pub fn confirm_equivocation(bundle: &Bundle) -> Result<ShownEquivocation, Refusa
         other @ (Statement::Inference(_)
         | Statement::Key(_)
         | Statement::WeightsBinding(_)
-        | Statement::Imported(_)) => {
+        | Statement::Imported(_)
+        | Statement::Audit(_)
+        | Statement::Verdict(_)) => {
             return Err(Refusal::Kind {
                 expected: Kind::Equivocation,
                 got: other.kind(),

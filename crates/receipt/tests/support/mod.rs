@@ -6,15 +6,18 @@
 
 pub(crate) mod vectors;
 
-use credence_base::{Digest, FileDigest, ModelId, Name, Nonce, Profile, SigningKey, TraceRoot};
+use credence_base::{
+    ClaimDigest, Digest, FileDigest, ModelId, Name, Nonce, Profile, ReceiptDigest, SigningKey,
+    TraceRoot,
+};
 use credence_claim::commitment::{input_root, output_root, params_root};
 use credence_claim::{
     Claim, ClaimFields, Commitments, ConstrainedDecoding, Counts, Evidence, FinishReason, MethodId,
     Opened, Openings, Roots, Salts, SeedSource,
 };
 use credence_receipt::{
-    Bundle, Equivocation, Imported, Inference, KeyAction, KeyStatement, Statement, Tool,
-    WeightsBinding, sign,
+    Audit, AuditOutcome, Bundle, Equivocation, Imported, Inference, KeyAction, KeyStatement, Loser,
+    Statement, Tool, VerdictStatement, WeightsBinding, sign,
 };
 
 /// 2026-11-21T00:00:00Z.
@@ -110,8 +113,8 @@ pub(crate) fn key_actions() -> [KeyAction; 3] {
     ]
 }
 
-/// One of each kind that is neither an inference nor about a key, and an import without its optional member.
-pub(crate) fn other_statements() -> [Statement; 4] {
+/// One of each kind that is neither an inference nor about a key, an import without its optional member, and an audit without numbers.
+pub(crate) fn other_statements() -> [Statement; 7] {
     let operator = key().public_key();
     let tool = |name, version| Tool {
         name: Name::new(name).unwrap(),
@@ -125,6 +128,21 @@ pub(crate) fn other_statements() -> [Statement; 4] {
         options: "granularity=per-row".to_owned(),
         calibration: Some(Digest::from_bytes([8; 32])),
         time_unix_s: TIME_UNIX_S,
+    };
+    let name = |text| Name::new(text).unwrap();
+    let audit = Audit {
+        operator,
+        receipt: ReceiptDigest::from_bytes([14; 32]),
+        method: name("spot"),
+        method_version: 1,
+        outcome: AuditOutcome::Passed,
+        numbers: vec![(name("cells"), 80), (name("tokens"), u64::MAX)],
+        time_unix_s: TIME_UNIX_S,
+    };
+    let bare = Audit {
+        numbers: Vec::new(),
+        outcome: AuditOutcome::Refuted,
+        ..audit.clone()
     };
     let uncalibrated = Imported {
         calibration: None,
@@ -149,6 +167,20 @@ pub(crate) fn other_statements() -> [Statement; 4] {
         }),
         Statement::Imported(imported),
         Statement::Imported(uncalibrated),
+        Statement::Audit(audit),
+        Statement::Audit(bare),
+        Statement::Verdict(VerdictStatement {
+            operator,
+            claim: ClaimDigest::from_bytes([10; 32]),
+            accused: SigningKey::from_seed(&[11; 32]).public_key(),
+            challenger: SigningKey::from_seed(&[12; 32]).public_key(),
+            started_unix_s: TIME_UNIX_S - 3600,
+            turn_s: 600,
+            transcript: Digest::from_bytes([13; 32]),
+            loser: Loser::Operator,
+            reason: Name::new("wrong-cell").unwrap(),
+            time_unix_s: TIME_UNIX_S,
+        }),
     ]
 }
 
