@@ -15,10 +15,9 @@
 //! place for receipts.
 #![forbid(unsafe_code)]
 
-pub mod cosigning;
 mod cosigning;
 pub mod http;
-mod inference;
+pub mod inference;
 mod keeper;
 mod kept;
 mod logging;

@@ -128,7 +128,7 @@ impl Spots {
         let mut evidence = bundle.evidence().to_vec();
         evidence.push(Evidence {
             method: MethodId::SPOT,
-            version: EVIDENCE_VERSION,
+            version: u32::from(EVIDENCE_VERSION),
             bytes,
         });
         let openings = bundle.openings().clone();

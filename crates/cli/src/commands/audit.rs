@@ -96,7 +96,7 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
         .map_err(|e| CliError::of(Exit::Usage, e))?;
     let evidence = Evidence {
         method: MethodId::SPOT,
-        version: EVIDENCE_VERSION,
+        version: u32::from(EVIDENCE_VERSION),
         bytes: evidence,
     };
     let opened = bundle.openings().clone();

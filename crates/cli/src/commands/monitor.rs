@@ -10,6 +10,7 @@ use credence_watch::{Host, MonitorConfig, MonitorEvent, run_monitor};
 use credence_witness::system_clock;
 
 use crate::commands::events;
+use crate::commands::serve::log_to_stderr;
 use crate::commands::witness::{bad_config, read_config};
 use crate::context::Context;
 use crate::error::CliError;
@@ -17,6 +18,7 @@ use crate::exit::Exit;
 
 /// Runs a monitor. It ends with a code of its own if there was an alarm.
 pub(crate) fn run(context: &mut Context, path: &Path) -> Result<(), CliError> {
+    log_to_stderr();
     let (text, folder) = read_config(path)?;
     let config = MonitorConfig::parse(&text, folder).map_err(|e| bad_config(path, e))?;
     context.operator()?;

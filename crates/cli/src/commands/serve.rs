@@ -169,7 +169,7 @@ fn announce(
 }
 
 /// Sends the log of the libraries to standard error.
-fn log_to_stderr() {
+pub(crate) fn log_to_stderr() {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)

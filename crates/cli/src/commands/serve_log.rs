@@ -38,7 +38,7 @@ struct S3File {
     #[serde(default)]
     prefix: String,
     access_key_id: String,
-    secret_access_key: Zeroizing<String>,
+    secret_access_key: String,
 }
 
 /// A log that runs.
@@ -186,7 +186,7 @@ fn s3_config(path: &Path) -> Result<S3Config, CliError> {
         bucket: file.bucket,
         prefix: file.prefix,
         access_key_id: file.access_key_id,
-        secret_access_key: file.secret_access_key,
+        secret_access_key: Zeroizing::new(file.secret_access_key),
     })
 }
 

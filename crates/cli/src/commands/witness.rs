@@ -9,6 +9,7 @@ use credence_store::{KeyFile, Made, file};
 use credence_witness::{Host, Limits, WitnessConfig, WitnessEvent, system_clock};
 
 use crate::commands::events;
+use crate::commands::serve::log_to_stderr;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -18,6 +19,7 @@ pub(crate) const CONFIG_LEN_MAX: u64 = 1024 * 1024;
 
 /// Runs a witness.
 pub(crate) fn run(context: &mut Context, path: &Path) -> Result<(), CliError> {
+    log_to_stderr();
     let (text, folder) = read_config(path)?;
     let config = WitnessConfig::parse(&text, folder).map_err(|e| bad_config(path, e))?;
     let (key, made) = KeyFile::at(config.key.clone()).read_or_make()?;

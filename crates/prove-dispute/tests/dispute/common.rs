@@ -159,7 +159,7 @@ pub(crate) fn answer(model: &Arc<Model>, prompt: &[u32], settings: Settings) -> 
             sampled: 1,
         }];
         let mut sink = |_: usize, _: usize, logits: &[i32]| {
-            drawn = Some(generation.step(logits, None).unwrap());
+            drawn = Some(generation.step(logits).unwrap());
         };
         language.engine().advance(&mut appends, &mut sink).unwrap();
         next = vec![drawn.unwrap().token];
