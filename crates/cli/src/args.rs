@@ -387,8 +387,12 @@ pub(crate) enum LogCommand {
         origin: Option<String>,
     },
     /// Print a log's key and its newest checkpoint
+    #[command(
+        after_help = "Examples:\n  credence log show\n  credence log show https://log.example.com --key KEY --json"
+    )]
     Show(ReadArgs),
     /// Print the newest entries: the digests of receipts
+    #[command(after_help = "Examples:\n  credence log tail -n 50")]
     Tail {
         /// How many
         #[arg(short, default_value_t = 10)]

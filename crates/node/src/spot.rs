@@ -9,6 +9,7 @@
 //! again at a time, which bounds memory: a run of a model of 135 million parameters takes some 0.7 MB for each position, and its weights a second time.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use credence_base::ModelId;
@@ -102,11 +103,13 @@ impl Spots {
         };
         let id = inference.claim.fields().model;
         let case = Case::check(&inference.claim, &inference.operator, bundle.openings())?;
-        if !openers.contains_key(&id) {
-            let (model, options) = self.models.get(&id).ok_or(SpotError::Model(id))?;
-            openers.insert(id, Opener::new(model, *options)?);
-        }
-        let opener = openers.get(&id).ok_or(SpotError::Model(id))?;
+        let opener = match openers.entry(id) {
+            Entry::Occupied(ready) => ready.into_mut(),
+            Entry::Vacant(place) => {
+                let (model, options) = self.models.get(&id).ok_or(SpotError::Model(id))?;
+                place.insert(Opener::new(model, *options)?)
+            }
+        };
         let rerun = opener.rerun(&case)?;
         Ok(rerun.prove(&asked.challenge, (asked.cells, asked.rows), asked.carry)?)
     }

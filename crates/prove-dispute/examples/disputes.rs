@@ -274,9 +274,8 @@ fn answer(model: &Arc<Model>, options: Options, settings: Settings) -> Answer {
             tokens: &next,
             sampled: 1,
         }];
-        let mut sink = |_: usize, _: usize, logits: &[i32]| {
-            drawn = Some(generation.step(logits).unwrap())
-        };
+        let mut sink =
+            |_: usize, _: usize, logits: &[i32]| drawn = Some(generation.step(logits).unwrap());
         language.engine().advance(&mut appends, &mut sink).unwrap();
         next = vec![drawn.unwrap().token];
     }

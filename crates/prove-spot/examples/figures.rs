@@ -183,7 +183,7 @@ fn answer(
             sampled: 1,
         }];
         let mut sink = |_: usize, _: usize, logits: &[i32]| {
-            drawn = Some(generation.step(logits, None).unwrap());
+            drawn = Some(generation.step(logits).unwrap());
         };
         language.engine().advance(&mut appends, &mut sink).unwrap();
         next = vec![drawn.unwrap().token];

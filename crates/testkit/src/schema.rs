@@ -59,7 +59,7 @@ fn at(root: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), Str
                 all.iter()
                     .any(|schema| at(root, schema, value, path).is_ok())
             }
-            "pattern" => value.as_str().is_none_or(|text| matches_hex(given, text)),
+            "pattern" => value.as_str().is_none_or(|text| matches(given, text)),
             "oneOf" => one_of(root, given, value, path)?,
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
@@ -98,10 +98,21 @@ fn of_type(given: &Value, value: &Value) -> bool {
     }
 }
 
-/// The one pattern that is known: 64 hexadecimal digits.
-fn matches_hex(given: &Value, text: &str) -> bool {
+/// The patterns that are known: 64 hexadecimal digits, and the path of a bundle.
+fn matches(given: &Value, text: &str) -> bool {
     let digits = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-    given == "^[0-9a-f]{64}$" && text.len() == 64 && text.bytes().all(digits)
+    let hex = |text: &str| text.len() == 64 && text.bytes().all(digits);
+    match given.as_str() {
+        Some("^[0-9a-f]{64}$") => hex(text),
+        Some("^/v1/receipts/[0-9a-f]{64}(\\?key=[0-9a-f]{64})?$") => {
+            let rest = text.strip_prefix("/v1/receipts/").unwrap_or_default();
+            let (digest, key) = rest
+                .split_once("?key=")
+                .map_or((rest, None), |(a, b)| (a, Some(b)));
+            hex(digest) && key.is_none_or(hex)
+        }
+        _ => false,
+    }
 }
 
 fn size(given: &Value) -> Option<usize> {

@@ -150,6 +150,10 @@ def _check_other(predicate_type: object, predicate: object) -> tuple[str, bytes]
         for member, longest in (("log", 512), ("first", 4096), ("second", 4096)):
             require(_is_text(predicate[member], 1, longest), f"`{member}` is no text of its length")
         return "log", predicate["log"].encode()
+    if predicate_type == f"{PREDICATES}audit/v1":
+        return _check_audit(predicate, common)
+    if predicate_type == f"{PREDICATES}verdict/v1":
+        return _check_verdict(predicate, common)
     if predicate_type == f"{PREDICATES}weights-binding/v1":
         canonical.members(predicate, common | {"model", "scheme", "root", "derivation"})
         require(_is_name(predicate["scheme"]), "the scheme has no name")
@@ -166,6 +170,38 @@ def _check_other(predicate_type: object, predicate: object) -> tuple[str, bytes]
     canonical.members(tool, {"name", "version"})
     require(_is_name(tool["name"]) and _is_name(tool["version"]), "no name, or no version")
     return "model", canonical.hex32(predicate["model"])
+
+
+def _check_audit(predicate: object, common: set[str]) -> tuple[str, bytes]:
+    canonical.members(predicate, common | {"receipt", "method", "methodVersion", "outcome", "numbers"})
+    require(_is_name(predicate["method"]), "the method has no name")
+    version = predicate["methodVersion"]
+    require(_is_int(version) and 0 <= version < 2**32, "the method's version is no number of 32 bits")
+    require(predicate["outcome"] in ("passed", "refuted", "failed"), "an outcome that cannot be read")
+    numbers = predicate["numbers"]
+    require(isinstance(numbers, list) and len(numbers) <= 16, "more than 16 numbers")
+    for number in numbers:
+        canonical.members(number, {"name", "value"})
+        require(_is_name(number["name"]), "a number without a name")
+        canonical.u64(number["value"])
+    names = [number["name"] for number in numbers]
+    require(all(a < b for a, b in zip(names, names[1:])), "numbers are not ascending by name")
+    return "receipt", canonical.hex32(predicate["receipt"])
+
+
+def _check_verdict(predicate: object, common: set[str]) -> tuple[str, bytes]:
+    parties = {"accused", "challenger"}
+    canonical.members(predicate, common | parties | {"claim", "loser", "reason", "startedUnixS", "transcript", "turnS"})
+    for party in sorted(parties):
+        require(ed25519.strict_point(canonical.hex32(predicate[party])) is not None, f"the {party} is no public key")
+    require(predicate["accused"] != predicate["challenger"], "a dispute with oneself")
+    canonical.u64(predicate["startedUnixS"])
+    turn = predicate["turnS"]
+    require(_is_int(turn) and 0 <= turn < 2**32, "a turn is no number of 32 bits")
+    canonical.hex32(predicate["transcript"])
+    require(predicate["loser"] in ("operator", "challenger", "nobody"), "a loser that cannot be read")
+    require(_is_name(predicate["reason"]), "the reason has no name")
+    return "claim", canonical.hex32(predicate["claim"])
 
 
 def _is_text(value: object, shortest: int, longest: int) -> bool:

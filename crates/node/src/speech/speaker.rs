@@ -378,6 +378,7 @@ mod tests {
     use super::*;
     use crate::inference::Operator;
     use crate::speech::issue::{Ask, Secrets, begin};
+    use crate::spot::Spots;
 
     const CAPS: Caps = Caps {
         running_max: 2,
@@ -415,6 +416,9 @@ mod tests {
         let keeper = Arc::new(Keeper {
             operator: operator(),
             receipts: Box::new(MemoryReceipts::new(1 << 20)),
+            logging: None,
+            spots: Arc::new(Spots::new(core::iter::empty())),
+            attached: None,
         });
         let seats = Arc::new(Semaphore::new(2));
         let (closing, ended) = channel();

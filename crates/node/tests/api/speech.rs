@@ -317,7 +317,7 @@ async fn side_by_side_is_as_alone() {
         for name in ["message", "logprobs", "finish_reason"] {
             assert_eq!(together["choices"][0][name], alone[name]);
         }
-        let receipt = &together["credence"]["receipt"];
+        let receipt = &together["credence"]["bundle"];
         check(&bundle(&api, receipt).await, None);
     }
 }

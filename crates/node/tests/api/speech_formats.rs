@@ -1,7 +1,6 @@
 //! Answers of a given shape: what fits, what is signed, and what is refused, by its name.
 
 use axum::http::StatusCode;
-use credence_base::ReceiptDigest;
 use serde_json::{Value, json};
 
 use crate::common::{ask, check, chunks, get, output, post, talking_api};

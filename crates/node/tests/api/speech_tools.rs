@@ -42,7 +42,10 @@ fn events() -> Vec<Event> {
         choice: 0,
         text: String::new(),
         finish: FinishReason::Stop,
-        receipt: ReceiptDigest::from_bytes([2; 32]),
+        receipt: credence_node::Kept {
+            digest: ReceiptDigest::from_bytes([2; 32]),
+            key: None,
+        },
     });
     said.chain([ended]).collect()
 }
@@ -55,7 +58,7 @@ fn a_whole_answer_names_its_calls() {
         reply.take(event);
     }
     let (body, receipt) = reply.finish().unwrap();
-    assert_eq!(receipt, "02".repeat(32));
+    assert_eq!(receipt.digest.to_string(), "02".repeat(32));
     holds("http-chat-completion", &body);
     let call = |number: usize, name: &str, arguments: &str| json!({"id": format!("call_77_0_{number}"), "type": "function", "function": {"name": name, "arguments": arguments}});
     let expected = json!({

@@ -1,6 +1,6 @@
 //! Writes `vectors/spot/`: to be run when the format of evidence changes, and then only.
 //!
-//! `cargo run --release -p credence-prove-spot --example vectors`. What the files hold is said beside the test that reads them.
+//! `cargo run --release -p credence-prove-spot --example spot_vectors`. What the files hold is said beside the test that reads them.
 #![expect(clippy::unwrap_used, reason = "an example that fails stops")]
 
 #[path = "../tests/spot/common.rs"]
