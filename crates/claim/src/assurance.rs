@@ -288,9 +288,9 @@ pub struct Confidence {
 impl fmt::Display for Confidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.wrong_output {
-            Soundness::None => {
-                f.write_str("no bound on a wrong output: nothing checked the computation")
-            }
+            Soundness::None => f.write_str(
+                "no bound on a wrong output: the computation was not checked, or only in part",
+            ),
             Soundness::Bits(bits) => write!(
                 f,
                 "a wrong output is accepted with a chance of at most 2^-{bits}, provided: {}",

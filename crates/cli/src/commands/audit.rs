@@ -102,6 +102,12 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
     let opened = bundle.openings().clone();
     let audited = Bundle::new(bundle.receipt().clone(), opened, vec![evidence])
         .map_err(|e| refuse(&Refusal::Bundle(e)))?;
+    let audited = match bundle.log() {
+        Some(proof) => audited
+            .with_log(proof.to_owned())
+            .map_err(|e| refuse(&Refusal::Bundle(e)))?,
+        None => audited,
+    };
     let policy = Policy {
         required: vec![MethodId::SPOT],
         ..policy

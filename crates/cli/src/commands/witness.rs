@@ -58,7 +58,11 @@ pub(crate) fn run(context: &mut Context, path: &Path) -> Result<(), CliError> {
 pub(crate) fn read_config(path: &Path) -> Result<(String, &Path), CliError> {
     let bytes = file::read(path, CONFIG_LEN_MAX)?;
     let text = String::from_utf8(bytes).map_err(|e| bad_config(path, e))?;
-    Ok((text, path.parent().unwrap_or(Path::new("."))))
+    // A name without a folder has the empty path as parent, which is no folder's.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    Ok((text, folder.unwrap_or(Path::new("."))))
 }
 
 /// A configuration that says nothing usable.
