@@ -14,6 +14,8 @@ mod import;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod pull;
 #[cfg(test)]
 mod serve;

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::shared::{Place, credence, four_digits, home, names};
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
-    first: String,
+    pub(crate) address: String,
+    pub(crate) first: String,
 }
 
 /// Starts a server on a free port and waits for the line that names it.
-fn start(place: &Place, arguments: &[&str]) -> Server {
+pub(crate) fn start(place: &Place, arguments: &[&str]) -> Server {
     let mut child = credence(home(), place.folder.path())
         .args(["serve", "--listen", "127.0.0.1:0", "--json"])
         .args(arguments)
@@ -36,7 +36,7 @@ fn start(place: &Place, arguments: &[&str]) -> Server {
 
 impl Server {
     /// Asks, and gives the head and the body of the answer.
-    fn ask(&self, method: &str, path: &str, body: &str) -> (String, String) {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (String, String) {
         let mut socket = TcpStream::connect(&self.address).unwrap();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -49,7 +49,7 @@ impl Server {
         (head.to_owned(), body.to_owned())
     }
 
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")

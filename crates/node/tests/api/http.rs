@@ -8,6 +8,7 @@ use axum::http::{Method, Request, StatusCode};
 use credence_base::ReceiptDigest;
 use credence_claim::{MethodId, Openings};
 use credence_method_replay::Replay;
+use credence_method_spot::Evidence;
 use credence_node::http::{BUNDLE_HEADER, Limits, NONCE_HEADER, RECEIPT_HEADER, router};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::{MemoryReceipts, Receipts, StoreError};
@@ -351,5 +352,46 @@ async fn without_its_key_a_receipt_shows_nothing_of_what_was_asked() {
     for query in ["key=12", "kee=1", "key="] {
         let refused = get(&api, &format!("/v1/receipts/{digest}?{query}")).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_opened_to_whoever_has_the_key_and_asks_in_bounds() {
+    let api = api();
+    let answer = infer(&api, ASKED, &[]).await;
+    let path = answer.headers[BUNDLE_HEADER].to_str().unwrap();
+    let path = path.replacen('?', "/audit?", 1);
+    let challenge = "07".repeat(32);
+    let asked = |cells: u32, rows: u32, card: &str| {
+        json!({"challenge": challenge, "cells": cells, "rows": rows, "card": card}).to_string()
+    };
+    let send = async |path: &str, body: String| {
+        let request = Request::post(path).body(Body::from(body)).unwrap();
+        ask(&api, request).await
+    };
+    let opened = send(&path, asked(8, 1, "program")).await;
+    assert_eq!(opened.status, StatusCode::OK);
+    assert_eq!(opened.headers["cache-control"], "private");
+    let evidence = Evidence::decode(&opened.body).unwrap();
+    assert_eq!((evidence.cells, evidence.card.is_some()), (8, true));
+    // Another challenge opens other cells, and the same one the same.
+    assert_eq!(send(&path, asked(8, 1, "program")).await.body, opened.body);
+
+    let public = path.split_once('?').unwrap().0;
+    let other = format!("{public}?key={}", "0".repeat(64));
+    let absent = path.replacen(&public[13..77], &"1".repeat(64), 1);
+    let cases = [
+        (public, asked(8, 1, "nothing"), StatusCode::FORBIDDEN),
+        (&other, asked(8, 1, "nothing"), StatusCode::FORBIDDEN),
+        (&absent, asked(8, 1, "nothing"), StatusCode::NOT_FOUND),
+        (&path, asked(0, 1, "nothing"), StatusCode::BAD_REQUEST),
+        (&path, asked(4097, 1, "nothing"), StatusCode::BAD_REQUEST),
+        (&path, asked(8, 17, "nothing"), StatusCode::BAD_REQUEST),
+        (&path, asked(8, 1, "weights"), StatusCode::BAD_REQUEST),
+        (&path, "{}".to_owned(), StatusCode::BAD_REQUEST),
+        (&path, " ".repeat(5000), StatusCode::BAD_REQUEST),
+    ];
+    for (path, body, status) in cases {
+        assert_eq!(send(path, body).await.status, status, "{path}");
     }
 }

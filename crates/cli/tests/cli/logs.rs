@@ -1,0 +1,187 @@
+//! Logs, witnesses and audits, as whoever runs them and whoever checks them sees them: real processes, real sockets.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::serve::{Server, start};
+use crate::shared::{Done, Place, credence, four_digits, home};
+
+/// Asks for an answer; gives the digest of its receipt, and the bundle's file.
+fn answer<'a>(server: &Server, place: &Place, file: &'a str) -> (String, &'a str) {
+    let (head, body) = server.ask("POST", "/v2/models/cnn/infer", &four_digits());
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}\n{body}");
+    let header = |name: &str| {
+        let found = head.lines().find_map(|line| line.strip_prefix(name));
+        found.unwrap().to_owned()
+    };
+    let (_, bundle) = server.ask("GET", &header("credence-bundle: "), "");
+    (
+        header("credence-receipt: "),
+        place.write(file, bundle.as_bytes()),
+    )
+}
+
+/// A policy that asks for a proof of that log, and cosignatures.
+fn policy(log: &str, witness: Option<&str>) -> String {
+    let witnesses = witness.map_or(String::new(), |key| {
+        format!("witnesses = [\"{key}\"]\nquorum = 1\n")
+    });
+    format!("require = [\"signed\"]\n[log]\nlogs = [\"{log}\"]\n{witnesses}required = true\n")
+}
+
+/// What a command printed.
+fn prints(done: &Done, text: &str) {
+    assert!(done.out.contains(text), "`{text}` is not in {}", done.out);
+}
+
+/// A process that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn receipts_are_logged_proved_and_audited() {
+    let place = Place::new();
+    let folder = place.path("log");
+    let folder = folder.to_str().unwrap();
+    let fast = ["--log-wait", "--log-interval-ms", "20"];
+    let server = start(&place, &[&["cnn", "--log", folder], &fast[..]].concat());
+    let first: Value = serde_json::from_str(&server.first).unwrap();
+    let key = first["log"].as_str().unwrap();
+    let (digest, bundle) = answer(&server, &place, "one.json");
+    let (_, other) = answer(&server, &place, "two.json");
+
+    let demand = place.write("policy.toml", policy(key, None).as_bytes());
+    let accepted = place.run(&["verify", bundle, "--policy", demand]).expect(0);
+    prints(&accepted, "is entry 0 of log");
+    let foreign = key.replacen("credence", "elsewhere", 1);
+    let foreign = place.write("foreign.toml", policy(&foreign, None).as_bytes());
+    place.run(&["verify", other, "--policy", foreign]).expect(2);
+
+    // The log's own files, read by whoever has its key.
+    let files = format!("{folder}/log");
+    let read = [files.as_str(), "--key", key];
+    let run = |words: &[&str]| place.run(&[&["log"], words, &read[..]].concat());
+    prints(&run(&["audit"]).expect(0), "all 2 entries");
+    prints(&run(&["tail", "-n", "1"]).expect(0), "1  ");
+    prints(
+        &run(&["consistency", "1"]).expect(0),
+        "are the beginning of 2",
+    );
+    let proof = run(&["inclusion", &digest]).expect(0);
+    assert!(proof.out.starts_with("c2sp.org/tlog-proof@v1\nindex 0\n"));
+    run(&["inclusion", &"0".repeat(64)]).expect(7);
+    let shown = run(&["show", "--json"]).expect(0);
+    assert_eq!(shown.json()["size"], 2);
+    place.run(&["log", "show", &files]).expect(2).says("--key");
+
+    // One byte of one tile, and the audit names it.
+    let tile = format!("{files}/tile/0/000.p/2");
+    let mut bytes = std::fs::read(&tile).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&tile, bytes).unwrap();
+    run(&["audit"]).expect(5).says("tile/0/000.p/2");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn answers_are_audited_without_the_model() {
+    let place = Place::new();
+    let server = start(&place, &["cnn", "--no-log"]);
+    let (_, bundle) = answer(&server, &place, "one.json");
+    let operator = format!("http://{}", server.address);
+    // Another home, which has no model.
+    let own = place.path("own");
+    let audit = ["audit", bundle, "--operator", &operator, "--cells", "16"];
+    for _ in 0..2 {
+        let audited = place.run_at(&own, &audit).expect(0);
+        prints(&audited, "drawn by their work: 16");
+    }
+    assert_eq!(std::fs::read_dir(own.join("cards")).unwrap().count(), 1);
+
+    // Whoever has no openings is not entitled to more.
+    let text = std::fs::read(place.path("one.json")).unwrap();
+    let mut public: Value = serde_json::from_slice(&text).unwrap();
+    public.as_object_mut().unwrap().remove("openings");
+    let public = place.write("public.json", public.to_string().as_bytes());
+    let audit = ["audit", public, "--operator", &operator];
+    place.run_at(&own, &audit).expect(7).says("openings");
+    // An operator that answers with anything else has shown nothing.
+    let nobody = ["audit", bundle, "--operator", "http://127.0.0.1:1"];
+    place.run_at(&own, &nobody).expect(9).says("opens nothing");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn evidence_of_a_spot_check_comes_with_the_receipt() {
+    let place = Place::new();
+    let server = start(&place, &["cnn", "--no-log", "--spot"]);
+    let (_, bundle) = answer(&server, &place, "one.json");
+    let own = place.path("own");
+    let verify = ["verify", bundle, "--require", "spot"];
+    let verified = place.run_at(&own, &verify).expect(0);
+    prints(&verified, "chance to miss that share: 80 bits");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
+    let place = Place::new();
+    let folder = place.path("log");
+    let folder = folder.to_str().unwrap();
+    let key = place.run(&["log", "init"]).expect(0);
+    let key = key.out.trim().to_owned();
+    let config = format!(
+        "name = \"w.test/1\"\nkey = \"w.pem\"\nstate = \"state\"\nlisten = \"127.0.0.1:0\"\nlogs = [\"{key}\"]\n"
+    );
+    place.write("w.toml", config.as_bytes());
+    let mut child = credence(home(), place.folder.path())
+        .args(["witness", "w.toml"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = BufReader::new(child.stderr.take().unwrap());
+    let witnessing = Running(child);
+    let (mut witness, mut address) = (None, None);
+    for line in told.lines() {
+        let line = line.unwrap();
+        if let Some((_, key)) = line.split_once("the witness's key is ") {
+            witness = Some(key.trim().to_owned());
+        }
+        if let Some((_, at)) = line.split_once("listening on ") {
+            address = Some(at.trim().to_owned());
+            break;
+        }
+    }
+    let (witness, address) = (witness.unwrap(), address.unwrap());
+
+    let words = [
+        "cnn",
+        "--log",
+        folder,
+        "--log-wait",
+        "--log-interval-ms",
+        "20",
+    ];
+    let server = start(
+        &place,
+        &[&words[..], &["--witness", &witness, &address]].concat(),
+    );
+    let (_, bundle) = answer(&server, &place, "one.json");
+    let demand = place.write("policy.toml", policy(&key, Some(&witness)).as_bytes());
+    let accepted = place.run(&["verify", bundle, "--policy", demand]).expect(0);
+    prints(&accepted, "1 witnesses saw that checkpoint");
+    assert_eq!(server.stop(), Some(0));
+    // Not the witness's own doing: it goes on until it is told to stop.
+    let id = witnessing.0.id().to_string();
+    let stopped = Command::new("kill").args(["-0", &id]).status().unwrap();
+    assert!(stopped.success());
+}
