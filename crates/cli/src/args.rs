@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use credence_base::{Name, Nonce, PublicKey, ReceiptDigest};
+use credence_base::{Digest, Name, Nonce, PublicKey, ReceiptDigest};
 use credence_log::VerifierKey;
 
 /// Answers that can be checked: run models exactly, sign what came of it, verify it offline.
@@ -319,6 +319,15 @@ pub(crate) struct VerifyArgs {
     /// Demand this method, `signed`, `replay` or `spot`; may be repeated [default: signed and replay]
     #[arg(long, value_name = "METHOD")]
     pub(crate) require: Vec<Name>,
+    /// Check the evidence of an audit against the 32 bytes that it drew, in hexadecimal
+    #[arg(long, value_name = "HEX")]
+    pub(crate) challenge: Option<Digest>,
+    /// Cells that the audit drew
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "challenge")]
+    pub(crate) cells: u32,
+    /// Tokens that the audit drew again
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "challenge")]
+    pub(crate) rows: u32,
     /// Demand that the claim holds this nonce
     #[arg(long, value_name = "HEX")]
     pub(crate) nonce: Option<Nonce>,

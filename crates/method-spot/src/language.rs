@@ -6,7 +6,8 @@
 use credence_base::Profile;
 use credence_claim::seed::{Request, derive};
 use credence_claim::{
-    Case, ClaimFields, FinishReason, MethodError, Part, Refutation, SeedSource, commitment,
+    Case, ClaimFields, ConstrainedDecoding, Fact, FinishReason, MethodError, Part, Refutation,
+    SeedSource, commitment,
 };
 use credence_exec::sampling::Parameters;
 use credence_generate::{Finish, Generation, GenerationError, Limits, Output, Prompt, PromptError};
@@ -47,13 +48,9 @@ pub(crate) fn read(card: &Card, case: &Case<'_>) -> Result<Subject, MethodError>
         seed: _,
         constrained,
     } = case.claim().fields();
-    if constrained.is_some() {
-        return refuted(Refutation::Feature {
-            feature: "constrained decoding",
-        });
-    }
     let prompt = Prompt::decode(case.input()?).map_err(|e| malformed(Part::Input, e))?;
     let parameters = Parameters::decode(case.params()?).map_err(|e| malformed(Part::Params, e))?;
+    check_engine(constrained.as_ref(), &parameters)?;
     let output = Output::decode(case.output()?).map_err(|e| malformed(Part::Output, e))?;
     if let Some(text) = card.text() {
         match prompt.check(text) {
@@ -100,6 +97,22 @@ pub(crate) fn read(card: &Card, case: &Case<'_>) -> Result<Subject, MethodError>
         },
         told: Told::Language(told),
     })
+}
+
+/// An answer with a grammar names the engine that followed it, and no other answer names one. Which tokens a grammar allows is not known here, so such an
+/// answer is for a replay to check, whatever its engine.
+fn check_engine(
+    claimed: Option<&ConstrainedDecoding>,
+    parameters: &Parameters,
+) -> Result<(), MethodError> {
+    match (claimed, &parameters.settings().grammar) {
+        (None, None) => Ok(()),
+        (Some(_), None) => refuted(Refutation::Feature {
+            feature: "constrained decoding",
+        }),
+        (None, Some(_)) => refuted(Refutation::Unconstrained),
+        (Some(named), Some(_)) => Err(MethodError::Missing(Fact::Engine(named.clone()))),
+    }
 }
 
 /// The tokens of the run.

@@ -6,7 +6,7 @@ use credence_claim::{
 };
 
 use crate::card::Card;
-use crate::challenge::{Challenge, Demand, DemandError, Form, bits_of};
+use crate::challenge::{CELLS_MAX, Challenge, Demand, DemandError, Form, bits_of};
 use crate::checks::{Checks, Looked};
 use crate::evidence::{EVIDENCE_VERSION, Evidence};
 use crate::layout::{Layout, Tree};
@@ -18,7 +18,7 @@ use crate::trees::{TreesError, open_trees, trace_root};
 pub struct Spot {
     cards: Vec<Card>,
     demand: Demand,
-    cells_min: u32,
+    cells: u32,
     challenge: Challenge,
 }
 
@@ -49,26 +49,67 @@ impl Spot {
     ) -> Result<Self, DemandError> {
         Ok(Self {
             cards,
-            cells_min: demand.cells()?,
+            cells: demand.cells()?,
             demand,
             challenge,
         })
     }
 
-    /// Refuses evidence of another form, or with fewer cells or rows than are needed.
+    /// As [`Self::new`], for just so many cells, however many bits that gives against a share of `share_ppm`.
+    ///
+    /// # Errors
+    /// [`DemandError`] if a number is out of its range.
+    pub fn drawing(
+        cards: Vec<Card>,
+        (cells, rows): (u32, u32),
+        share_ppm: u32,
+        challenge: Challenge,
+    ) -> Result<Self, DemandError> {
+        let demand = Demand {
+            bits: 1,
+            share_ppm,
+            rows,
+        };
+        demand.cells()?;
+        let (min, max, got) = (1, CELLS_MAX, cells);
+        if !(min..=max).contains(&got) {
+            let name = "cells";
+            return Err(DemandError::Range {
+                name,
+                min,
+                max,
+                got,
+            });
+        }
+        Ok(Self {
+            cards,
+            cells,
+            demand,
+            challenge,
+        })
+    }
+
+    /// Refuses evidence of another form, or with fewer cells or rows than are needed. To a challenge that the operator did not make there is one answer:
+    /// with more cells or rows than were asked for, it could choose among many how far its luck went.
     fn check_demand(&self, evidence: &Evidence, language: bool) -> Result<(), MethodError> {
         let no = |reason| Err(malformed(Part::Evidence, reason));
         let (expected, got) = (self.challenge.form(), evidence.form);
         if expected != got {
             return no(Unconvincing::Form { expected, got });
         }
-        let (expected, got) = (self.cells_min, evidence.cells);
-        if got < expected {
+        let is_own = self.challenge.form() == Form::Claim;
+        let fits = |expected: u32, got: u32| got == expected || (is_own && got > expected);
+        let (expected, got) = (self.cells, evidence.cells);
+        if !fits(expected, got) {
             return no(Unconvincing::Cells { expected, got });
         }
         let (expected, got) = (self.demand.rows, evidence.rows);
         // A tensor model draws nothing, so there is one way to say so.
-        let few = if language { got < expected } else { got != 0 };
+        let few = if language {
+            !fits(expected, got)
+        } else {
+            got != 0
+        };
         if few {
             let expected = if language { expected } else { 0 };
             return no(Unconvincing::Rows { expected, got });

@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the rest is waited for once the quorum is there.
 const LINGER: Duration = Duration::from_millis(100);
+/// After which time an unchanged checkpoint is shown again: its cosignatures say how lately the log was seen to be whole.
+const AGAIN: Duration = Duration::from_secs(600);
 /// The longest pause after witnesses did not cosign.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -89,12 +91,13 @@ impl Cosigning {
                 let Some(published) = ledger.published() else {
                     continue;
                 };
-                if asked == Some(published.number) {
+                let is_fresh = |at: Instant| at.elapsed() < AGAIN;
+                if asked.is_some_and(|(number, at)| number == published.number && is_fresh(at)) {
                     continue;
                 }
                 match cosign(&client, &published, ask, &proofs) {
                     Some(cosigned) => {
-                        asked = Some(published.number);
+                        asked = Some((published.number, Instant::now()));
                         pause = LOOK;
                         told.tell(cosigned);
                     }

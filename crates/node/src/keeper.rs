@@ -6,7 +6,7 @@ use std::time::{SystemTime, SystemTimeError};
 use credence_base::ReceiptDigest;
 use credence_base::json::JsonError;
 use credence_method_spot::Demand;
-use credence_receipt::Bundle;
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::{Receipts, StoreError};
 
 use crate::inference::Operator;
@@ -30,6 +30,12 @@ pub enum KeepError {
     /// It could not be kept.
     #[error("the receipt cannot be kept")]
     Store(#[from] StoreError),
+    /// Nobody could read it.
+    #[error("the bundle has {got} bytes, more than the {BUNDLE_LEN_MAX} that readers take")]
+    Length {
+        /// Its bytes.
+        got: usize,
+    },
     /// It could not be opened for a spot check.
     #[error("the evidence of a spot check cannot be made")]
     Spot(#[from] SpotError),
@@ -70,13 +76,14 @@ impl Keeper {
         digest: ReceiptDigest,
         bundle: &Bundle,
     ) -> Result<Option<Wait>, KeepError> {
-        match self.attached {
-            Some(demand) => {
-                let bundle = self.spots.attach(bundle, demand)?;
-                self.receipts.put(digest, &bundle.encode()?)?;
-            }
-            None => self.receipts.put(digest, &bundle.encode()?)?,
+        let bytes = match self.attached {
+            Some(demand) => self.spots.attach(bundle, demand)?.encode()?,
+            None => bundle.encode()?,
+        };
+        if bytes.len() > BUNDLE_LEN_MAX {
+            return Err(KeepError::Length { got: bytes.len() });
         }
+        self.receipts.put(digest, &bytes)?;
         match &self.logging {
             Some(logging) => Ok(logging.append(digest)?),
             None => Ok(None),

@@ -19,6 +19,8 @@ use crate::cosigning::Cosigning;
 
 /// How long an answer waits for the log, at most, if it waits.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often it is looked whether the log has answered.
+const LOOK: Duration = Duration::from_millis(2);
 /// From one attempt to the next while the log recovers.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -67,11 +69,10 @@ impl Wait {
     pub(crate) fn finish(mut self) -> Result<(), LoggingError> {
         let mut error = LoggingError::Unsure(Unsure);
         loop {
-            if let Some(pending) = self.pending.take() {
-                match pending.wait() {
-                    Ok(sequenced) => return self.witnessed(&sequenced),
-                    Err(unsure) => error = unsure.into(),
-                }
+            match self.pending.take().map(|pending| self.wait(pending)) {
+                Some(Ok(sequenced)) => return self.witnessed(&sequenced),
+                Some(Err(unsure)) => error = unsure.into(),
+                None => {}
             }
             if Instant::now() >= self.end {
                 return Err(error);
@@ -87,6 +88,17 @@ impl Wait {
 }
 
 impl Wait {
+    /// Waits for the log, and no longer than until the end: a store may hang.
+    fn wait(&self, mut pending: Pending) -> Result<Sequenced, Unsure> {
+        loop {
+            match pending.try_wait() {
+                Some(answer) => return answer,
+                None if Instant::now() >= self.end => return Err(Unsure),
+                None => std::thread::sleep(LOOK),
+            }
+        }
+    }
+
     fn witnessed(&self, sequenced: &Sequenced) -> Result<(), LoggingError> {
         match &self.cosigning {
             Some(cosigning) if !cosigning.wait_for(sequenced.position, self.end) => {

@@ -324,6 +324,9 @@ impl Service {
         key: ReceiptKey,
         asked: &SpotAsked,
     ) -> Result<Option<Vec<u8>>, ReceiptError> {
+        if self.keeper.spots.is_busy() {
+            return Err(SpotError::Busy.into());
+        }
         let Some(bytes) = self.keeper.receipts.get(digest)? else {
             return Ok(None);
         };

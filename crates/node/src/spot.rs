@@ -13,7 +13,7 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use credence_base::ModelId;
-use credence_claim::{Case, Evidence, MethodId, OpeningsError};
+use credence_claim::{Case, Evidence, MethodError, MethodId, OpeningsError};
 use credence_exec::Options;
 use credence_method_spot::{Challenge, Demand, DemandError, EVIDENCE_VERSION};
 use credence_model::Model;
@@ -65,8 +65,10 @@ pub struct SpotAsked {
 /// Models whose runs can be opened.
 pub struct Spots {
     models: BTreeMap<ModelId, (Arc<Model>, Options)>,
-    /// The openers that were needed so far. Held while one is used.
-    openers: Mutex<BTreeMap<ModelId, Opener>>,
+    /// The openers that were needed so far.
+    openers: Mutex<BTreeMap<ModelId, Arc<Opener>>>,
+    /// Held while an auditor is answered. What this server attaches to its own receipts does not wait for auditors.
+    auditor: Mutex<()>,
 }
 
 impl Spots {
@@ -77,6 +79,7 @@ impl Spots {
                 .map(|(model, options)| (model.id(), (model, options)))
                 .collect(),
             openers: Mutex::default(),
+            auditor: Mutex::default(),
         }
     }
 
@@ -85,36 +88,42 @@ impl Spots {
     /// # Errors
     /// [`SpotError`], [`SpotError::Busy`] among them.
     pub fn answer(&self, bundle: &Bundle, asked: &SpotAsked) -> Result<Vec<u8>, SpotError> {
-        match self.openers.try_lock() {
-            Ok(mut openers) => self.open(&mut openers, bundle, asked),
-            Err(TryLockError::Poisoned(held)) => self.open(&mut held.into_inner(), bundle, asked),
-            Err(TryLockError::WouldBlock) => Err(SpotError::Busy),
-        }
+        let _turn = match self.auditor.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(SpotError::Busy),
+        };
+        self.open(bundle, asked)
     }
 
-    fn open(
-        &self,
-        openers: &mut BTreeMap<ModelId, Opener>,
-        bundle: &Bundle,
-        asked: &SpotAsked,
-    ) -> Result<Vec<u8>, SpotError> {
+    /// Whether an auditor would be told to come again.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.auditor.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    fn open(&self, bundle: &Bundle, asked: &SpotAsked) -> Result<Vec<u8>, SpotError> {
         let Statement::Inference(inference) = bundle.receipt().open()?.into_statement() else {
             return Err(SpotError::Kind);
         };
-        let id = inference.claim.fields().model;
         let case = Case::check(&inference.claim, &inference.operator, bundle.openings())?;
-        let opener = match openers.entry(id) {
-            Entry::Occupied(ready) => ready.into_mut(),
-            Entry::Vacant(place) => {
-                let (model, options) = self.models.get(&id).ok_or(SpotError::Model(id))?;
-                place.insert(Opener::new(model, *options)?)
-            }
-        };
+        let opener = self.opener(inference.claim.fields().model)?;
         let rerun = opener.rerun(&case)?;
         Ok(rerun.prove(&asked.challenge, (asked.cells, asked.rows), asked.carry)?)
     }
 
-    /// The bundle with evidence that its operator made alone, for `demand`.
+    fn opener(&self, id: ModelId) -> Result<Arc<Opener>, SpotError> {
+        // An opener is whole or not there at all, also after a panic. It is made under the lock, so that it is made once.
+        let mut openers = self.openers.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match openers.entry(id) {
+            Entry::Occupied(ready) => Arc::clone(ready.get()),
+            Entry::Vacant(place) => {
+                let (model, options) = self.models.get(&id).ok_or(SpotError::Model(id))?;
+                Arc::clone(place.insert(Arc::new(Opener::new(model, *options)?)))
+            }
+        })
+    }
+
+    /// The bundle with evidence that its operator made alone, for `demand`; without, where a spot check cannot say anything of the claim.
     ///
     /// # Errors
     /// [`SpotError`].
@@ -125,9 +134,14 @@ impl Spots {
             rows: demand.rows,
             carry: Carry::Program,
         };
-        // An opener is whole or not there at all, also after a panic.
-        let mut openers = self.openers.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = self.open(&mut openers, bundle, &asked)?;
+        let bytes = match self.open(bundle, &asked) {
+            Ok(bytes) => bytes,
+            // An answer that follows a grammar is for a replay.
+            Err(SpotError::Prove(ProveError::Claim(MethodError::Missing(_)))) => {
+                return Ok(bundle.clone());
+            }
+            Err(error) => return Err(error),
+        };
         let mut evidence = bundle.evidence().to_vec();
         evidence.push(Evidence {
             method: MethodId::SPOT,

@@ -177,7 +177,12 @@ impl Keys {
                 continue;
             };
             // A rotation that was made when the key no longer counted counts no more than a receipt would.
-            if self.check_revoked_and_expired(key, stated.signing).is_err() {
+            let Ok(not_after) = self.check_revoked_and_expired(key, stated.signing) else {
+                continue;
+            };
+            // Its own clock is no word for a key that has expired: who stole it would date back.
+            let is_seen_in_time = |last: u64| stated.signing.by_unix_s.is_some_and(|by| by <= last);
+            if not_after.is_some_and(|last| !is_seen_in_time(last)) {
                 continue;
             }
             if found.is_some_and(|other| other != successor) {

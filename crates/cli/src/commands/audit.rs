@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use credence_claim::{Evidence, MethodId};
-use credence_method_spot::{Card, Challenge, Demand, EVIDENCE_VERSION, Spot, bits_of};
+use credence_method_spot::{Card, Challenge, EVIDENCE_VERSION, Spot};
 use credence_node::{Kept, ReceiptKey};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::file::{self, Access};
@@ -32,8 +32,8 @@ const BOUNDS: Bounds = Bounds {
 };
 /// The longest card that is read from the home folder, in bytes.
 const CARD_LEN_MAX: u64 = 256 * 1024 * 1024;
-/// The share that the demand names: half of the run. Other shares' bounds follow from the number of cells.
-const HALF_PPM: u32 = 500_000;
+/// The share whose bound is printed: half of the run. Other shares' bounds follow from the number of cells.
+pub(crate) const HALF_PPM: u32 = 500_000;
 
 /// Audits and prints what that earned.
 pub(crate) fn run(context: &mut Context, args: &AuditArgs) -> Result<(), CliError> {
@@ -72,7 +72,12 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
     let mut random = [0; 32];
     getrandom::fill(&mut random)
         .map_err(|e| CliError::ours("the system gives no random bytes", e))?;
-    let carry = if card.is_some() { "nothing" } else { "text" };
+    // Evidence that is kept brings all that it takes to check it again.
+    let carry = if card.is_some() && args.out.is_none() {
+        "nothing"
+    } else {
+        "text"
+    };
     let evidence = ask(
         args,
         &Kept {
@@ -82,18 +87,28 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
         &random,
         carry,
     )?;
-    if card.is_none() {
-        keep_card(&path, &evidence)?;
+    let came = spot_card(model, &evidence);
+    let is_language = came.as_ref().or(card.as_ref()).is_some_and(speaks);
+    let has_text = came
+        .as_ref()
+        .or(card.as_ref())
+        .is_some_and(|card| card.text().is_some());
+    if is_language && !has_text {
+        return Err(CliError::new(
+            Exit::Missing,
+            "the operator sends the model's program without its tokeniser, so words and tokens could not be compared",
+        )
+        .hint("an operator that does not open what it signed has not shown it"));
     }
-
-    let demand = Demand {
-        bits: bits_of(args.cells, HALF_PPM).clamp(1, 128),
-        share_ppm: HALF_PPM,
-        rows: args.rows,
-    };
     let cards = card.into_iter().collect();
-    let spot = Spot::new(cards, demand, Challenge::Auditor(random))
-        .map_err(|e| CliError::of(Exit::Usage, e))?;
+    let spot = Spot::drawing(
+        cards,
+        (args.cells, args.rows),
+        HALF_PPM,
+        Challenge::Auditor(random),
+    )
+    .map_err(|e| CliError::of(Exit::Usage, e))?;
+    let kept = came.is_some().then(|| evidence.clone());
     let evidence = Evidence {
         method: MethodId::SPOT,
         version: u32::from(EVIDENCE_VERSION),
@@ -113,13 +128,34 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
         ..policy
     };
     let verified = check(&audited, &policy, &[&spot], &facts).map_err(|e| refuse(&e))?;
+    if let Some(evidence) = kept {
+        keep_card(&path, &evidence)?;
+    }
     if let Some(path) = &args.out {
         let bytes = audited
             .encode()
             .map_err(|e| CliError::ours("the bundle cannot be written", e))?;
         file::write(path, &bytes, Access::Owner)?;
+        let challenge = credence_base::Digest::from_bytes(random);
+        context.console.say(&format!(
+            "checked again with `credence verify {} --require spot --challenge {challenge} --cells {} --rows {}`",
+            path.display(),
+            args.cells,
+            args.rows
+        ));
     }
     Ok(AcceptedView::new(&verified))
+}
+
+/// The card that came with evidence, if one did and it is the model's.
+fn spot_card(model: credence_base::ModelId, evidence: &[u8]) -> Option<Card> {
+    let decoded = credence_method_spot::Evidence::decode(evidence).ok()?;
+    Card::decode(model, &decoded.card?).ok()
+}
+
+/// Whether it is a language model's.
+fn speaks(card: &Card) -> bool {
+    card.program().language().is_some()
 }
 
 /// The model's card, if an audit before this one brought it.
@@ -128,8 +164,11 @@ fn known_card(
     model: credence_base::ModelId,
 ) -> Result<Option<Card>, CliError> {
     match file::read(path, CARD_LEN_MAX) {
-        // One that is damaged is as good as none: the operator sends another.
-        Ok(bytes) => Ok(Card::decode(model, &bytes).ok()),
+        // One that is damaged, or lacks the tokeniser, is as good as none: the operator sends another.
+        Ok(bytes) => {
+            let card = Card::decode(model, &bytes).ok();
+            Ok(card.filter(|card| !speaks(card) || card.text().is_some()))
+        }
         Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(error.into()),
     }

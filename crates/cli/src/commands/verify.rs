@@ -17,6 +17,7 @@ use credence_verify::{Facts, Policy, Receipt, Refusal, Verified, check};
 use credence_wiring::methods;
 
 use crate::args::VerifyArgs;
+use crate::commands::audit::HALF_PPM;
 use crate::commands::verify_stream::{self, StreamView};
 use crate::context::{Context, Found, engine_options};
 use crate::error::{CliError, chain};
@@ -110,9 +111,18 @@ fn verify(
             .map_err(|e| CliError::ours("the model cannot be run on this machine", e))?,
         Some(_) | None => Replay::without_model(),
     };
-    // Of what an operator attached by itself; an audit's own draws are checked by `audit`.
-    let spot = Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim)
-        .map_err(|e| CliError::ours("the usual demand of a spot check cannot be met", e))?;
+    let spot = match args.challenge {
+        // What an audit kept: just the cells that its draws asked for.
+        Some(challenge) => Spot::drawing(
+            Vec::new(),
+            (args.cells, args.rows),
+            HALF_PPM,
+            Challenge::Auditor(*challenge.as_bytes()),
+        ),
+        // What an operator attached by itself.
+        None => Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim),
+    };
+    let spot = spot.map_err(|e| CliError::of(Exit::Usage, e))?;
     let methods = methods(&replay, &spot);
     check(&bundle, &policy, &methods, &facts).map_err(|e| refuse(&e))
 }

@@ -106,6 +106,19 @@ fn answers_are_audited_without_the_model() {
     }
     assert_eq!(std::fs::read_dir(own.join("cards")).unwrap().count(), 1);
 
+    // What an audit kept is checked again by its challenge, and by no other.
+    let kept = [&audit[..], &["--out", "audited.json"]].concat();
+    let told = place.run_at(&own, &kept).expect(0).err;
+    let (_, challenge) = told.split_once("--challenge ").unwrap();
+    let challenge = challenge.split(' ').next().unwrap().to_owned();
+    let again = |challenge: &str, cells: &str| {
+        let words = ["verify", "audited.json", "--require", "spot", "--challenge"];
+        place.run_at(&own, &[&words[..], &[challenge, "--cells", cells]].concat())
+    };
+    prints(&again(&challenge, "16").expect(0), "spot-checked");
+    again(&challenge, "17").expect(3);
+    again(&"ab".repeat(32), "16").expect(3);
+
     // Whoever has no openings is not entitled to more.
     let text = std::fs::read(place.path("one.json")).unwrap();
     let mut public: Value = serde_json::from_slice(&text).unwrap();

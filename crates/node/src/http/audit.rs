@@ -72,8 +72,12 @@ pub(crate) async fn audit(
     let body: AuditBody =
         serde_json::from_slice(&body).map_err(|e| ApiError::bad_request_because(&e))?;
     let asked = read_audit(&body)?;
+    let permit = app.reading.acquire_owned().await.ok();
     let service = app.service;
-    let run = move || service.spot_check(digest, key, &asked);
+    let run = move || {
+        let _permit = permit;
+        service.spot_check(digest, key, &asked)
+    };
     let found = match tokio::task::spawn_blocking(run).await {
         Ok(Ok(found)) => found,
         Ok(Err(ReceiptError::Key)) => {

@@ -32,8 +32,14 @@ pub(crate) async fn receipt(
     let key = asked.key.map(|key| key.parse::<ReceiptKey>()).transpose();
     let key =
         key.map_err(|e| ApiError::bad_request(format!("`key` is not the key of a receipt: {e}")))?;
+    // The semaphore is never closed; a request that waits too long is ended as any other.
+    let permit = app.reading.acquire_owned().await.ok();
     let service = app.service;
-    let read = tokio::task::spawn_blocking(move || service.receipt(digest, key)).await;
+    let run = move || {
+        let _permit = permit;
+        service.receipt(digest, key)
+    };
+    let read = tokio::task::spawn_blocking(run).await;
     let found = match read {
         Ok(Ok(found)) => found,
         Ok(Err(ReceiptError::Key)) => {

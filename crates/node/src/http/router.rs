@@ -27,7 +27,12 @@ pub(crate) struct App {
     pub(crate) bodies: Arc<Semaphore>,
     /// Prompts that are being rendered.
     pub(crate) rendering: Arc<Semaphore>,
+    /// Kept receipts that are being read: each may be 64 MiB.
+    pub(crate) reading: Arc<Semaphore>,
 }
+
+/// Kept receipts that are read at once.
+const READING_MAX: usize = 4;
 
 /// The API over `service`.
 pub fn router(service: Arc<Service>, limits: Limits) -> Router {
@@ -39,6 +44,7 @@ pub fn router(service: Arc<Service>, limits: Limits) -> Router {
             usize::try_from(limits.bodies_bytes_max).unwrap_or(usize::MAX),
         )),
         rendering: Arc::new(Semaphore::new(limits.concurrent_max)),
+        reading: Arc::new(Semaphore::new(READING_MAX)),
     };
     let tensors = Router::new()
         .route("/v2", get(models::server))
