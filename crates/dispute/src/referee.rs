@@ -108,7 +108,7 @@ pub enum Question {
     Read {
         /// The cell.
         cell: Cell,
-        /// What was read of the trace, ascending by section and place.
+        /// What was read of the trace, ascending by section and place: the cell itself, and what its relation reads.
         places: Vec<ReadPlace>,
     },
     /// Of the operator: the sums of the draw of this token.
@@ -508,8 +508,7 @@ impl Turn<'_, '_> {
                 found.is_ok()
             })
         });
-        // Operands stand before their node, so this ends.
-        if !was_read || next.node >= cell.node || !may_be_named(layout, next) {
+        if !was_read || !may_be_named(layout, next, cell) {
             return Err(challenger(Reason::OutOfPlace));
         }
         self.ask(Asked::Cell(next))

@@ -7,7 +7,7 @@
 //! It deliberately reads no byte: all of it follows from the program and the run's extent.
 
 use credence_exact::cell::sees;
-use credence_exact::{NodeId, Op, Shape};
+use credence_exact::{NodeId, Shape};
 use credence_method_spot::{Cell, Layout, Tree, View};
 use credence_model::{NodeSpec, TILE_POSITIONS, TraceLayout};
 
@@ -232,29 +232,20 @@ fn score(layout: &Layout<'_>, position: u64, behind: u64, late: bool) -> Option<
     None
 }
 
-fn is_scores(spec: Option<&NodeSpec>) -> bool {
-    spec.is_some_and(|spec| matches!(spec.op, Op::Scores(_)))
-}
-
-/// Whether a challenger may name this cell as one that was read: a score, a key or a value. Every other cell that a relation reads stands before the first difference.
+/// Whether a challenger may name `next` as a cell that the relation of `after` read: one of an earlier node that does not stand in the program's order within its
+/// position's block. Cells that do stand before the first difference (`docs/spec/dispute.md`, section 5); the cell shown was itself read, to be compared, and
+/// may not be named again.
 #[must_use]
-pub fn may_be_named(layout: &Layout<'_>, cell: Cell) -> bool {
-    let place = layout.place(cell.node, cell.position, cell.index, View::Own);
-    place.is_some_and(|place| match place.tree {
-        Tree::Keys | Tree::Values => true,
-        Tree::Positions | Tree::Sampled => is_scores(layout.program().node(cell.node)),
-        Tree::Weights => false,
-    })
+pub fn may_be_named(layout: &Layout<'_>, next: Cell, after: Cell) -> bool {
+    let place = layout.place(next.node, next.position, next.index, View::Own);
+    // Operands stand before their node, so a chain of names ends.
+    next.node < after.node && place.is_some() && !layout.is_row(next.node)
 }
 
 /// How many cells a challenger can name one after another in a run of this layout, the first one included: each is read by the relation of the one before.
 #[must_use]
 pub fn steps_max(layout: &Layout<'_>) -> u32 {
     let program = layout.program();
-    let language = program.language();
-    let remembered: Vec<NodeId> = language
-        .map(|language| [language.keys(), language.values()].concat())
-        .unwrap_or_default();
     // For each node how many more can be named behind one of its cells.
     let mut behind: Vec<u32> = Vec::new();
     let all: Vec<(NodeId, &NodeSpec, &Shape)> = program.nodes().collect();
@@ -267,10 +258,10 @@ pub fn steps_max(layout: &Layout<'_>) -> u32 {
             let read = program.node(operand);
             if read.is_none_or(|read| !read.cut) {
                 own
-            } else if is_scores(read) || remembered.contains(&operand) {
-                own.saturating_add(1)
-            } else {
+            } else if layout.is_row(operand) {
                 0
+            } else {
+                own.saturating_add(1)
             }
         };
         let most = spec.op.operands().into_iter().map(of).max().unwrap_or(0);

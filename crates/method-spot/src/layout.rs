@@ -348,9 +348,10 @@ impl<'a> Layout<'a> {
         self.home(node).is_some_and(|home| home.late)
     }
 
-    /// Whether a node's cells of one position stand one after another.
+    /// Whether a node's cells of one position stand one after another in the position's block, behind those of earlier such nodes. Scores stand behind them all, and
+    /// what is remembered in sections of its own; a node that is not cut stands nowhere.
     #[must_use]
-    pub(crate) fn is_row(&self, node: NodeId) -> bool {
+    pub fn is_row(&self, node: NodeId) -> bool {
         let home = self.home(node);
         home.is_some_and(|home| {
             home.fixed.is_some() && home.keys.is_none() && home.values.is_none()

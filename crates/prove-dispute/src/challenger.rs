@@ -11,7 +11,7 @@ use credence_dispute::{
     Asked, At, Body, Cuts, Drawing, Examined, Examiner, Question, ReadPlace, Referee, Run, Site,
     Status, Sums, may_be_named, site,
 };
-use credence_method_spot::{Tree, root_of};
+use credence_method_spot::{Cell, Tree, root_of};
 
 use crate::contents::Contents;
 use crate::operator::logits;
@@ -46,7 +46,7 @@ impl<'a> Challenger<'a> {
                 start,
                 bytes,
             } => self.byte(*section, *start, bytes),
-            Question::Read { places, .. } => self.read(run, places),
+            Question::Read { cell, places } => self.read(run, *cell, places),
             Question::Object {
                 index,
                 max,
@@ -133,7 +133,7 @@ impl<'a> Challenger<'a> {
         Some(Body::Byte(u16::try_from(at).ok()?))
     }
 
-    fn read(&self, run: &Run<'_>, places: &[ReadPlace]) -> Option<Body> {
+    fn read(&self, run: &Run<'_>, shown: Cell, places: &[ReadPlace]) -> Option<Body> {
         let named = places.iter().find_map(|place| {
             let kind = usize::from(place.tree.kind()?);
             let own = self.sections.get(kind)?;
@@ -145,7 +145,7 @@ impl<'a> Challenger<'a> {
                 .get(usize::try_from(place.start).ok()?..)?
                 .get(..width)?;
             let differs = own != place.raw.get(..width)?;
-            (differs && may_be_named(run.layout(), cell)).then_some(cell)
+            (differs && may_be_named(run.layout(), cell, shown)).then_some(cell)
         });
         named.map(Body::Cell)
     }

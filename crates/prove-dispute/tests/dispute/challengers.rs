@@ -5,7 +5,7 @@ use std::sync::Arc;
 use credence_dispute::{Asked, Body, Party, Question, Reason, steps_max};
 use credence_exact::NodeId;
 use credence_exec::sampling::Settings;
-use credence_method_spot::Cell;
+use credence_method_spot::{Cell, Layout, Place, Subject, View};
 use credence_prove_dispute::Player;
 use credence_testkit::program_gen::{model, request};
 use credence_testkit::speaking::speaking;
@@ -132,6 +132,22 @@ fn a_thousand_strategies_convict_nobody() {
     }
 }
 
+/// Where a cell stands, at random, whose relation reads others that are not in order, so that there is a way down from it.
+fn leading(layout: &Layout<'_>, numbers: &mut Numbers) -> Place {
+    let program = layout.program();
+    let nodes: Vec<NodeId> = program
+        .nodes()
+        .filter(|(_, spec, _)| spec.cut && spec.op.remembered().is_some())
+        .map(|(node, _, _)| node)
+        .collect();
+    let position = layout.extent().sampled_from + numbers.below(3);
+    let node = nodes[numbers.index(nodes.len())];
+    let cells = program.shape(node).unwrap().cells();
+    (0..1000)
+        .find_map(|_| layout.place(node, position, numbers.index(cells), View::Own))
+        .unwrap()
+}
+
 /// A challenger that names what may be named for as long as it may: the number of steps is bounded, and every cell is right.
 #[test]
 fn the_longest_way_down_is_bounded() {
@@ -141,8 +157,14 @@ fn the_longest_way_down_is_bounded() {
         let player = Player::new(&model, options()).unwrap();
         let told = answer(&model, &prompt_ids(6), greedy(4));
         let mut numbers = Numbers::new(seed);
+        let (claim, openings) = told.claim();
+        let operator = crate::common::key(Party::Operator).public_key();
+        let case = credence_claim::Case::check(&claim, &operator, &openings).unwrap();
+        let extent = Subject::read(player.card(), &case).unwrap().extent();
+        let layout = Layout::new(player.card().program(), extent).unwrap();
         for _ in 0..30 {
             let (mut shown, mut bound) = (0, 0);
+            let goal = leading(&layout, &mut numbers);
             let done = dispute(&player, &told, &told.sections, |referee, question, body| {
                 let run = referee.run();
                 if let Question::Show(Asked::Cell(_)) = question {
@@ -150,12 +172,20 @@ fn the_longest_way_down_is_bounded() {
                     bound = steps_max(run.unwrap().layout());
                 }
                 Sent::Body(match question {
-                    Question::Accuse => Body::Section(byte(&mut numbers, 4)),
-                    Question::Child(below) => Body::Child(byte(&mut numbers, wide(below.len()))),
-                    Question::Byte { bytes, .. } => {
-                        Body::Byte(u16::try_from(numbers.below(wide(bytes.len()))).unwrap())
+                    Question::Accuse => Body::Section(goal.tree.kind().unwrap()),
+                    Question::Child(below) => {
+                        let on = below
+                            .iter()
+                            .position(|at| at.node.range().contains(&goal.start));
+                        Body::Child(u8::try_from(on.unwrap()).unwrap())
                     }
-                    Question::Read { places, .. } => {
+                    Question::Byte { start, .. } => {
+                        Body::Byte(u16::try_from(goal.start - start).unwrap())
+                    }
+                    Question::Read {
+                        cell: shown,
+                        places,
+                    } => {
                         let layout = run.unwrap().layout();
                         let cells = places.iter().filter_map(|place| {
                             let site = credence_dispute::site(layout, place.tree, place.start);
@@ -164,8 +194,8 @@ fn the_longest_way_down_is_bounded() {
                                 _ => None,
                             }
                         });
-                        let named =
-                            cells.filter(|&cell| credence_dispute::may_be_named(layout, cell));
+                        let named = cells
+                            .filter(|&cell| credence_dispute::may_be_named(layout, cell, *shown));
                         let named: Vec<Cell> = named.collect();
                         match named.len() {
                             0 => Body::Concede,

@@ -136,6 +136,57 @@ fn one_cell_and_everything_after_it() {
     assert!(most >= 2, "{most}");
 }
 
+/// One key is wrong, and the scores of its own position follow from it: the first that differs is a score, and it was read beside the key, to be compared.
+/// It is no way down: the challenger names the key. Its twin names the score again, and loses.
+#[test]
+fn a_wrong_key_below_a_score_that_is_right_about_it() {
+    let mut led = 0;
+    for seed in 0..12 {
+        let model = Arc::new(speaking(seed));
+        let player = Player::new(&model, options()).unwrap();
+        let honest = answer(&model, &prompt_ids(5), greedy(3));
+        let subject = subject(&player, &honest);
+        let program = player.card().program();
+        let layout = Layout::new(program, subject.extent()).unwrap();
+        for score in scores(&layout) {
+            let Some(key) = program.node(score.node).unwrap().op.remembered() else {
+                continue;
+            };
+            let mut lie = honest.clone();
+            let mut edited = Edited {
+                weights: player.weights(),
+                sections: &mut lie.sections,
+            };
+            let mut relations = Relations::new(&layout, subject.given());
+            let key = Cell {
+                node: key,
+                index: 0,
+                ..score
+            };
+            let before = relations.committed(&mut edited, key, View::Own).unwrap();
+            write(&layout, &mut edited, key, before ^ 0x1041);
+            let value = relations.evaluate(&mut edited, score).unwrap();
+            write(&layout, &mut edited, score, value);
+            let done = convicted(&player, &lie, &honest.sections, WRONG);
+            if lie.sections[0] == honest.sections[0] {
+                assert_eq!(shown(&done), 1);
+                continue;
+            }
+            led += 1;
+            assert_eq!(shown(&done), 2);
+            let done = dispute(&player, &lie, &honest.sections, |_, question, body| {
+                Sent::Body(match question {
+                    Question::Read { cell, .. } => Body::Cell(*cell),
+                    _ => body,
+                })
+            });
+            assert_eq!(done.verdict.loser, Some(Party::Challenger));
+            assert_eq!(done.verdict.reason, Reason::OutOfPlace);
+        }
+    }
+    assert!(led >= 2, "{led}");
+}
+
 /// A score of each node, of the last position by itself.
 fn scores(layout: &Layout<'_>) -> Vec<Cell> {
     let nodes = layout.program().nodes();

@@ -286,4 +286,4 @@ fn a_dispute_is_the_same_on_every_machine() {
     assert_eq!(done.verdict.transcript.to_string(), GOLDEN);
 }
 
-const GOLDEN: &str = "7cc0f1090f29a382bd5fa8e105ed82058f0a5f24991bc70d900b0c8024375abb";
+const GOLDEN: &str = "97e779fbee2efcf742ca7a9474843db720fb57ebd457843f1e08aafec0a54744";

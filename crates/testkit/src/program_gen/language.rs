@@ -200,7 +200,7 @@ impl Builder<'_> {
 
     /// The operand divided by its largest magnitude, and that over the root of its squares.
     fn norm(&mut self, x: NodeId) -> (NodeId, NodeId) {
-        let scale = self.node(Op::MaxAbs(MaxAbs { x }), Dtype::I32, true);
+        let scale = self.scale(x);
         let ratio = RmsRatio {
             x,
             scale,
@@ -211,6 +211,25 @@ impl Builder<'_> {
         let cut = self.maybe_cut();
         let ratio = self.node(Op::RmsRatio(ratio), Dtype::I32, cut);
         (self.quantise(x, scale, 127), ratio)
+    }
+
+    /// The largest magnitude of the operand, or of it made smaller: then some of its cells lie far outside.
+    fn scale(&mut self, x: NodeId) -> NodeId {
+        if self.choices.chance(70) {
+            return self.node(Op::MaxAbs(MaxAbs { x }), Dtype::I32, true);
+        }
+        let multiplier = self.param(Dtype::I32, vec![1], &[1]);
+        let shift = u8::try_from(self.choices.size(1, 31)).unwrap_or(1);
+        let op = Rescale {
+            x,
+            multiplier,
+            shift: Self::shift(shift),
+            min: i32::MIN,
+            max: i32::MAX,
+        };
+        let cut = self.maybe_cut();
+        let x = self.node(Op::Rescale(op), Dtype::I32, cut);
+        self.node(Op::MaxAbs(MaxAbs { x }), Dtype::I32, true)
     }
 
     fn quantise(&mut self, x: NodeId, scale: NodeId, limit: u16) -> NodeId {
@@ -260,8 +279,13 @@ impl Builder<'_> {
         self.node(Op::Mul(op), dtype, cut)
     }
 
-    /// 16-bit heads of a product.
-    fn heads(&mut self, x: NodeId, by: NodeId, heads: u32, cut: bool) -> NodeId {
+    /// Heads of a product whose cells lie between ±limit.
+    fn heads(
+        &mut self,
+        (x, by): (NodeId, NodeId),
+        heads: u32,
+        (limit, dtype, cut): (i32, Dtype, bool),
+    ) -> NodeId {
         let width = heads * self.sizes.head;
         let wide = self.product(x, (self.sizes.width, width), by, false);
         let one = self.param(Dtype::I32, vec![1], &[1 << 12]);
@@ -269,25 +293,38 @@ impl Builder<'_> {
             x: wide,
             multiplier: one,
             shift: Self::shift(16),
-            min: -4000,
-            max: 4000,
+            min: -limit,
+            max: limit,
         };
         let narrow_cut = self.maybe_cut();
-        let narrow = self.node(Op::Rescale(op), Dtype::I16, narrow_cut);
+        let narrow = self.node(Op::Rescale(op), dtype, narrow_cut);
         let op = Reindex {
             x: narrow,
             shape: vec![heads, self.sizes.head],
             offset: 0,
             strides: vec![signed(self.sizes.head), 1],
         };
-        self.node(Op::Reindex(op), Dtype::I16, cut)
+        self.node(Op::Reindex(op), dtype, cut)
     }
 
-    fn rope(&mut self, x: NodeId) -> NodeId {
+    /// 16-bit heads of a product.
+    fn values(&mut self, (x, by): (NodeId, NodeId), heads: u32) -> NodeId {
+        self.heads((x, by), heads, (4000, Dtype::I16, true))
+    }
+
+    /// The same, rotated or not, and wider in front of a rotation or not.
+    fn rotated(&mut self, (x, by): (NodeId, NodeId), heads: u32, cut: bool) -> NodeId {
         let pairs = self.sizes.head / 2;
         if pairs == 0 || self.choices.chance(20) {
-            return x;
+            return self.heads((x, by), heads, (4000, Dtype::I16, cut));
         }
+        let wide = self.choices.chance(40);
+        let (limit, dtype) = if wide {
+            (1 << 26, Dtype::I32)
+        } else {
+            (4000, Dtype::I16)
+        };
+        let x = self.heads((x, by), heads, (limit, dtype, cut));
         let pairs = self.choices.size(1, pairs);
         let shape = vec![self.sizes.context, pairs];
         let op = Rope {
@@ -303,10 +340,9 @@ impl Builder<'_> {
     fn attention(&mut self, x: NodeId) -> NodeId {
         let (groups, together) = (self.sizes.groups, self.sizes.together);
         let (normal, ratio) = self.norm(x);
-        let q = self.heads(normal, ratio, groups * together, false);
-        let k = self.heads(normal, ratio, groups, true);
-        let (q, k) = (self.rope(q), self.rope(k));
-        let v = self.heads(normal, ratio, groups, true);
+        let q = self.rotated((normal, ratio), groups * together, false);
+        let k = self.rotated((normal, ratio), groups, true);
+        let v = self.values((normal, ratio), groups);
         let window = self.choices.chance(40);
         let op = Scores {
             q,
@@ -334,7 +370,7 @@ impl Builder<'_> {
 
     /// Back to the width of the stream, by a scale of its own.
     fn out(&mut self, x: NodeId, cells: u32) -> NodeId {
-        let scale = self.node(Op::MaxAbs(MaxAbs { x }), Dtype::I32, true);
+        let scale = self.scale(x);
         let quantised = self.quantise(x, scale, 127);
         let cut = self.maybe_cut();
         self.product(quantised, (cells, self.sizes.width), scale, cut)
@@ -345,7 +381,7 @@ impl Builder<'_> {
         let (normal, ratio) = self.norm(x);
         let narrow = |builder: &mut Self| {
             let wide = builder.product(normal, (builder.sizes.width, hidden), ratio, false);
-            let scale = builder.node(Op::MaxAbs(MaxAbs { x: wide }), Dtype::I32, true);
+            let scale = builder.scale(wide);
             builder.quantise(wide, scale, 2000)
         };
         let (gate, up) = (narrow(self), narrow(self));
