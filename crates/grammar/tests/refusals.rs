@@ -204,6 +204,102 @@ fn ambiguous_schemas_end_one_way_or_the_other() {
     }
 }
 
+/// A schema of definitions that each name the next, and the first of them.
+fn chain(count: usize, link: impl Fn(Value) -> Value, end: Value) -> Value {
+    let mut definitions = serde_json::Map::new();
+    for own in 0..count {
+        let next = json!({"$ref": format!("#/$defs/a{}", own + 1)});
+        definitions.insert(format!("a{own}"), link(next));
+    }
+    definitions.insert(format!("a{count}"), end);
+    json!({"$defs": definitions, "$ref": "#/$defs/a0"})
+}
+
+/// Tokens that may come first.
+fn first(vocabulary: &Vocabulary, schema: &Value) -> Result<Vec<u32>, GrammarError> {
+    let grammar = Grammar::schema(&schema.to_string())?;
+    let mut constraint = vocabulary.constrain(&grammar)?;
+    let allowed = constraint.allowed()?.to_vec();
+    let has = |token: &u32| {
+        let word = usize::try_from(token / 64).unwrap();
+        (allowed[word] >> (token % 64)) & 1 == 1
+    };
+    Ok((0..u32::try_from(allowed.len() * 64).unwrap())
+        .filter(has)
+        .collect())
+}
+
+/// Alternatives that meet again are looked at once: with each of 40 definitions naming the next twice, the ways double 40 times.
+#[test]
+fn alternatives_that_meet_again_are_looked_at_once() {
+    let quote = vec![u32::from(b'"')];
+    let text = json!({"type": "string"});
+    for count in [1, 40, 900] {
+        let twice = chain(
+            count,
+            |next| json!({"anyOf": [next.clone(), next]}),
+            text.clone(),
+        );
+        assert_eq!(first(&vocabulary(), &twice), Ok(quote.clone()), "{count}");
+        let list = json!({"type": "array", "prefixItems": [{"$ref": "#/$defs/a0"}], "minItems": 1, "$defs": twice["$defs"]});
+        let open = vec![u32::from(b'[')];
+        assert_eq!(first(&vocabulary(), &list), Ok(open), "{count}");
+    }
+    // Two definitions apart, so that no two alternatives are of one name.
+    let mut apart = chain(
+        40,
+        |next| json!({"anyOf": [next, {"type": "null"}]}),
+        text.clone(),
+    );
+    for own in 0..40 {
+        let other = json!({"$ref": format!("#/$defs/b{own}")});
+        let next = json!({"$ref": format!("#/$defs/a{}", own + 1)});
+        apart["$defs"][format!("a{own}")] = json!({"anyOf": [next, other]});
+        apart["$defs"][format!("b{own}")] = json!({"anyOf": [next]});
+    }
+    assert_eq!(first(&vocabulary(), &apart), Ok(quote));
+}
+
+/// Each alternative that is looked at is a move: 256 bytes behind each of 10 brackets, two for each of 1,100 names of one string, are more than 4,000,000 moves; 100 names are not.
+#[test]
+fn alternatives_are_counted_as_moves() {
+    let mut words: Vec<Vec<u8>> = (0..10)
+        .flat_map(|depth| (0..=255_u8).map(move |byte| [vec![b'['; depth], vec![byte]].concat()))
+        .collect();
+    words.push(Vec::new());
+    let end = u32::try_from(words.len()).unwrap() - 1;
+    let shown = words.iter().map(|word| Some(word.as_slice()));
+    let vocabulary = Vocabulary::new(shown, &[end]).unwrap();
+    let alternatives = |count: u32| {
+        let mut definitions: serde_json::Map<String, Value> = (0..count)
+            .map(|own| (own.to_string(), json!({"$ref": "#/$defs/z"})))
+            .collect();
+        definitions.insert("z".to_owned(), json!({"type": "string"}));
+        let names = (0..count).map(|own| json!({"$ref": format!("#/$defs/{own}")}));
+        let ways: Vec<Value> = [json!({"$ref": "#"})].into_iter().chain(names).collect();
+        json!({"type": "array", "items": {"anyOf": ways}, "$defs": definitions})
+    };
+    assert!(first(&vocabulary, &alternatives(100)).is_ok());
+    let many = first(&vocabulary, &alternatives(1100));
+    assert_eq!(many, Err(GrammarError::Work));
+}
+
+/// Each property that is looked at is a move: 4,000 at the end of each of 1,100 objects in one token are more than 4,000,000 moves; of 500 objects they are not.
+#[test]
+fn properties_are_counted_as_moves() {
+    let never: serde_json::Map<String, Value> = (0..4000)
+        .map(|own| (format!("{own:x}"), json!(false)))
+        .collect();
+    let schema = json!({"type": "array", "items": {"type": "object", "properties": never}});
+    let with = |count: usize| {
+        let word = ["[", &"{},".repeat(count)].concat();
+        let words = [Some(word.as_bytes()), Some(b"[".as_slice()), None];
+        Vocabulary::new(words.into_iter(), &[2]).unwrap()
+    };
+    assert_eq!(first(&with(500), &schema), Ok(vec![0, 1]));
+    assert_eq!(first(&with(1100), &schema), Err(GrammarError::Work));
+}
+
 #[test]
 fn one_shape_has_one_text() {
     let schema =
