@@ -300,6 +300,82 @@ fn properties_are_counted_as_moves() {
     assert_eq!(first(&with(1100), &schema), Err(GrammarError::Work));
 }
 
+/// Definitions nested in one another, 6,000 levels in all, take no stack; and a value that they let end is found.
+#[test]
+fn references_of_many_levels_take_no_stack() {
+    let nest = |inner: Value| {
+        (0..60).fold(
+            inner,
+            |inner, _| json!({"items": inner, "maxItems": 1, "type": "array"}),
+        )
+    };
+    let small = |inner: Value| (0..60).fold(inner, |inner, _| json!({ "items": inner }));
+    let deep = chain(100, small, json!({"type": "string"}));
+    assert_eq!(first(&vocabulary(), &deep), Ok(vec![u32::from(b'[')]));
+    let few = chain(3, nest, json!({"type": "string"}));
+    assert_eq!(first(&vocabulary(), &few), Ok(vec![u32::from(b'[')]));
+    let long = chain(
+        1200,
+        |next| json!({"items": next, "minItems": 1}),
+        json!(true),
+    );
+    assert_eq!(refusal(&long), GrammarError::Empty { max: DEPTH_MAX });
+}
+
+/// A type named again is one alternative; a definition named in other spellings is one; and what a schema lists is counted.
+#[test]
+fn what_a_schema_lists_is_counted_once() {
+    let digit = |own: usize| char::from_digit(u32::try_from(own % 36).unwrap(), 36).unwrap();
+    let name = |own: usize| {
+        [digit(own / 1296), digit(own / 36), digit(own)]
+            .iter()
+            .collect()
+    };
+    let members = |count: usize| -> serde_json::Map<String, Value> {
+        (0..count).map(|own| (name(own), json!({}))).collect()
+    };
+    let again = json!({"type": vec!["object"; 2000], "properties": members(4000)});
+    let once = json!({"type": "object", "properties": members(4000)});
+    for schema in [&again, &once] {
+        assert_eq!(
+            first(&vocabulary(), schema),
+            Ok(vec![u32::from(b'{')]),
+            "{schema}"
+        );
+    }
+    // `~` and `~0` are one character of a name.
+    let spelt = |own: usize| -> String {
+        (0..10)
+            .map(|bit| if (own >> bit) & 1 == 1 { "~0" } else { "~" })
+            .collect()
+    };
+    let spellings: Vec<Value> = (0..900)
+        .map(|own| json!({"$ref": format!("#/$defs/{}", spelt(own))}))
+        .collect();
+    let schema = json!({"anyOf": spellings, "$defs": {"~~~~~~~~~~": {"properties": members(2000), "type": "object"}}});
+    assert_eq!(first(&vocabulary(), &schema), Ok(vec![u32::from(b'{')]));
+    let names: Vec<String> = (0..9000).map(name).collect();
+    let numbers: Vec<u32> = (0..9000).collect();
+    for schema in [
+        json!({ "enum": numbers }),
+        json!({ "required": names }),
+        json!({"properties": members(4150), "required": names[..4150]}),
+    ] {
+        assert!(
+            matches!(refusal(&schema), GrammarError::TooLarge { .. }),
+            "{}",
+            refusal(&schema)
+        );
+    }
+    for schema in [
+        json!({"enum": numbers[..8000]}),
+        json!({"required": names[..8000]}),
+        json!({"properties": members(4000), "required": names[..4000]}),
+    ] {
+        assert!(Grammar::schema(&schema.to_string()).is_ok());
+    }
+}
+
 #[test]
 fn one_shape_has_one_text() {
     let schema =
