@@ -1,13 +1,13 @@
 //! From a JSON schema to nodes: every keyword is followed, is an annotation, or is refused by name (`docs/spec/grammar.md`, section 2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::GrammarError;
 use crate::json::{DEPTH_MAX, Json, quoted};
 use crate::nodes::{ANY, Node, NodeId, Nodes, Property, any};
 use crate::number::{Range, bound};
 
-/// Most nodes of a grammar.
+/// Most parts of a grammar: nodes, named properties, required names and literal texts.
 const NODES_MAX: usize = 8192;
 
 /// Keywords that say nothing about which values fit.
@@ -44,15 +44,18 @@ pub(crate) type Frame<'a> = (&'a [u8], &'a [u8]);
 
 /// Compiles schemas, one of which fits: each a document of its own, within its frame if it has one.
 pub(crate) fn compile(schemas: &[(Option<Frame<'_>>, &Json)]) -> Result<Nodes, GrammarError> {
-    let mut all = any();
+    let (mut all, mut listed) = (any(), 0);
     let mut roots = Vec::new();
     for (frame, schema) in schemas {
         let mut compiler = Compiler {
             document: schema,
             all,
+            listed,
             references: BTreeMap::new(),
+            pending: Vec::new(),
         };
         let mut root = compiler.schema(schema, "#")?;
+        compiler.pending()?;
         if let Some((before, after)) = frame {
             root = compiler.add(Node::Framed {
                 before: before.to_vec(),
@@ -61,7 +64,7 @@ pub(crate) fn compile(schemas: &[(Option<Frame<'_>>, &Json)]) -> Result<Nodes, G
             })?;
         }
         roots.push(root);
-        all = compiler.all;
+        (all, listed) = (compiler.all, compiler.listed);
     }
     all.push(Node::Either(roots));
     check_circles(&all)?;
@@ -77,37 +80,60 @@ pub(crate) fn compile(schemas: &[(Option<Frame<'_>>, &Json)]) -> Result<Nodes, G
 /// Refuses alternatives that lead back to themselves without a byte in between.
 fn check_circles(all: &[Node]) -> Result<(), GrammarError> {
     // What leads only to what is known to end, ends; what is left over goes in circles.
-    let mut ends: Vec<bool> = all
-        .iter()
-        .map(|node| !matches!(node, Node::Either(_)))
-        .collect();
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for (id, node) in all.iter().enumerate() {
-            let known = |id: &NodeId| ends.get(*id) == Some(&true);
-            if let Node::Either(ways) = node
-                && !known(&id)
-                && ways.iter().all(known)
-                && let Some(own) = ends.get_mut(id)
-            {
-                *own = true;
-                changed = true;
+    let mut from: Vec<Vec<NodeId>> = vec![Vec::new(); all.len()];
+    let (mut waits, mut ends) = (vec![0_usize; all.len()], Vec::new());
+    for (id, node) in all.iter().enumerate() {
+        let ways = match node {
+            Node::Either(ways) => ways.as_slice(),
+            _ => &[],
+        };
+        for &way in ways {
+            if let (Some(own), Some(wait)) = (from.get_mut(way), waits.get_mut(id)) {
+                own.push(id);
+                *wait += 1;
+            }
+        }
+        if ways.is_empty() {
+            ends.push(id);
+        }
+    }
+    let mut found = 0;
+    while let Some(id) = ends.pop() {
+        found += 1;
+        for &before in from.get(id).into_iter().flatten() {
+            if let Some(wait) = waits.get_mut(before) {
+                *wait -= 1;
+                if *wait == 0 {
+                    ends.push(before);
+                }
             }
         }
     }
-    if ends.contains(&false) {
+    if found < all.len() {
         let at = "#".to_owned();
         return Err(GrammarError::Circle { at });
     }
     Ok(())
 }
 
+/// A keyword of definitions and a name there; none for the document.
+type Name<'a> = Option<(&'static str, &'a str)>;
+
+/// What `$ref` names and is not compiled yet: its node, where it stands, and the schema.
+struct Pending<'a> {
+    node: NodeId,
+    path: String,
+    schema: &'a Json,
+}
+
 struct Compiler<'a> {
     document: &'a Json,
     all: Vec<Node>,
-    /// Nodes of what `$ref` names.
-    references: BTreeMap<String, NodeId>,
+    /// Properties, required names and literal texts of these nodes.
+    listed: usize,
+    /// Nodes of what `$ref` names, however it spells it.
+    references: BTreeMap<Name<'a>, NodeId>,
+    pending: Vec<Pending<'a>>,
 }
 
 fn wrong(keyword: &str, at: &str, expected: &'static str) -> GrammarError {
@@ -138,16 +164,48 @@ fn size(schema: &Json, keyword: &str, at: &str) -> Result<Option<usize>, Grammar
     Ok(Some(number))
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
     fn add(&mut self, node: Node) -> Result<NodeId, GrammarError> {
-        if self.all.len() >= NODES_MAX {
-            return Err(GrammarError::TooLarge { max: NODES_MAX });
-        }
+        self.check_parts(1)?;
         self.all.push(node);
         Ok(self.all.len() - 1)
     }
 
-    fn schema(&mut self, schema: &Json, at: &str) -> Result<NodeId, GrammarError> {
+    /// Refuses so many further parts if they are too many.
+    fn check_parts(&self, further: usize) -> Result<(), GrammarError> {
+        let parts = self.all.len().saturating_add(self.listed);
+        if parts.saturating_add(further) > NODES_MAX {
+            return Err(GrammarError::TooLarge { max: NODES_MAX });
+        }
+        Ok(())
+    }
+
+    /// Counts what a node lists.
+    fn list_parts(&mut self, further: usize) -> Result<(), GrammarError> {
+        self.check_parts(further)?;
+        self.listed = self.listed.saturating_add(further);
+        Ok(())
+    }
+
+    /// One of several; each is tried once, however often it is named.
+    fn either(&mut self, mut ways: Vec<NodeId>) -> Result<NodeId, GrammarError> {
+        let mut seen = BTreeSet::new();
+        ways.retain(|way| seen.insert(*way));
+        self.add(Node::Either(ways))
+    }
+
+    /// Compiles what `$ref` named, one after the other, so that only what is nested in the text takes stack: at most `DEPTH_MAX` levels.
+    fn pending(&mut self) -> Result<(), GrammarError> {
+        while let Some(next) = self.pending.pop() {
+            let inner = self.schema(next.schema, &next.path)?;
+            if let Some(own) = self.all.get_mut(next.node) {
+                *own = Node::Either(vec![inner]);
+            }
+        }
+        Ok(())
+    }
+
+    fn schema(&mut self, schema: &'a Json, at: &str) -> Result<NodeId, GrammarError> {
         let members = match schema {
             Json::Bool(true) => return Ok(ANY),
             Json::Bool(false) => return self.add(Node::Either(Vec::new())),
@@ -185,12 +243,12 @@ impl Compiler<'_> {
         }
         match ways.as_slice() {
             [one] => Ok(*one),
-            _ => self.add(Node::Either(ways)),
+            _ => self.either(ways),
         }
     }
 
     /// `$ref`, `anyOf`, and `allOf` of one.
-    fn whole(&mut self, schema: &Json, keyword: &str, at: &str) -> Result<NodeId, GrammarError> {
+    fn whole(&mut self, schema: &'a Json, keyword: &str, at: &str) -> Result<NodeId, GrammarError> {
         let value = schema.member(keyword);
         if keyword == "$ref" {
             let Some(Json::Text(path)) = value else {
@@ -207,7 +265,7 @@ impl Compiler<'_> {
         }
         match (keyword, nodes.as_slice()) {
             (_, [one]) => Ok(*one),
-            ("anyOf", [_, ..]) => self.add(Node::Either(nodes)),
+            ("anyOf", [_, ..]) => self.either(nodes),
             ("anyOf", []) => Err(wrong(keyword, at, "a list of at least one schema")),
             (_, _) => Err(wrong(keyword, at, "a list of one schema here")),
         }
@@ -215,29 +273,31 @@ impl Compiler<'_> {
 
     /// A reference within the document: `#`, or a name among its definitions.
     fn reference(&mut self, path: &str, at: &str) -> Result<NodeId, GrammarError> {
-        if let Some(&known) = self.references.get(path) {
-            return Ok(known);
-        }
         let document = self.document;
-        let named = |keyword: &str| {
+        let named = |keyword: &'static str| {
             let name = path.strip_prefix(&format!("#/{keyword}/"))?;
             let name = name.replace("~1", "/").replace("~0", "~");
-            document.member(keyword)?.member(&name)
+            let Json::Object(definitions) = document.member(keyword)? else {
+                return None;
+            };
+            let (name, schema) = definitions.iter().find(|(own, _)| *own == name)?;
+            Some((Some((keyword, name.as_str())), schema))
         };
         let target = if path == "#" {
-            Some(document)
+            Some((None, document))
         } else {
             named("$defs").or_else(|| named("definitions"))
         };
         let expected = "`#`, or `#/$defs/` with the name of a definition in this schema";
-        let target = target.ok_or_else(|| wrong("$ref", at, expected))?;
+        let (name, schema) = target.ok_or_else(|| wrong("$ref", at, expected))?;
+        if let Some(&known) = self.references.get(&name) {
+            return Ok(known);
+        }
         // Known before it is compiled, so that it may refer to itself.
         let node = self.add(Node::Either(Vec::new()))?;
-        self.references.insert(path.to_owned(), node);
-        let inner = self.schema(target, path)?;
-        if let Some(own) = self.all.get_mut(node) {
-            *own = Node::Either(vec![inner]);
-        }
+        self.references.insert(name, node);
+        let path = path.to_owned();
+        self.pending.push(Pending { node, path, schema });
         Ok(node)
     }
 
@@ -275,10 +335,11 @@ impl Compiler<'_> {
         let mut words: Vec<Vec<u8>> = words.collect();
         words.sort_unstable();
         words.dedup();
+        self.list_parts(words.len())?;
         self.add(Node::Words(words))
     }
 
-    fn typed(&mut self, schema: &Json, name: &str, at: &str) -> Result<NodeId, GrammarError> {
+    fn typed(&mut self, schema: &'a Json, name: &str, at: &str) -> Result<NodeId, GrammarError> {
         match name {
             "object" => self.object(schema, at),
             "array" => self.list(schema, at),
@@ -299,13 +360,16 @@ impl Compiler<'_> {
         }
     }
 
-    fn object(&mut self, schema: &Json, at: &str) -> Result<NodeId, GrammarError> {
+    fn object(&mut self, schema: &'a Json, at: &str) -> Result<NodeId, GrammarError> {
         let named = match schema.member("properties") {
             None => &[][..],
             Some(Json::Object(named)) => named.as_slice(),
             Some(_) => return Err(wrong("properties", at, "an object of schemas")),
         };
         let required = required(schema, at)?;
+        self.list_parts(named.len().saturating_add(required.len()))?;
+        let own: BTreeSet<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+        let needed: BTreeSet<&str> = required.iter().copied().collect();
         let others = match schema.member("additionalProperties") {
             None => Some(ANY),
             Some(Json::Bool(false)) => None,
@@ -317,12 +381,12 @@ impl Compiler<'_> {
             properties.push(Property {
                 key: quoted(name).into_bytes(),
                 value,
-                required: required.contains(&name.as_str()),
+                required: needed.contains(name.as_str()),
             });
         }
         // What is required and has no schema is one of the others, at the end.
         for name in &required {
-            if !named.iter().any(|(own, _)| own == name) {
+            if !own.contains(name) {
                 let value = match others {
                     Some(others) => others,
                     None => self.add(Node::Either(Vec::new()))?,
@@ -336,11 +400,8 @@ impl Compiler<'_> {
                 });
             }
         }
-        let known = named.iter().map(|(name, _)| name.as_str());
-        let known = known.chain(required.iter().copied());
-        let mut names: Vec<Vec<u8>> = known.map(|name| name.as_bytes().to_vec()).collect();
-        names.sort_unstable();
-        names.dedup();
+        let names = own.union(&needed).map(|name| name.as_bytes().to_vec());
+        let names = names.collect();
         self.add(Node::Object {
             properties,
             names,
@@ -348,7 +409,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn list(&mut self, schema: &Json, at: &str) -> Result<NodeId, GrammarError> {
+    fn list(&mut self, schema: &'a Json, at: &str) -> Result<NodeId, GrammarError> {
         let mut first = Vec::new();
         match schema.member("prefixItems") {
             None => {}
@@ -386,7 +447,16 @@ fn types<'a>(schema: &'a Json, keywords: &[&str], at: &str) -> Result<Vec<&'a st
         _ => Err(wrong("type", at, expected)),
     };
     match schema.member("type") {
-        Some(Json::List(names)) if !names.is_empty() => names.iter().map(known).collect(),
+        Some(Json::List(names)) if !names.is_empty() => {
+            let mut found: Vec<&str> = Vec::new();
+            for name in names {
+                let name = known(name)?;
+                if !found.contains(&name) {
+                    found.push(name);
+                }
+            }
+            Ok(found)
+        }
         Some(name) => Ok(vec![known(name)?]),
         None => {
             let about = |own: &[&str]| keywords.iter().all(|keyword| own.contains(keyword));
@@ -416,7 +486,7 @@ fn is_of(value: &Json, name: &str) -> bool {
 
 fn required<'a>(schema: &'a Json, at: &str) -> Result<Vec<&'a str>, GrammarError> {
     let expected = "a list of names";
-    let mut names: Vec<&str> = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), BTreeSet::new());
     match schema.member("required") {
         None => {}
         Some(Json::List(all)) => {
@@ -424,8 +494,8 @@ fn required<'a>(schema: &'a Json, at: &str) -> Result<Vec<&'a str>, GrammarError
                 let Json::Text(name) = name else {
                     return Err(wrong("required", at, expected));
                 };
-                if !names.contains(&name.as_str()) {
-                    names.push(name);
+                if seen.insert(name.as_str()) {
+                    names.push(name.as_str());
                 }
             }
         }
@@ -453,4 +523,48 @@ fn range(schema: &Json, integer: bool, at: &str) -> Result<Range, GrammarError> 
         min: min.into_iter().chain(above).max(),
         max: max.into_iter().chain(below).min(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GrammarError, Json, NODES_MAX, compile};
+
+    fn parts(text: &str) -> Result<usize, GrammarError> {
+        let schema = Json::read(text).ok_or(GrammarError::NotCanonical)?;
+        compile(&[(None, &schema)]).map(|nodes| nodes.len())
+    }
+
+    /// Six nodes are of any value, one is the root.
+    #[test]
+    fn nodes_are_made_once() {
+        let objects = ["\"object\""; 2000].join(",");
+        let types = ["\"object\",\"null\""; 2000].join(",");
+        for (text, nodes) in [
+            ("true".to_owned(), 0),
+            (format!(r#"{{"type":[{objects}],"properties":{{"a":true}}}}"#), 1),
+            (format!(r#"{{"type":[{types}],"properties":{{"a":true}}}}"#), 3),
+            // Of the alternatives, the definition's node and its null are made once.
+            (
+                r##"{"anyOf":[{"$ref":"#/$defs/~~"},{"$ref":"#/$defs/~0~"},{"$ref":"#/$defs/~0~0"}],"$defs":{"~~":{"type":"null"}}}"##.to_owned(),
+                3,
+            ),
+        ] {
+            assert_eq!(parts(&text), Ok(nodes + 7), "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn what_is_listed_counts() {
+        let numbers = |count: usize| {
+            let words: Vec<String> = (0..count).map(|own| own.to_string()).collect();
+            format!(r#"{{"enum":[{}]}}"#, words.join(","))
+        };
+        // Beside the words there are six nodes, and theirs.
+        assert_eq!(parts(&numbers(NODES_MAX - 7)), Ok(8));
+        let max = NODES_MAX;
+        assert_eq!(
+            parts(&numbers(NODES_MAX - 6)),
+            Err(GrammarError::TooLarge { max })
+        );
+    }
 }

@@ -58,6 +58,7 @@ impl Constraint {
         let mut machine = Machine {
             nodes: self.grammar.nodes(),
             stacks: &mut self.stacks,
+            moves: 0,
         };
         let chars = tokens.plain_chars_max;
         let in_string = |thread: &&Thread| machine.is_plain(**thread, chars);
@@ -87,12 +88,13 @@ impl Constraint {
     /// Goes on behind a token that was allowed. One that ends the answer changes nothing.
     ///
     /// # Errors
-    /// [`GrammarError::Token`] if the token is not allowed; nothing has changed then.
+    /// [`GrammarError::Token`] if the token is not allowed, [`GrammarError::Work`] if following it is too much work; nothing has changed then.
     pub fn take(&mut self, token: u32) -> Result<(), GrammarError> {
         let refused = GrammarError::Token { got: token };
         let mut machine = Machine {
             nodes: self.grammar.nodes(),
             stacks: &mut self.stacks,
+            moves: 0,
         };
         if has(&self.tokens.ends, token) {
             let may_end = self.threads.iter().any(|&own| machine.may_end(own));

@@ -2,6 +2,8 @@
 //!
 //! The text is JSON without spaces, members in the order in which the client sent them. Reading takes nothing that would be written otherwise.
 
+use std::sync::Arc;
+
 use crate::compile::compile;
 use crate::error::GrammarError;
 use crate::json::{DEPTH_MAX, Json, quoted};
@@ -39,7 +41,8 @@ impl Kind {
 pub struct Grammar {
     kind: Kind,
     text: String,
-    nodes: Nodes,
+    /// Shared, so that an answer does not copy them.
+    nodes: Arc<Nodes>,
 }
 
 impl PartialEq for Grammar {
@@ -108,6 +111,7 @@ impl Grammar {
                 compile(&framed.collect::<Vec<_>>())?
             }
         };
+        let nodes = Arc::new(nodes);
         Ok(Self { kind, text, nodes })
     }
 
@@ -123,7 +127,7 @@ impl Grammar {
         &self.text
     }
 
-    pub(crate) const fn nodes(&self) -> &Nodes {
+    pub(crate) fn nodes(&self) -> &Nodes {
         &self.nodes
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A thread is a place and a stack of what to go back to ([`crate::stacks`]). What happens within an object stands in [`crate::objects`].
 
+use std::collections::BTreeSet;
+
 use crate::nodes::{Node, NodeId, Nodes};
 use crate::number::Digits;
 use crate::stacks::{Back, EMPTY, StackId, Stacks};
@@ -9,6 +11,8 @@ use crate::strings::{self, Moved, Part};
 
 /// Most threads at once.
 pub(crate) const THREADS_MAX: usize = 256;
+/// Most moves that one bitmap, or one token, may take.
+pub(crate) const MOVES_MAX: usize = 4_000_000;
 /// White space: none yet.
 pub(crate) const NOTHING: u8 = 0;
 /// One space, after which there is no more.
@@ -120,11 +124,14 @@ pub(crate) const fn white(before: u8, byte: u8) -> Option<u8> {
 pub(crate) struct Machine<'a> {
     pub(crate) nodes: &'a Nodes,
     pub(crate) stacks: &'a mut Stacks,
+    /// Threads moved by a byte so far, and alternatives and properties looked at for them.
+    pub(crate) moves: usize,
 }
 
 impl Machine<'_> {
-    /// Adds to `to` what becomes of a thread with a byte, each thread once. False if there are too many.
+    /// Adds to `to` what becomes of a thread with a byte, each thread once. False if there are too many of them, or too many moves.
     pub(crate) fn step(&mut self, thread: Thread, byte: u8, to: &mut Moves<'_>) -> bool {
+        self.moves += 1;
         let stack = thread.stack;
         match thread.at {
             At::Done => {}
@@ -168,7 +175,7 @@ impl Machine<'_> {
             | At::Object { .. } => self.in_object(thread, byte, to),
             At::Open { .. } | At::List { .. } => self.in_list(thread, byte, to),
         }
-        to.threads.len() - to.from <= THREADS_MAX
+        self.moves <= MOVES_MAX && to.threads.len() - to.from <= THREADS_MAX
     }
 
     /// Whether an answer may end where a thread stands.
@@ -238,19 +245,33 @@ impl Machine<'_> {
         to.add(at, stack);
     }
 
-    /// The first byte of a value. Alternatives lead to no circle, so this ends.
+    /// The first byte of a value. Each node that alternatives lead to is tried once, by whatever ways they do; each way is a move.
     fn start(&mut self, id: NodeId, stack: StackId, byte: u8, to: &mut Moves<'_>) {
+        let nodes = self.nodes;
         let depth = self.stacks.depth(stack);
-        if !self.nodes.fits(id, depth) {
+        let Some(Node::Either(ways)) = nodes.node(id) else {
+            if nodes.fits(id, depth) {
+                self.begin(id, stack, byte, to);
+            }
             return;
+        };
+        let (mut seen, mut left) = (BTreeSet::from([id]), ways.clone());
+        while let Some(way) = left.pop() {
+            self.moves += 1;
+            if !nodes.fits(way, depth) || !seen.insert(way) {
+                continue;
+            }
+            match nodes.node(way) {
+                Some(Node::Either(ways)) => left.extend(ways),
+                _ => self.begin(way, stack, byte, to),
+            }
         }
+    }
+
+    /// The first byte of a value of a node that is no choice.
+    fn begin(&mut self, id: NodeId, stack: StackId, byte: u8, to: &mut Moves<'_>) {
         let nodes = self.nodes;
         match (nodes.node(id), byte) {
-            (Some(Node::Either(ways)), _) => {
-                for &way in ways {
-                    self.start(way, stack, byte, to);
-                }
-            }
             (Some(Node::Object { .. }), b'{') => {
                 let (next, comma, white) = (0, false, NOTHING);
                 to.add(
@@ -472,10 +493,11 @@ pub(crate) struct Moves<'a> {
 }
 
 impl Moves<'_> {
+    /// Adds a thread; none any more once there are too many, which ends the step.
     pub(crate) fn add(&mut self, at: At, stack: StackId) {
         let thread = Thread { at, stack };
         let own = self.threads.get(self.from..).unwrap_or_default();
-        if !own.contains(&thread) {
+        if own.len() <= THREADS_MAX && !own.contains(&thread) {
             self.threads.push(thread);
         }
     }

@@ -92,78 +92,17 @@ pub(crate) fn any() -> Vec<Node> {
 
 impl Nodes {
     pub(crate) fn new(all: Vec<Node>, root: NodeId) -> Self {
-        let mut nodes = Self {
-            levels: vec![NEVER; all.len()],
-            all,
-            root,
-        };
-        // Levels only sink, and are at most `DEPTH_MAX` once they are known, so this ends.
-        while nodes.improve() {}
-        nodes
-    }
-
-    fn improve(&mut self) -> bool {
-        let mut changed = false;
-        for id in 0..self.all.len() {
-            let found = self.all.get(id).map_or(NEVER, |node| self.level_of(node));
-            if let Some(own) = self.levels.get_mut(id).filter(|own| found < **own) {
-                *own = found;
-                changed = true;
-            }
-        }
-        changed
-    }
-
-    fn level_of(&self, node: &Node) -> usize {
-        let above = |levels: &mut dyn Iterator<Item = usize>| {
-            let deepest = levels.max().unwrap_or(0);
-            let own = deepest.saturating_add(1);
-            if own > DEPTH_MAX { NEVER } else { own }
-        };
-        match node {
-            Node::Object { properties, .. } => {
-                let required = properties.iter().filter(|property| property.required);
-                above(&mut required.map(|property| self.levels(property.value)))
-            }
-            Node::List {
-                first, others, min, ..
-            } => {
-                let further = others.map_or(NEVER, |others| self.levels(others));
-                let own = first.iter().map(|&item| self.levels(item));
-                let rest = (first.len() < *min).then_some(further);
-                above(&mut own.take(*min).chain(rest))
-            }
-            Node::Text { min, max } => {
-                if min <= max {
-                    0
-                } else {
-                    NEVER
-                }
-            }
-            Node::Number(range) => {
-                if range.is_empty() {
-                    NEVER
-                } else {
-                    0
-                }
-            }
-            Node::Words(words) => {
-                if words.is_empty() {
-                    NEVER
-                } else {
-                    0
-                }
-            }
-            Node::Either(ways) => {
-                let levels = ways.iter().map(|&way| self.levels(way));
-                levels.min().unwrap_or(NEVER)
-            }
-            Node::Framed { inner, .. } => above(&mut [self.levels(*inner)].into_iter()),
-        }
+        let levels = levels(&all);
+        Self { all, levels, root }
     }
 
     pub(crate) fn node(&self, id: NodeId) -> Option<&Node> {
         self.all.get(id)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn len(&self) -> usize {
+        self.all.len()
     }
 
     pub(crate) const fn root(&self) -> NodeId {
@@ -178,5 +117,183 @@ impl Nodes {
     /// Whether something fits the node below so many levels.
     pub(crate) fn fits(&self, id: NodeId, depth: usize) -> bool {
         self.levels(id).saturating_add(depth) <= DEPTH_MAX
+    }
+}
+
+/// What a node needs: one or all of others; none if nothing fits it.
+enum Needs {
+    /// Nothing, and is no level.
+    Nothing,
+    /// One of these.
+    One(Vec<NodeId>),
+    /// All of these, one level below.
+    All(Vec<NodeId>),
+    /// What there is not.
+    Never,
+}
+
+fn needs(node: &Node) -> Needs {
+    let fits = |fits: bool| if fits { Needs::Nothing } else { Needs::Never };
+    match node {
+        Node::Object { properties, .. } => {
+            let required = properties.iter().filter(|property| property.required);
+            Needs::All(required.map(|property| property.value).collect())
+        }
+        Node::List {
+            first, others, min, ..
+        } => {
+            let own = first.iter().copied().take(*min);
+            match (first.len() < *min, others) {
+                (false, _) => Needs::All(own.collect()),
+                (true, Some(others)) => Needs::All(own.chain([*others]).collect()),
+                (true, None) => Needs::Never,
+            }
+        }
+        Node::Text { min, max } => fits(min <= max),
+        Node::Number(range) => fits(!range.is_empty()),
+        Node::Words(words) => fits(!words.is_empty()),
+        Node::Either(ways) => Needs::One(ways.clone()),
+        Node::Framed { inner, .. } => Needs::All(vec![*inner]),
+    }
+}
+
+/// Levels of the shallowest JSON that fits each node, level by level: each need of a node is followed once.
+fn levels(all: &[Node]) -> Vec<usize> {
+    let mut levels = vec![NEVER; all.len()];
+    // Those that need a node; whether one is enough; and how many more are needed.
+    let mut from: Vec<Vec<NodeId>> = vec![Vec::new(); all.len()];
+    let mut wants: Vec<(bool, usize)> = Vec::new();
+    let (mut here, mut above) = (Vec::new(), Vec::new());
+    for (id, node) in all.iter().enumerate() {
+        let (one, needed) = match needs(node) {
+            Needs::Nothing => {
+                here.push(id);
+                (true, Vec::new())
+            }
+            Needs::Never => (true, Vec::new()),
+            Needs::One(ways) => (true, ways),
+            Needs::All(needed) => {
+                if needed.is_empty() {
+                    above.push(id);
+                }
+                (false, needed)
+            }
+        };
+        wants.push((one, needed.len()));
+        for other in needed {
+            if let Some(own) = from.get_mut(other) {
+                own.push(id);
+            }
+        }
+    }
+    for level in 0..=DEPTH_MAX {
+        while let Some(id) = here.pop() {
+            match levels.get_mut(id) {
+                Some(own) if *own == NEVER => *own = level,
+                _ => continue,
+            }
+            for &before in from.get(id).into_iter().flatten() {
+                match wants.get_mut(before) {
+                    Some((true, _)) => here.push(before),
+                    Some((false, left)) => {
+                        *left -= 1;
+                        if *left == 0 {
+                            above.push(before);
+                        }
+                    }
+                    None => {}
+                }
+            }
+        }
+        here = core::mem::take(&mut above);
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{DEPTH_MAX, NEVER, Needs, Node, NodeId, Property, levels, needs};
+
+    /// Levels by whole passes until nothing sinks: the slow twin.
+    fn passes(all: &[Node]) -> Vec<usize> {
+        let mut levels = vec![NEVER; all.len()];
+        loop {
+            let of = |id: &NodeId| levels.get(*id).copied().unwrap_or(NEVER);
+            let each = all.iter().map(|node| match needs(node) {
+                Needs::Nothing => 0,
+                Needs::Never => NEVER,
+                Needs::One(ways) => ways.iter().map(of).min().unwrap_or(NEVER),
+                Needs::All(needed) => {
+                    let own = needed.iter().map(of).max().unwrap_or(0).saturating_add(1);
+                    if own > DEPTH_MAX { NEVER } else { own }
+                }
+            });
+            let next: Vec<usize> = each.collect();
+            if next == levels {
+                return levels;
+            }
+            levels = next;
+        }
+    }
+
+    fn node() -> impl Strategy<Value = Node> {
+        let ids = || prop::collection::vec(0..40_usize, 0..4);
+        prop_oneof![
+            (0..2_usize).prop_map(|min| Node::Text { min, max: 0 }),
+            ids().prop_map(Node::Either),
+            prop::collection::vec((0..40_usize, any::<bool>()), 0..4).prop_map(|own| {
+                let property = |(value, required)| Property {
+                    key: Vec::new(),
+                    value,
+                    required,
+                };
+                Node::Object {
+                    properties: own.into_iter().map(property).collect(),
+                    names: Vec::new(),
+                    others: None,
+                }
+            }),
+            (ids(), prop::option::of(0..40_usize), 0..5_usize).prop_map(|(first, others, min)| {
+                let max = usize::MAX;
+                Node::List {
+                    first,
+                    others,
+                    min,
+                    max,
+                }
+            }),
+            (0..40_usize).prop_map(|inner| Node::Framed {
+                before: Vec::new(),
+                inner,
+                after: Vec::new()
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn levels_are_those_of_whole_passes(all in prop::collection::vec(node(), 40)) {
+            prop_assert_eq!(levels(&all), passes(&all));
+        }
+    }
+
+    /// The last level there may be, and the one beyond it.
+    #[test]
+    fn levels_end_at_the_greatest() {
+        let frames = (1..=DEPTH_MAX + 1).map(|inner| Node::Framed {
+            before: Vec::new(),
+            inner,
+            after: Vec::new(),
+        });
+        let mut all: Vec<Node> = frames.collect();
+        all.push(Node::Text { min: 0, max: 0 });
+        let found = levels(&all);
+        assert_eq!(found, passes(&all));
+        assert_eq!(
+            (found.first(), found.get(1)),
+            (Some(&NEVER), Some(&DEPTH_MAX))
+        );
     }
 }

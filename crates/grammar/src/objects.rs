@@ -1,7 +1,7 @@
 //! Threads within an object: its members' names, and what may stand between them (`docs/spec/grammar.md`, section 3).
 
 use crate::machine::{At, Machine, Moves, NOTHING, Thread, narrow, white};
-use crate::nodes::{Node, NodeId};
+use crate::nodes::{Node, NodeId, Property};
 use crate::stacks::{Back, StackId};
 use crate::strings::{self, Moved, Part};
 
@@ -73,32 +73,40 @@ impl Machine<'_> {
     }
 
     /// Whether no property from `next` on is required.
-    fn may_close(&self, node: NodeId, next: usize) -> bool {
+    fn may_close(&mut self, node: NodeId, next: usize) -> bool {
         match self.nodes.node(node) {
             Some(Node::Object { properties, .. }) => {
                 let rest = properties.get(next..).unwrap_or_default();
-                !rest.iter().any(|property| property.required)
+                !self.any(rest, |property| property.required)
             }
             _ => false,
         }
     }
 
+    /// Whether one of some properties is such; each that is looked at is a move.
+    fn any(&mut self, properties: &[Property], is: impl Fn(&Property) -> bool) -> bool {
+        let found = properties.iter().position(is);
+        self.moves += found.map_or(properties.len(), |at| at + 1);
+        found.is_some()
+    }
+
     /// Whether a further member may come.
-    fn goes_on(&self, node: NodeId, next: usize, stack: StackId) -> bool {
+    fn goes_on(&mut self, node: NodeId, next: usize, stack: StackId) -> bool {
+        let nodes = self.nodes;
         let Some(Node::Object {
             properties, others, ..
-        }) = self.nodes.node(node)
+        }) = nodes.node(node)
         else {
             return false;
         };
         let depth = self.stacks.depth(stack) + 1;
         let rest = properties.get(next..).unwrap_or_default();
-        let named = rest.iter().any(|own| self.nodes.fits(own.value, depth));
-        named || others.is_some_and(|others| self.nodes.fits(others, depth))
+        let named = self.any(rest, |own| nodes.fits(own.value, depth));
+        named || others.is_some_and(|others| nodes.fits(others, depth))
     }
 
     /// Behind the quote of a name: each property up to the next that is required, or any other name if none is.
-    fn names(&self, node: NodeId, next: usize, stack: StackId, to: &mut Moves<'_>) {
+    fn names(&mut self, node: NodeId, next: usize, stack: StackId, to: &mut Moves<'_>) {
         let Some(Node::Object {
             properties,
             names,
@@ -109,6 +117,7 @@ impl Machine<'_> {
         };
         let depth = self.stacks.depth(stack) + 1;
         for (property, own) in properties.iter().enumerate().skip(next) {
+            self.moves += 1;
             if self.nodes.fits(own.value, depth) {
                 let pos = 1;
                 to.add(

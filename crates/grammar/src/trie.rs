@@ -2,9 +2,6 @@
 
 use crate::machine::{Machine, Moves, Thread};
 
-/// Moves of threads that one bitmap may take, at most.
-const MOVES_MAX: usize = 4_000_000;
-
 /// A byte of tokens, in the order of a walk: each before those that go on from it.
 #[derive(Clone, Debug)]
 struct Branch {
@@ -82,17 +79,13 @@ impl Trie {
         let mut buffer = threads.to_vec();
         // Of each depth, the threads behind that many bytes, as a range of the buffer.
         let mut ranges = vec![(0, buffer.len())];
-        let (mut at, mut moves) = (0, 0_usize);
+        let mut at = 0;
         while let Some(branch) = self.branches.get(at) {
             ranges.truncate(branch.depth + 1);
             let Some(&(start, end)) = ranges.last() else {
                 return false;
             };
             buffer.truncate(end);
-            moves += end - start;
-            if moves > MOVES_MAX {
-                return false;
-            }
             for index in start..end {
                 let Some(&thread) = buffer.get(index) else {
                     return false;

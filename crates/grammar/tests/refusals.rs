@@ -204,6 +204,178 @@ fn ambiguous_schemas_end_one_way_or_the_other() {
     }
 }
 
+/// A schema of definitions that each name the next, and the first of them.
+fn chain(count: usize, link: impl Fn(Value) -> Value, end: Value) -> Value {
+    let mut definitions = serde_json::Map::new();
+    for own in 0..count {
+        let next = json!({"$ref": format!("#/$defs/a{}", own + 1)});
+        definitions.insert(format!("a{own}"), link(next));
+    }
+    definitions.insert(format!("a{count}"), end);
+    json!({"$defs": definitions, "$ref": "#/$defs/a0"})
+}
+
+/// Tokens that may come first.
+fn first(vocabulary: &Vocabulary, schema: &Value) -> Result<Vec<u32>, GrammarError> {
+    let grammar = Grammar::schema(&schema.to_string())?;
+    let mut constraint = vocabulary.constrain(&grammar)?;
+    let allowed = constraint.allowed()?.to_vec();
+    let has = |token: &u32| {
+        let word = usize::try_from(token / 64).unwrap();
+        (allowed[word] >> (token % 64)) & 1 == 1
+    };
+    Ok((0..u32::try_from(allowed.len() * 64).unwrap())
+        .filter(has)
+        .collect())
+}
+
+/// Alternatives that meet again are looked at once: with each of 40 definitions naming the next twice, the ways double 40 times.
+#[test]
+fn alternatives_that_meet_again_are_looked_at_once() {
+    let quote = vec![u32::from(b'"')];
+    let text = json!({"type": "string"});
+    for count in [1, 40, 900] {
+        let twice = chain(
+            count,
+            |next| json!({"anyOf": [next.clone(), next]}),
+            text.clone(),
+        );
+        assert_eq!(first(&vocabulary(), &twice), Ok(quote.clone()), "{count}");
+        let list = json!({"type": "array", "prefixItems": [{"$ref": "#/$defs/a0"}], "minItems": 1, "$defs": twice["$defs"]});
+        let open = vec![u32::from(b'[')];
+        assert_eq!(first(&vocabulary(), &list), Ok(open), "{count}");
+    }
+    // Two definitions apart, so that no two alternatives are of one name.
+    let mut apart = chain(
+        40,
+        |next| json!({"anyOf": [next, {"type": "null"}]}),
+        text.clone(),
+    );
+    for own in 0..40 {
+        let other = json!({"$ref": format!("#/$defs/b{own}")});
+        let next = json!({"$ref": format!("#/$defs/a{}", own + 1)});
+        apart["$defs"][format!("a{own}")] = json!({"anyOf": [next, other]});
+        apart["$defs"][format!("b{own}")] = json!({"anyOf": [next]});
+    }
+    assert_eq!(first(&vocabulary(), &apart), Ok(quote));
+}
+
+/// Each alternative that is looked at is a move: 256 bytes behind each of 10 brackets, two for each of 1,100 names of one string, are more than 4,000,000 moves; 100 names are not.
+#[test]
+fn alternatives_are_counted_as_moves() {
+    let mut words: Vec<Vec<u8>> = (0..10)
+        .flat_map(|depth| (0..=255_u8).map(move |byte| [vec![b'['; depth], vec![byte]].concat()))
+        .collect();
+    words.push(Vec::new());
+    let end = u32::try_from(words.len()).unwrap() - 1;
+    let shown = words.iter().map(|word| Some(word.as_slice()));
+    let vocabulary = Vocabulary::new(shown, &[end]).unwrap();
+    let alternatives = |count: u32| {
+        let mut definitions: serde_json::Map<String, Value> = (0..count)
+            .map(|own| (own.to_string(), json!({"$ref": "#/$defs/z"})))
+            .collect();
+        definitions.insert("z".to_owned(), json!({"type": "string"}));
+        let names = (0..count).map(|own| json!({"$ref": format!("#/$defs/{own}")}));
+        let ways: Vec<Value> = [json!({"$ref": "#"})].into_iter().chain(names).collect();
+        json!({"type": "array", "items": {"anyOf": ways}, "$defs": definitions})
+    };
+    assert!(first(&vocabulary, &alternatives(100)).is_ok());
+    let many = first(&vocabulary, &alternatives(1100));
+    assert_eq!(many, Err(GrammarError::Work));
+}
+
+/// Each property that is looked at is a move: 4,000 at the end of each of 1,100 objects in one token are more than 4,000,000 moves; of 500 objects they are not.
+#[test]
+fn properties_are_counted_as_moves() {
+    let never: serde_json::Map<String, Value> = (0..4000)
+        .map(|own| (format!("{own:x}"), json!(false)))
+        .collect();
+    let schema = json!({"type": "array", "items": {"type": "object", "properties": never}});
+    let with = |count: usize| {
+        let word = ["[", &"{},".repeat(count)].concat();
+        let words = [Some(word.as_bytes()), Some(b"[".as_slice()), None];
+        Vocabulary::new(words.into_iter(), &[2]).unwrap()
+    };
+    assert_eq!(first(&with(500), &schema), Ok(vec![0, 1]));
+    assert_eq!(first(&with(1100), &schema), Err(GrammarError::Work));
+}
+
+/// Definitions nested in one another, 6,000 levels in all, take no stack; and a value that they let end is found.
+#[test]
+fn references_of_many_levels_take_no_stack() {
+    let nest = |inner: Value| {
+        (0..60).fold(
+            inner,
+            |inner, _| json!({"items": inner, "maxItems": 1, "type": "array"}),
+        )
+    };
+    let small = |inner: Value| (0..60).fold(inner, |inner, _| json!({ "items": inner }));
+    let deep = chain(100, small, json!({"type": "string"}));
+    assert_eq!(first(&vocabulary(), &deep), Ok(vec![u32::from(b'[')]));
+    let few = chain(3, nest, json!({"type": "string"}));
+    assert_eq!(first(&vocabulary(), &few), Ok(vec![u32::from(b'[')]));
+    let long = chain(
+        1200,
+        |next| json!({"items": next, "minItems": 1}),
+        json!(true),
+    );
+    assert_eq!(refusal(&long), GrammarError::Empty { max: DEPTH_MAX });
+}
+
+/// A type named again is one alternative; a definition named in other spellings is one; and what a schema lists is counted.
+#[test]
+fn what_a_schema_lists_is_counted_once() {
+    let digit = |own: usize| char::from_digit(u32::try_from(own % 36).unwrap(), 36).unwrap();
+    let name = |own: usize| {
+        [digit(own / 1296), digit(own / 36), digit(own)]
+            .iter()
+            .collect()
+    };
+    let members = |count: usize| -> serde_json::Map<String, Value> {
+        (0..count).map(|own| (name(own), json!({}))).collect()
+    };
+    let again = json!({"type": vec!["object"; 2000], "properties": members(4000)});
+    let once = json!({"type": "object", "properties": members(4000)});
+    for schema in [&again, &once] {
+        assert_eq!(
+            first(&vocabulary(), schema),
+            Ok(vec![u32::from(b'{')]),
+            "{schema}"
+        );
+    }
+    // `~` and `~0` are one character of a name.
+    let spelt = |own: usize| -> String {
+        (0..10)
+            .map(|bit| if (own >> bit) & 1 == 1 { "~0" } else { "~" })
+            .collect()
+    };
+    let spellings: Vec<Value> = (0..900)
+        .map(|own| json!({"$ref": format!("#/$defs/{}", spelt(own))}))
+        .collect();
+    let schema = json!({"anyOf": spellings, "$defs": {"~~~~~~~~~~": {"properties": members(2000), "type": "object"}}});
+    assert_eq!(first(&vocabulary(), &schema), Ok(vec![u32::from(b'{')]));
+    let names: Vec<String> = (0..9000).map(name).collect();
+    let numbers: Vec<u32> = (0..9000).collect();
+    for schema in [
+        json!({ "enum": numbers }),
+        json!({ "required": names }),
+        json!({"properties": members(4150), "required": names[..4150]}),
+    ] {
+        assert!(
+            matches!(refusal(&schema), GrammarError::TooLarge { .. }),
+            "{}",
+            refusal(&schema)
+        );
+    }
+    for schema in [
+        json!({"enum": numbers[..8000]}),
+        json!({"required": names[..8000]}),
+        json!({"properties": members(4000), "required": names[..4000]}),
+    ] {
+        assert!(Grammar::schema(&schema.to_string()).is_ok());
+    }
+}
+
 #[test]
 fn one_shape_has_one_text() {
     let schema =
