@@ -210,3 +210,45 @@ fn check_words(
     let content = answer.output().encode();
     case.check_output(&content.map_err(|e| malformed(Part::Output, e))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use credence_base::Name;
+    use credence_exec::sampling::{GrammarText, Settings};
+
+    use super::*;
+
+    #[test]
+    fn a_grammar_is_neither_passed_over_nor_held_against_who_followed_it() {
+        let parameters = |grammar: Option<&str>| {
+            let grammar = grammar.map(|text| GrammarText {
+                kind: 1,
+                text: text.to_owned(),
+            });
+            let settings = Settings {
+                grammar,
+                ..Settings::neutral(8)
+            };
+            Parameters::new(settings).unwrap()
+        };
+        let (free, bound) = (parameters(None), parameters(Some("{}")));
+        let named = ConstrainedDecoding {
+            engine: Name::new("credence-grammar").unwrap(),
+            version: Name::new("1").unwrap(),
+        };
+        assert!(check_engine(None, &free).is_ok());
+        assert!(matches!(
+            check_engine(Some(&named), &free),
+            Err(MethodError::Refuted(Refutation::Feature { .. }))
+        ));
+        // The liar that ignores the grammar and says nothing of it.
+        assert!(matches!(
+            check_engine(None, &bound),
+            Err(MethodError::Refuted(Refutation::Unconstrained))
+        ));
+        assert!(matches!(
+            check_engine(Some(&named), &bound),
+            Err(MethodError::Missing(Fact::Engine(_)))
+        ));
+    }
+}

@@ -314,11 +314,14 @@ fn a_rotation_counts_only_while_the_key_does() {
     accepted(
         &answer(&next),
         &lenient(),
-        vec![rotation(), expire(&key(), T - 50)],
+        vec![rotation(), expire(&key(), T - 40)],
     );
+    // Whoever stole a key that has expired dates its rotation back; witnesses saw it too late.
     for ended in [
         revoke(&key(), T - 40),
         revoke(&key(), T - 50),
+        expire(&key(), T - 41),
+        expire(&key(), T - 50),
         expire(&key(), T - 51),
     ] {
         assert!(matches!(

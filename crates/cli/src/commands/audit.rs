@@ -6,12 +6,14 @@
 //!
 //! The random bytes are drawn here, after the operator signed: nothing it signed could be chosen to suit them.
 
+use std::path::Path;
 use std::time::Duration;
 
+use credence_base::{Digest, ModelId};
 use credence_claim::{Evidence, MethodId};
 use credence_method_spot::{Card, Challenge, EVIDENCE_VERSION, Spot};
-use credence_node::{Kept, ReceiptKey};
-use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
+use credence_node::Kept;
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
 use credence_store::file::{self, Access};
 use credence_verify::{Facts, Policy, Refusal, check};
 use credence_witness::fetch::{Bounds, Fetcher, Prefix};
@@ -30,6 +32,8 @@ const BOUNDS: Bounds = Bounds {
     len_max: 64 * 1024 * 1024,
     time_max: Duration::from_secs(300),
 };
+/// What an operator's silence means.
+const UNSHOWN: &str = "an operator that does not open what it signed has not shown it";
 /// The longest card that is read from the home folder, in bytes.
 const CARD_LEN_MAX: u64 = 256 * 1024 * 1024;
 /// The share whose bound is printed: half of the run. Other shares' bounds follow from the number of cells.
@@ -59,13 +63,14 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
     let policy = Policy::signature_only();
     let signed = check(&bundle, &policy, &[], &facts).map_err(|e| refuse(&e))?;
     let model = signed.value().inference().claim.fields().model;
-    let key = ReceiptKey::of(&bundle).ok_or_else(|| {
-        CliError::new(
+    let kept = Kept::of(&bundle);
+    if kept.key.is_none() {
+        let error = CliError::new(
             Exit::Missing,
             "the bundle has no openings, which entitle to an audit",
-        )
-        .hint("take the whole bundle, from the path that the answer came with")
-    })?;
+        );
+        return Err(error.hint("take the whole bundle, from the path that the answer came with"));
+    }
 
     let path = context.home()?.path().join("cards").join(model.to_string());
     let card = known_card(&path, model)?;
@@ -78,77 +83,80 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
     } else {
         "text"
     };
-    let evidence = ask(
-        args,
-        &Kept {
-            digest: bundle.receipt().digest(),
-            key: Some(key),
-        },
-        &random,
-        carry,
-    )?;
-    let came = spot_card(model, &evidence);
-    let is_language = came.as_ref().or(card.as_ref()).is_some_and(speaks);
-    let has_text = came
-        .as_ref()
-        .or(card.as_ref())
-        .is_some_and(|card| card.text().is_some());
-    if is_language && !has_text {
-        return Err(CliError::new(
-            Exit::Missing,
-            "the operator sends the model's program without its tokeniser, so words and tokens could not be compared",
-        )
-        .hint("an operator that does not open what it signed has not shown it"));
-    }
+    let opened = ask(args, &kept, &random, carry)?;
+    let came = card_in(model, &opened);
+    check_text(came.as_ref().or(card.as_ref()))?;
+
     let cards = card.into_iter().collect();
-    let spot = Spot::drawing(
-        cards,
-        (args.cells, args.rows),
-        HALF_PPM,
-        Challenge::Auditor(random),
-    )
-    .map_err(|e| CliError::of(Exit::Usage, e))?;
-    let kept = came.is_some().then(|| evidence.clone());
-    let evidence = Evidence {
-        method: MethodId::SPOT,
-        version: u32::from(EVIDENCE_VERSION),
-        bytes: evidence,
-    };
-    let opened = bundle.openings().clone();
-    let audited = Bundle::new(bundle.receipt().clone(), opened, vec![evidence])
-        .map_err(|e| refuse(&Refusal::Bundle(e)))?;
-    let audited = match bundle.log() {
-        Some(proof) => audited
-            .with_log(proof.to_owned())
-            .map_err(|e| refuse(&Refusal::Bundle(e)))?,
-        None => audited,
-    };
+    let asked = (args.cells, args.rows);
+    let spot = Spot::drawing(cards, asked, HALF_PPM, Challenge::Auditor(random))
+        .map_err(|e| CliError::of(Exit::Usage, e))?;
+    let audited =
+        with_evidence(&bundle, opened.clone()).map_err(|e| refuse(&Refusal::Bundle(e)))?;
     let policy = Policy {
         required: vec![MethodId::SPOT],
         ..policy
     };
     let verified = check(&audited, &policy, &[&spot], &facts).map_err(|e| refuse(&e))?;
-    if let Some(evidence) = kept {
-        keep_card(&path, &evidence)?;
+    if came.is_some() {
+        keep_card(&path, &opened)?;
     }
-    if let Some(path) = &args.out {
-        let bytes = audited
-            .encode()
-            .map_err(|e| CliError::ours("the bundle cannot be written", e))?;
-        file::write(path, &bytes, Access::Owner)?;
-        let challenge = credence_base::Digest::from_bytes(random);
-        context.console.say(&format!(
-            "checked again with `credence verify {} --require spot --challenge {challenge} --cells {} --rows {}`",
-            path.display(),
-            args.cells,
-            args.rows
-        ));
+    if let Some(out) = &args.out {
+        write(context, args, (out, &audited), random)?;
     }
     Ok(AcceptedView::new(&verified))
 }
 
+/// The bundle with what was opened in place of other evidence, and its log proof.
+fn with_evidence(bundle: &Bundle, bytes: Vec<u8>) -> Result<Bundle, BundleError> {
+    let evidence = Evidence {
+        method: MethodId::SPOT,
+        version: u32::from(EVIDENCE_VERSION),
+        bytes,
+    };
+    let openings = bundle.openings().clone();
+    let audited = Bundle::new(bundle.receipt().clone(), openings, vec![evidence])?;
+    match bundle.log() {
+        Some(proof) => audited.with_log(proof.to_owned()),
+        None => Ok(audited),
+    }
+}
+
+/// Writes what an audit found where someone else can check it again, and says how.
+fn write(
+    context: &mut Context,
+    args: &AuditArgs,
+    (out, audited): (&Path, &Bundle),
+    random: [u8; 32],
+) -> Result<(), CliError> {
+    let bytes = audited
+        .encode()
+        .map_err(|e| CliError::ours("the bundle cannot be written", e))?;
+    file::write(out, &bytes, Access::Owner)?;
+    let challenge = Digest::from_bytes(random);
+    context.console.say(&format!(
+        "checked again with `credence verify {} --require spot --challenge {challenge} --cells {} --rows {}`",
+        out.display(),
+        args.cells,
+        args.rows
+    ));
+    Ok(())
+}
+
+/// Refuses a language model's program without its tokeniser: words and tokens could not be compared.
+fn check_text(card: Option<&Card>) -> Result<(), CliError> {
+    if card.is_some_and(|card| speaks(card) && card.text().is_none()) {
+        let error = CliError::new(
+            Exit::Missing,
+            "the operator sends the model's program without its tokeniser, so words and tokens could not be compared",
+        );
+        return Err(error.hint(UNSHOWN));
+    }
+    Ok(())
+}
+
 /// The card that came with evidence, if one did and it is the model's.
-fn spot_card(model: credence_base::ModelId, evidence: &[u8]) -> Option<Card> {
+fn card_in(model: ModelId, evidence: &[u8]) -> Option<Card> {
     let decoded = credence_method_spot::Evidence::decode(evidence).ok()?;
     Card::decode(model, &decoded.card?).ok()
 }
@@ -159,10 +167,7 @@ fn speaks(card: &Card) -> bool {
 }
 
 /// The model's card, if an audit before this one brought it.
-fn known_card(
-    path: &std::path::Path,
-    model: credence_base::ModelId,
-) -> Result<Option<Card>, CliError> {
+fn known_card(path: &Path, model: ModelId) -> Result<Option<Card>, CliError> {
     match file::read(path, CARD_LEN_MAX) {
         // One that is damaged, or lacks the tokeniser, is as good as none: the operator sends another.
         Ok(bytes) => {
@@ -175,7 +180,7 @@ fn known_card(
 }
 
 /// Keeps a card that came with evidence. Whether it is right is checked whenever it is read.
-fn keep_card(path: &std::path::Path, evidence: &[u8]) -> Result<(), CliError> {
+fn keep_card(path: &Path, evidence: &[u8]) -> Result<(), CliError> {
     let decoded = credence_method_spot::Evidence::decode(evidence).ok();
     let Some(card) = decoded.and_then(|evidence| evidence.card) else {
         return Ok(());
@@ -194,17 +199,14 @@ fn ask(args: &AuditArgs, kept: &Kept, random: &[u8; 32], carry: &str) -> Result<
     let path = path.replacen('?', "/audit?", 1);
     let url = operator.join(path.trim_start_matches('/'));
     let body = json!({
-        "challenge": credence_base::Digest::from_bytes(*random).to_string(),
+        "challenge": Digest::from_bytes(*random).to_string(),
         "cells": args.cells,
         "rows": args.rows,
         "card": carry,
     });
     let reply = Fetcher::new()
         .post(&url, &body.to_string(), BOUNDS)
-        .map_err(|e| {
-            CliError::because(Exit::Io, "the operator opens nothing", e)
-                .hint("an operator that does not open what it signed has not shown it")
-        })?;
+        .map_err(|e| CliError::because(Exit::Io, "the operator opens nothing", e).hint(UNSHOWN))?;
     if reply.status == 200 {
         return Ok(reply.body);
     }
@@ -217,5 +219,5 @@ fn ask(args: &AuditArgs, kept: &Kept, random: &[u8; 32], carry: &str) -> Result<
             reply.status
         ),
     )
-    .hint("an operator that does not open what it signed has not shown it"))
+    .hint(UNSHOWN))
 }

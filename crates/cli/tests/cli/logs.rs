@@ -52,7 +52,10 @@ fn receipts_are_logged_proved_and_audited() {
     let folder = place.path("log");
     let folder = folder.to_str().unwrap();
     let fast = ["--log-wait", "--log-interval-ms", "20"];
-    let server = start(&place, &[&["cnn", "--log", folder], &fast[..]].concat());
+    let server = start(
+        &place,
+        &[&["cnn", "--no-keep", "--log", folder], &fast[..]].concat(),
+    );
     let first: Value = serde_json::from_str(&server.first).unwrap();
     let key = first["log"].as_str().unwrap();
     let (digest, bundle) = answer(&server, &place, "one.json");
@@ -94,7 +97,7 @@ fn receipts_are_logged_proved_and_audited() {
 #[test]
 fn answers_are_audited_without_the_model() {
     let place = Place::new();
-    let server = start(&place, &["cnn", "--no-log"]);
+    let server = start(&place, &["cnn", "--no-keep", "--no-log"]);
     let (_, bundle) = answer(&server, &place, "one.json");
     let operator = format!("http://{}", server.address);
     // Another home, which has no model.
@@ -135,7 +138,7 @@ fn answers_are_audited_without_the_model() {
 #[test]
 fn evidence_of_a_spot_check_comes_with_the_receipt() {
     let place = Place::new();
-    let server = start(&place, &["cnn", "--no-log", "--spot"]);
+    let server = start(&place, &["cnn", "--no-keep", "--no-log", "--spot"]);
     let (_, bundle) = answer(&server, &place, "one.json");
     let own = place.path("own");
     let verify = ["verify", bundle, "--require", "spot"];
@@ -178,6 +181,7 @@ fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
 
     let words = [
         "cnn",
+        "--no-keep",
         "--log",
         folder,
         "--log-wait",
