@@ -19,6 +19,7 @@ mod serve;
 mod serve_log;
 mod serve_receipts;
 mod verify;
+mod verify_shown;
 mod verify_stream;
 mod witness;
 

@@ -18,6 +18,7 @@ use credence_wiring::methods;
 
 use crate::args::VerifyArgs;
 use crate::commands::audit::HALF_PPM;
+use crate::commands::verify_shown::{self, EquivocationView};
 use crate::commands::verify_stream::{self, StreamView};
 use crate::context::{Context, Found, engine_options};
 use crate::error::{CliError, chain};
@@ -32,6 +33,13 @@ const KEY_STATEMENT_LEN_MAX: usize = 1024 * 1024;
 /// Verifies a bundle and prints what that earned.
 pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliError> {
     let json = context.console.json();
+    if let Some(view) = shown(args)? {
+        return if json {
+            context.console.data_json(&view)
+        } else {
+            context.console.data(&view.text())
+        };
+    }
     match outcome(context, args) {
         Ok((_, Some(stream))) if json => context.console.data_json(&stream),
         Ok((verified, stream)) => {
@@ -53,6 +61,22 @@ pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliErr
             Err(error)
         }
     }
+}
+
+/// A log's two truths, if that is what the bundle holds. What cannot be read is for the usual check to name.
+fn shown(args: &VerifyArgs) -> Result<Option<EquivocationView>, CliError> {
+    let Some(path) = &args.bundle else {
+        return Ok(None);
+    };
+    let len_max = u64::try_from(BUNDLE_LEN_MAX).unwrap_or(u64::MAX);
+    let Ok(bytes) = file::read(path, len_max) else {
+        return Ok(None);
+    };
+    let Ok(bundle) = Bundle::decode(&bytes, BUNDLE_LEN_MAX) else {
+        return Ok(None);
+    };
+    let confirmed = verify_shown::equivocation(&bundle).transpose();
+    confirmed.map_err(|refusal| refused(path, &refusal))
 }
 
 /// What the check of a bundle gave, and of a stream; at least one of them.

@@ -3,6 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use credence_base::SigningKey;
+use credence_claim::Openings;
+use credence_log::{Algorithm, Checkpoint, Hash, KeyName, Signer};
+use credence_receipt::{Bundle, Equivocation, Statement, sign};
 use serde_json::Value;
 
 use crate::serve::{Server, start};
@@ -201,4 +205,43 @@ fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
     let id = witnessing.0.id().to_string();
     let stopped = Command::new("kill").args(["-0", &id]).status().unwrap();
     assert!(stopped.success());
+}
+
+#[test]
+fn a_logs_two_truths_are_confirmed_by_anyone() {
+    let place = Place::new();
+    let seeded = |seed: u8| SigningKey::from_seed(&[seed; 32]);
+    let name = KeyName::new("log.test/1").unwrap();
+    let log = Signer::new(name.clone(), Algorithm::Ed25519, seeded(1));
+    let checkpoint = |root: u8, by: &Signer| {
+        let checkpoint = Checkpoint::new(&name, 5, Hash::from_bytes([root; 32])).unwrap();
+        checkpoint.sign(by).unwrap().encode()
+    };
+    let bundle = |second: String| {
+        let statement = Statement::Equivocation(Equivocation {
+            operator: seeded(2).public_key(),
+            log: log.verifier().to_string(),
+            first: checkpoint(3, &log),
+            second,
+            time_unix_s: 1_700_000_000,
+        });
+        let envelope = sign(&statement, &seeded(2)).unwrap();
+        let bundle = Bundle::new(envelope, Openings::default(), Vec::new()).unwrap();
+        bundle.encode().unwrap()
+    };
+    let lie = place.write("lie.json", &bundle(checkpoint(4, &log)));
+    prints(
+        &place.run(&["verify", lie]).expect(0),
+        "a log said two things",
+    );
+    place
+        .run(&["verify", lie, "--json"])
+        .expect(0)
+        .json_of("cli-verify-equivocation");
+    // The slanderer: one truth told twice, and a checkpoint that the log did not sign.
+    let once = place.write("once.json", &bundle(checkpoint(3, &log)));
+    assert_ne!(place.run(&["verify", once]).code, Some(0));
+    let other = Signer::new(name.clone(), Algorithm::Ed25519, seeded(9));
+    let forged = place.write("forged.json", &bundle(checkpoint(4, &other)));
+    assert_ne!(place.run(&["verify", forged]).code, Some(0));
 }
