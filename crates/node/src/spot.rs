@@ -5,8 +5,9 @@
 //! serve --spot ─────────────────────────────▶ Spots::attach ─▶ the bundle with evidence for a challenge of its own
 //! ```
 //!
-//! Nothing of a run is kept for this. What is opened shows activations, and so the prompt: it goes to whoever has the receipt's key. One run is made
-//! again at a time, which bounds memory: a run of a model of 135 million parameters takes some 0.7 MB for each position, and its weights a second time.
+//! Nothing of a run is kept for this. What is opened shows activations, and so the prompt: it goes to whoever has the receipt's key. One auditor
+//! is answered at a time, and what is attached is made as answers are closed, which bounds memory: a run of a model of 135 million parameters takes some 0.7 MB
+//! for each position, and its weights a second time.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
