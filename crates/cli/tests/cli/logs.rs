@@ -123,7 +123,9 @@ fn answers_are_audited_without_the_model() {
         place.run_at(&own, &[&words[..], &[challenge, "--cells", cells]].concat())
     };
     prints(&again(&challenge, "16").expect(0), "spot-checked");
+    // Fewer than were asked for, and more: the operator may not choose how many.
     again(&challenge, "17").expect(3);
+    again(&challenge, "15").expect(3);
     again(&"ab".repeat(32), "16").expect(3);
 
     // Whoever has no openings is not entitled to more.
