@@ -2,9 +2,9 @@
 //!
 //! Meanings follow what llama.cpp computes for the same file. Where it ignores a setting, the setting is refused unless it is known to change nothing.
 
-use credence_import::language::{
-    Head, LanguageGraph, LanguageParts, Norm, NormKind, Position, Rope, Softcaps,
-};
+mod rope;
+
+use credence_import::language::{Head, LanguageGraph, LanguageParts, Norm, NormKind, Softcaps};
 
 use crate::blocks::Blocks;
 use crate::error::GgufError;
@@ -16,8 +16,6 @@ use crate::settings::{Settings, refused};
 use crate::tensors::Tensors;
 use crate::text::text_source;
 
-/// What rotations are based on where a file does not say.
-const ROPE_BASE_DEFAULT: f32 = 10_000.0;
 /// Of so many blocks, the last one sees everything, where a file does not say.
 const PATTERN_DEFAULT: usize = 6;
 /// The one model of the Gemma 3 family whose scores are scaled by the width; files do not say so, but it alone has so many blocks.
@@ -86,7 +84,7 @@ impl Reader<'_> {
         let straight = RowOrder::Straight;
         let width = sizes.width;
         let embedding = (self.tensors).matrix("token_embd.weight", vocabulary, width, straight)?;
-        let position = self.position(sizes)?;
+        let (position, sharper) = self.position(sizes)?;
         let windows = self.windows(sizes)?;
         let mut blocks = Blocks {
             family,
@@ -106,7 +104,7 @@ impl Reader<'_> {
             heads: sizes.heads,
             kv_heads: sizes.kv_heads,
             head_width: sizes.head_width,
-            attention_scale: self.attention_scale(sizes)?,
+            attention_scale: self.attention_scale(sizes)? * sharper,
             norm: family.norm,
             epsilon: self.epsilon()?,
             position,
@@ -139,13 +137,7 @@ impl Reader<'_> {
         }
         let key = self.key("attention.causal");
         self.settings.only_flag(&key, true)?;
-        let key = self.key("rope.scaling.attn_factor");
-        self.settings.only_number(&key, 1.0)?;
-        for key in [
-            "rope.scaling.original_context_length",
-            "rope.scaling.finetuned",
-            "tensor_data_layout",
-        ] {
+        for key in ["rope.scaling.finetuned", "tensor_data_layout"] {
             let key = self.key(key);
             self.settings.ignore(&key);
         }
@@ -243,64 +235,6 @@ impl Reader<'_> {
             NormKind::Layer => Some(self.tensors.vector("output_norm.bias", width)?),
         };
         Ok(Norm { gain, bias })
-    }
-
-    fn position(&mut self, sizes: Sizes) -> Result<Position, GgufError> {
-        if self.family.learned {
-            let table = self.tensors.matrix(
-                "position_embd.weight",
-                sizes.context,
-                sizes.width,
-                RowOrder::Straight,
-            )?;
-            return Ok(Position::Learned(table));
-        }
-        let key = self.key("rope.dimension_count");
-        let dims = self.settings.count(&key)?.unwrap_or(sizes.head_width);
-        if self.family.pairs && dims != sizes.head_width {
-            let expected = sizes.head_width.to_string();
-            return Err(refused(&key, expected, dims.to_string()));
-        }
-        let key = self.key("rope.freq_base");
-        let base = self.settings.number(&key)?.unwrap_or(ROPE_BASE_DEFAULT);
-        let linear = self.linear()?;
-        let factors = if self.family.frequency_factors {
-            self.tensors.maybe_vector("rope_freqs.weight", dims / 2)?
-        } else {
-            None
-        };
-        let mut ropes = vec![Rope {
-            base,
-            dims,
-            factors,
-            linear,
-        }];
-        if self.family.windows == Windows::Pattern {
-            let key = self.key("rope.freq_base_swa");
-            let base = self.settings.number(&key)?.unwrap_or(ROPE_BASE_DEFAULT);
-            ropes.push(Rope {
-                base,
-                dims,
-                factors: None,
-                linear: 1.0,
-            });
-        }
-        Ok(Position::Rope(ropes))
-    }
-
-    /// What positions are divided by.
-    fn linear(&mut self) -> Result<f32, GgufError> {
-        let key = self.key("rope.scaling.factor");
-        let old = self.key("rope.scale_linear");
-        let (factor, old) = (self.settings.number(&key)?, self.settings.number(&old)?);
-        // As elsewhere in the format, 0 says nothing.
-        let factor = factor.or(old).filter(|&factor| factor != 0.0);
-        let key = self.key("rope.scaling.type");
-        match self.settings.text(&key)? {
-            None | Some("linear") => Ok(factor.unwrap_or(1.0)),
-            Some("none") => Ok(1.0),
-            Some(got) => Err(refused(&key, "`linear` or `none`", format!("`{got}`"))),
-        }
     }
 
     /// For each block, its window and which rotation it uses.

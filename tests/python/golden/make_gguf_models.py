@@ -24,6 +24,13 @@ MODELS = [
     ("llama", "llama-scaled", 4, 2, {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
     ("qwen2", "qwen2", 8, 2, {}),
     ("qwen3", "qwen3", 6, 2, {}),
+    (
+        "qwen3",
+        "qwen3-yarn",
+        12,
+        2,
+        {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 300},
+    ),
     ("gemma3", "gemma3", 12, 3, {"attention.sliding_window": 5, "attention.sliding_window_pattern": 3}),
     ("gemma3", "gemma3-capped", 8, 2, {"final_logit_softcapping": 1.5, "rope.scaling.factor": 8.0}),
     ("gpt2", "gpt2", 8, 2, {}),

@@ -216,9 +216,43 @@ const UNKNOWN: &[(Change, &str)] = &[
     ),
     (
         |f| {
+            f.key("llama.rope.scaling.type", text("longrope"));
+        },
+        "must be `linear`, `yarn` or `none`, but is `longrope`",
+    ),
+    (
+        |f| {
             f.key("llama.rope.scaling.type", text("yarn"));
         },
-        "must be `linear` or `none`, but is `yarn`",
+        "`llama.rope.scaling.factor` is missing",
+    ),
+    (
+        |f| {
+            f.key("llama.rope.scaling.type", text("yarn"))
+                .key("llama.rope.scaling.factor", Datum::F32(0.5));
+        },
+        "`llama.rope.scaling.factor` must be no less than 1, but is 0.5",
+    ),
+    (
+        |f| {
+            f.key("llama.rope.scaling.type", text("yarn"))
+                .key("llama.rope.scaling.factor", Datum::F32(f32::NAN));
+        },
+        "`llama.rope.scaling.factor` must be no less than 1, but is NaN",
+    ),
+    (
+        |f| {
+            f.key("llama.rope.scaling.type", text("yarn"))
+                .key("llama.rope.scaling.factor", Datum::F32(2.0))
+                .key("llama.rope.scaling.original_context_length", Datum::U32(0));
+        },
+        "original_context_length` must be a positive count, but is 0",
+    ),
+    (
+        |f| {
+            f.key("llama.rope.scaling.yarn_beta_fast", Datum::F32(16.0));
+        },
+        "yarn_beta_fast` must be 32, but is 16",
     ),
     (
         |f| {

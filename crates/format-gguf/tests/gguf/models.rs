@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::build::parse;
 
 /// File, architecture, bytes, largest difference of a logit. llama.cpp takes GELU from a table of halves, so models with it agree less.
-const MODELS: [(&str, &str, &[u8], f64); 7] = [
+const MODELS: [(&str, &str, &[u8], f64); 8] = [
     (
         "llama",
         "llama",
@@ -30,6 +30,12 @@ const MODELS: [(&str, &str, &[u8], f64); 7] = [
         "qwen3",
         "qwen3",
         include_bytes!("../golden/models/qwen3.gguf"),
+        1e-4,
+    ),
+    (
+        "qwen3-yarn",
+        "qwen3",
+        include_bytes!("../golden/models/qwen3-yarn.gguf"),
         1e-4,
     ),
     (
@@ -100,8 +106,12 @@ fn a_reading_that_differs_gives_other_logits() {
         }
     }
     type Change = fn(&mut LanguageParts);
-    let changes: [(&str, Change); 15] = [
+    let changes: [(&str, Change); 17] = [
         ("llama-scaled", |p| rope(p, 0).linear = 1.0),
+        ("qwen3-yarn", |p| rope(p, 0).factors = None),
+        ("qwen3-yarn", |p| {
+            p.attention_scale = 1.0 / 12.0_f32.sqrt();
+        }),
         ("llama-scaled", |p| rope(p, 0).factors = None),
         ("llama", |p| rope(p, 0).base = 10_000.0),
         ("qwen2", |p| p.blocks[0].attention.k.bias = None),
