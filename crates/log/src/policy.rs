@@ -265,22 +265,22 @@ impl LogPolicy {
         clock: Clock,
     ) -> Result<Witnessed, LogRefusal> {
         let log = self.log_of(signed)?;
-        let cosigners = self.cosigners(signed)?;
-        for cosigner in &cosigners {
-            let ahead_s = cosigner.last_unix_s.saturating_sub(clock.now_unix_s);
-            if ahead_s > clock.skew_max_s {
-                return Err(LogRefusal::Future {
-                    witness: cosigner.name.clone(),
+        let (cosigners, ahead) = self.cosigners(signed, clock)?;
+        let got = cosigners.len();
+        let lacks = |got: usize| usize::try_from(self.quorum).map_or(true, |quorum| got < quorum);
+        if lacks(got) {
+            let with_ahead = got.saturating_add(ahead.len());
+            return Err(match ahead.into_iter().next() {
+                // It is their clocks, or ours, that the quorum fails on.
+                Some((witness, ahead_s)) if !lacks(with_ahead) => LogRefusal::Future {
+                    witness,
                     ahead_s,
                     max_s: clock.skew_max_s,
-                });
-            }
-        }
-        let got = cosigners.len();
-        if usize::try_from(self.quorum).map_or(true, |quorum| got < quorum) {
-            return Err(LogRefusal::Quorum {
-                quorum: self.quorum,
-                got,
+                },
+                Some(_) | None => LogRefusal::Quorum {
+                    quorum: self.quorum,
+                    got,
+                },
             });
         }
         Ok(Witnessed {
@@ -317,13 +317,23 @@ impl LogPolicy {
         found.cloned().ok_or(refusal)
     }
 
-    /// The witnesses that have cosigned, each once, by name.
-    fn cosigners(&self, signed: &SignedCheckpoint) -> Result<Vec<Cosigner>, LogRefusal> {
+    /// The witnesses that have cosigned, each once, by name; and those who did so ahead of the clock alone, and by how much.
+    ///
+    /// A time ahead of the clock counts for nothing, and takes nothing away: else one witness could veto every proof.
+    fn cosigners(&self, signed: &SignedCheckpoint, clock: Clock) -> Result<Cosigners, LogRefusal> {
         let mut cosigners: Vec<Cosigner> = Vec::new();
+        let mut ahead: Vec<(KeyName, u64)> = Vec::new();
         for witness in &self.witnesses {
-            let times =
+            let mut times =
                 cosignature::times(signed.note(), witness).map_err(LogRefusal::Cosignature)?;
+            let latest = clock.now_unix_s.saturating_add(clock.skew_max_s);
+            let first = times.first().copied();
+            times.retain(|time| *time <= latest);
             let (Some(first), Some(last)) = (times.first(), times.last()) else {
+                if let Some(first) = first {
+                    let by_s = first.saturating_sub(clock.now_unix_s);
+                    ahead.push((witness.name().clone(), by_s));
+                }
                 continue;
             };
             let known = cosigners
@@ -341,9 +351,14 @@ impl LogPolicy {
                 }),
             }
         }
-        Ok(cosigners)
+        ahead.retain(|(name, _)| cosigners.iter().all(|cosigner| cosigner.name != *name));
+        ahead.dedup_by(|a, b| a.0 == b.0);
+        Ok((cosigners, ahead))
     }
 }
+
+/// Cosigners, and the names of those who are ahead of the clock, with seconds.
+type Cosigners = (Vec<Cosigner>, Vec<(KeyName, u64)>);
 
 impl Witnessed {
     /// What the log says.

@@ -212,9 +212,46 @@ fn age_and_future_have_limits() {
             .check(&cosigned(9, &[(&w, NOW + 120)]), CLOCK)
             .is_ok()
     );
+    let ahead = cosigned(9, &[(&w, NOW + 121)]);
     assert!(matches!(
-        policy(1, 0).check(&cosigned(9, &[(&w, NOW + 121)]), CLOCK),
+        policy(1, 1).check(&ahead, CLOCK),
         Err(LogRefusal::Future { ahead_s: 121, .. })
+    ));
+    // Where it is not needed it counts for nothing, and vetoes nothing.
+    assert!(
+        policy(1, 0)
+            .check(&ahead, CLOCK)
+            .unwrap()
+            .cosigners()
+            .is_empty()
+    );
+}
+
+#[test]
+fn one_witness_ahead_of_the_clock_vetoes_no_proof() {
+    let (w1, w2, w3) = (witness(1), witness(2), witness(3));
+    let signed = cosigned(
+        9,
+        &[
+            (&w1, NOW + 1_000_000),
+            (&w2, NOW - 100),
+            (&w3, NOW - 50),
+            // Of one that counts, the time ahead does not.
+            (&w3, NOW + 1_000_000),
+        ],
+    );
+    let seen = policy(3, 2).check(&signed, CLOCK).unwrap();
+    assert_eq!(
+        (seen.by_unix_s(), seen.at_unix_s()),
+        (Some(NOW - 50), Some(NOW - 100))
+    );
+    assert!(matches!(
+        policy(3, 3).check(&signed, CLOCK),
+        Err(LogRefusal::Future { .. })
+    ));
+    assert!(matches!(
+        policy(4, 4).check(&signed, CLOCK),
+        Err(LogRefusal::Quorum { quorum: 4, got: 2 })
     ));
 }
 
