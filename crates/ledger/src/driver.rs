@@ -1,23 +1,24 @@
 //! Does what the sequencer says, one batch a turn.
 //!
-//! The lock is held while the sequencer thinks and never while a store works, so digests come in all the time. An error
-//! at any step drops the sequencer; the next turn recovers another one from the objects.
+//! The lock is held while the sequencer thinks and never while a store works, so digests come in all the time, also while
+//! the log recovers. An error at any step drops the sequencer; the next turn recovers another one from the objects, and
+//! what had waited is appended once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use credence_base::ReceiptDigest;
-use credence_log::sequencer::{
-    Event, Found, Kind, Limits, Recovery, Resumed, Sequencer, SequencerError, Step, Verdict,
-};
+use credence_log::sequencer::{Blob, Event, Limits, Sequencer, SequencerError, Step, Verdict};
 use credence_log::{SignedCheckpoint, Signer};
 use credence_store::index::Index;
 use credence_store::objects::Objects;
 
 use crate::error::LedgerError;
 use crate::folder::Folder;
+use crate::head::{Head, HeadNote, PlaceId};
 use crate::objects::LogObjects;
 use crate::pending::{Answer, Pending, Sequenced, Unsure};
+use crate::recover::{Recovered, recover};
 use crate::{prove, rebuild};
 
 /// What a driver needs.
@@ -31,6 +32,8 @@ pub struct Options {
     pub objects: Arc<dyn Objects>,
     /// Where positions are found.
     pub index: Arc<dyn Index>,
+    /// What the key has signed last.
+    pub head: Arc<dyn HeadNote>,
     /// A folder that is kept locked while the log runs, if it lies in one.
     pub folder: Option<Arc<Folder>>,
 }
@@ -66,10 +69,39 @@ pub struct Driver {
 
 struct Inner {
     sequencer: Sequencer,
+    place: PlaceId,
     published: Option<Arc<Published>>,
     waiters: BTreeMap<ReceiptDigest, Vec<Answer>>,
+    /// What waited when the log stopped, and came since.
+    backlog: BTreeSet<ReceiptDigest>,
     stopped: bool,
-    overtaken: Option<u64>,
+    /// Why nothing is appended any more.
+    refused: Option<SequencerError>,
+}
+
+impl Inner {
+    /// Takes a digest in while there is no sequencer.
+    fn put_by(&mut self, digest: ReceiptDigest, max: usize) -> Result<(), SequencerError> {
+        if self.backlog.len() >= max && !self.backlog.contains(&digest) {
+            return Err(SequencerError::Full { max });
+        }
+        self.backlog.insert(digest);
+        Ok(())
+    }
+
+    /// Gives the sequencer what was put by, as far as it has room. What is in the log already is found there.
+    fn take_up(&mut self) {
+        while let Some(digest) = self.backlog.pop_first() {
+            if self.sequencer.append(digest).is_err() {
+                self.backlog.insert(digest);
+                return;
+            }
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.sequencer.waiting().saturating_add(self.backlog.len())
+    }
 }
 
 impl core::fmt::Debug for Driver {
@@ -85,16 +117,18 @@ impl Driver {
     /// [`LedgerError`].
     pub fn open(options: Options) -> Result<Self, LedgerError> {
         let objects = LogObjects(Arc::clone(&options.objects));
-        let resumed = recover(&options, &objects)?;
+        let Recovered { resumed, place } = recover(&options, &objects)?;
         let driver = Self {
             objects,
             options,
             inner: Mutex::new(Inner {
                 published: published(&resumed.sequencer),
                 sequencer: resumed.sequencer,
+                place,
                 waiters: BTreeMap::new(),
+                backlog: BTreeSet::new(),
                 stopped: false,
-                overtaken: None,
+                refused: None,
             }),
             turn: Mutex::default(),
         };
@@ -105,16 +139,20 @@ impl Driver {
         Ok(driver)
     }
 
-    /// Takes a digest in.
+    /// Takes a digest in, also while the log recovers.
     ///
     /// # Errors
-    /// [`SequencerError`] as [`Sequencer::append`] has it, and [`SequencerError::Overtaken`].
+    /// [`SequencerError::Full`]; [`SequencerError::Overtaken`] or [`SequencerError::Contradicted`] when the log has ended.
     pub fn append(&self, digest: ReceiptDigest) -> Result<Pending, SequencerError> {
         let mut inner = self.inner();
-        if let Some(number) = inner.overtaken {
-            return Err(SequencerError::Overtaken { number });
+        if let Some(refused) = &inner.refused {
+            return Err(refused.clone());
         }
-        inner.sequencer.append(digest)?;
+        if inner.stopped {
+            inner.put_by(digest, self.options.limits.pool_max)?;
+        } else {
+            inner.sequencer.append(digest)?;
+        }
         let (answer, pending) = Pending::new();
         inner.waiters.entry(digest).or_default().push(answer);
         Ok(pending)
@@ -128,8 +166,8 @@ impl Driver {
     /// [`LedgerError::is_final`].
     pub fn turn(&self, now_ms: u64) -> Result<Turn, LedgerError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = self.inner().overtaken {
-            return Err(SequencerError::Overtaken { number }.into());
+        if let Some(refused) = self.inner().refused.clone() {
+            return Err(refused.into());
         }
         let done = self.try_turn(now_ms);
         if let Err(error) = &done {
@@ -141,22 +179,35 @@ impl Driver {
     fn try_turn(&self, now_ms: u64) -> Result<Turn, LedgerError> {
         let mut acknowledged = 0;
         if self.inner().stopped {
-            let Resumed { sequencer, step } = recover(&self.options, &self.objects)?;
+            let Recovered { resumed, place } = recover(&self.options, &self.objects)?;
             {
                 let mut inner = self.inner();
-                inner.published = published(&sequencer);
-                inner.sequencer = sequencer;
+                // It may have been told to end meanwhile.
+                if let Some(refused) = &inner.refused {
+                    return Err(refused.clone().into());
+                }
+                inner.published = published(&resumed.sequencer);
+                inner.sequencer = resumed.sequencer;
+                inner.place = place;
                 inner.stopped = false;
             }
-            acknowledged += self.finish(step)?;
+            acknowledged += self.finish(resumed.step)?;
         }
+        self.inner().take_up();
         let step = self.inner().sequencer.handle(Event::Tick { now_ms })?;
         acknowledged += self.finish(step)?;
-        let waiting = self.inner().sequencer.waiting();
+        let waiting = self.inner().waiting();
         Ok(Turn {
             acknowledged,
             waiting,
         })
+    }
+
+    /// Ends the log, since a witness has seen a history of it that it does not have. Proofs are still given, nothing is
+    /// appended any more, and whoever waits is told that the outcome is open.
+    pub fn contradict(&self) {
+        let refused = SequencerError::Contradicted;
+        self.fail(&LedgerError::Sequencer(refused));
     }
 
     /// The last published checkpoint.
@@ -168,7 +219,7 @@ impl Driver {
     /// Digests that wait for their batch.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.inner().sequencer.waiting()
+        self.inner().waiting()
     }
 
     /// The proof that a digest is in the log, under the newest checkpoint; `None` if it is not. Reads the index and at most 16
@@ -243,7 +294,8 @@ impl Driver {
                 Step::Acknowledge(verdicts) => {
                     let (old, new) = (size(self.published()), self.inner().sequencer.size());
                     let acknowledged = self.acknowledge(&verdicts);
-                    self.objects.prune(old, new)?;
+                    // All is published and told by now. What is not removed stays, and harms nobody.
+                    drop(self.objects.prune(old, new));
                     return Ok(acknowledged);
                 }
                 Step::Look(digests) => Event::Looked(self.look(&digests)?),
@@ -256,10 +308,25 @@ impl Driver {
                     rebuild::extend(&*self.options.index, start, &digests)?;
                     Event::Extended
                 }
-                Step::Publish(blob) => Event::Published(self.objects.create(blob)?),
+                Step::Publish(blob) => {
+                    self.note(&blob)?;
+                    Event::Published(self.objects.create(blob)?)
+                }
             };
             step = self.inner().sequencer.handle(event)?;
         }
+    }
+
+    /// Notes beside the key what it has signed, before anyone else can see it.
+    fn note(&self, blob: &Blob) -> Result<(), LedgerError> {
+        let signed = SignedCheckpoint::parse(&blob.bytes).map_err(SequencerError::from)?;
+        let (size, root) = signed.unverified().tree();
+        Ok(self.options.head.keep(&Head {
+            log: self.options.signer.verifier().clone(),
+            place: self.inner().place,
+            size,
+            root: *root,
+        })?)
     }
 
     fn look(&self, digests: &[ReceiptDigest]) -> Result<Vec<Option<u64>>, LedgerError> {
@@ -293,10 +360,14 @@ impl Driver {
 
     fn fail(&self, error: &LedgerError) {
         let mut inner = self.inner();
+        let held = inner.sequencer.held();
+        inner.backlog.extend(held);
         inner.sequencer.stop();
         inner.stopped = true;
-        if let LedgerError::Sequencer(SequencerError::Overtaken { number }) = error {
-            inner.overtaken = Some(*number);
+        if let LedgerError::Sequencer(refused) = error
+            && error.is_final()
+        {
+            inner.refused = Some(refused.clone());
         }
         for answer in core::mem::take(&mut inner.waiters).into_values().flatten() {
             let _heard = answer.send(Err(Unsure));
@@ -316,21 +387,4 @@ fn published(sequencer: &Sequencer) -> Option<Arc<Published>> {
             checkpoint: checkpoint.clone(),
         })
     })
-}
-
-/// Reads the log, and makes the index hold what is published.
-fn recover(options: &Options, objects: &LogObjects) -> Result<Resumed, LedgerError> {
-    // The checkpoint first: whoever publishes meanwhile is seen by its record.
-    let checkpoint = objects.newest(Kind::Checkpoint)?;
-    let record = objects.newest(Kind::Record)?;
-    let found = Found { checkpoint, record };
-    let recovery = Recovery::new(Arc::clone(&options.signer), options.limits, &found)?;
-    let files = recovery
-        .reads()
-        .iter()
-        .map(|name| objects.file(name))
-        .collect::<Result<Vec<_>, _>>()?;
-    let resumed = recovery.finish(&files)?;
-    rebuild::index(objects, &*options.index, &resumed)?;
-    Ok(resumed)
 }

@@ -1,5 +1,6 @@
 //! Why a log cannot go on, or not answer.
 
+use credence_log::VerifierKey;
 use credence_log::entry::EntriesError;
 use credence_log::log_proof::LogProofError;
 use credence_log::sequencer::{PathError, RecordError, RecoveryError, SequencerError};
@@ -7,6 +8,8 @@ use credence_log::tile::TileError;
 use credence_store::StoreError;
 use credence_store::index::IndexError;
 use credence_store::objects::ObjectNameError;
+
+use crate::head::{HeadError, PlaceId};
 
 /// Why a log cannot go on, or not answer.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,67 @@ pub enum LedgerError {
         /// Positions in the index.
         got: u64,
     },
+    /// The note beside the key cannot be used.
+    #[error("what the log's key signed last is not known")]
+    Head(#[from] HeadError),
+    /// The note beside the key is of another key.
+    #[error(
+        "the note beside the log's key is of key `{got}`, and the key is `{expected}`: put the right key back, or move the note away with the key that it is of"
+    )]
+    OtherKey {
+        /// The key at hand.
+        expected: VerifierKey,
+        /// The note's key.
+        got: VerifierKey,
+    },
+    /// There is no log where the key's log was.
+    #[error(
+        "no log lies here, and the log of this key, of {size} entries, lies in place {expected}: say where that is, or mount it; a log that began anew under this key would be a fork"
+    )]
+    NoPlace {
+        /// The place of the key's log.
+        expected: PlaceId,
+        /// Its entries.
+        size: u64,
+    },
+    /// Another place than that of the key's log.
+    #[error(
+        "the log of this key lies in place {expected}, and this is place {got}: say where that is; two logs under one key would be a fork"
+    )]
+    OtherPlace {
+        /// The place of the key's log.
+        expected: PlaceId,
+        /// The place at hand.
+        got: PlaceId,
+    },
+    /// The objects are older than what the key has signed.
+    #[error(
+        "this key has signed {expected} entries, and the log's objects hold {got}: they are an older copy; restore the newest, since going on from here would be a fork"
+    )]
+    Behind {
+        /// Entries that the key has signed.
+        expected: u64,
+        /// Entries in the objects.
+        got: u64,
+    },
+    /// The objects are another history than what the key has signed.
+    #[error(
+        "this key has signed another tree of {size} entries than the log's objects hold: find out whose they are, and restore the right ones"
+    )]
+    OtherHistory {
+        /// Entries that the key has signed.
+        size: u64,
+    },
+    /// The index knows more than the objects.
+    #[error(
+        "the index holds {got} entries, and the log's objects {expected}: the objects are an older copy or another log's, restore them; if it is the index that is another's, stop the log and remove it"
+    )]
+    IndexAhead {
+        /// Entries in the objects.
+        expected: u64,
+        /// Entries in the index.
+        got: u64,
+    },
     /// A name that the log makes was refused.
     #[error("a name of the log is no object's name")]
     Name(#[from] ObjectNameError),
@@ -91,9 +155,12 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether trying again cannot help: another process runs this log.
+    /// Whether trying again cannot help: another process runs this log, or a witness has seen another history of it.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Sequencer(SequencerError::Overtaken { .. }))
+        matches!(
+            self,
+            Self::Sequencer(SequencerError::Overtaken { .. } | SequencerError::Contradicted)
+        )
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <folder>/lock           one process at a time
+//!         /head           what the key has signed last
 //!         /index.sqlite   a cache, made anew if it is removed
 //!         /log/           tile/…, checkpoint/…, record/…: the log
 //! ```
@@ -17,6 +18,7 @@ use credence_store::objects::FolderObjects;
 
 use crate::driver::Options;
 use crate::error::LedgerError;
+use crate::head::HeadFile;
 
 /// A log's folder, locked until dropped; [`Options`] hold it.
 #[derive(Debug)]
@@ -34,7 +36,9 @@ pub fn lock_folder(path: &Path) -> Result<Folder, LedgerError> {
     Ok(Folder { _lock: held })
 }
 
-/// Opens a folder for a log, makes it if it is absent, and keeps other processes out.
+/// Opens a folder for a log, makes it if it is absent, and keeps other processes out. The note of what the key has signed
+/// lies in it as well, which protects the log from older copies of its objects and not from those of the whole folder: where the
+/// key lies elsewhere, keep a [`HeadFile`] beside it.
 ///
 /// # Errors
 /// [`LedgerError`], also when another process holds the folder for ten seconds.
@@ -44,6 +48,7 @@ pub fn open_folder(
     limits: Limits,
 ) -> Result<Options, LedgerError> {
     let folder = lock_folder(path)?;
+    let head = HeadFile::open(&path.join("head"))?;
     let objects = FolderObjects::open(path.join("log"), Access::Public)?;
     let index = SqliteIndex::open(path.join("index.sqlite"))?;
     Ok(Options {
@@ -51,6 +56,7 @@ pub fn open_folder(
         limits,
         objects: Arc::new(objects),
         index: Arc::new(index),
+        head: Arc::new(head),
         folder: Some(Arc::new(folder)),
     })
 }

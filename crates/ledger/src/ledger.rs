@@ -66,10 +66,15 @@ impl Ledger {
     /// Takes a digest in. What comes back resolves when it is durably in the log.
     ///
     /// # Errors
-    /// [`SequencerError::Full`] when too much waits, [`SequencerError::Stopped`] while the log recovers,
-    /// [`SequencerError::Overtaken`] when another process runs it.
+    /// [`SequencerError::Full`] when too much waits, [`SequencerError::Overtaken`] when another process runs the log,
+    /// [`SequencerError::Contradicted`] when a witness has seen another history of it.
     pub fn append(&self, digest: ReceiptDigest) -> Result<Pending, SequencerError> {
         self.driver.append(digest)
+    }
+
+    /// As [`Driver::contradict`].
+    pub fn contradict(&self) {
+        self.driver.contradict();
     }
 
     /// The last published checkpoint.

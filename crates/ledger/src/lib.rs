@@ -11,20 +11,25 @@
 //! error the driver forgets all it knew, tells whoever waits that the outcome is open, and reads the log from its objects
 //! again; appending a digest once more is always safe. What it finds damaged it names, and neither serves nor appends.
 //!
+//! [`HeadNote`] says beside the key what it has signed last, so that no empty or older place is taken for the log.
+//!
 //! It deliberately has no network face: who serves the log's files over HTTP reads them from the store.
 #![forbid(unsafe_code)]
 
 mod driver;
 mod error;
 mod folder;
+mod head;
 mod ledger;
 mod objects;
 mod pending;
 mod prove;
 mod rebuild;
+mod recover;
 
 pub use driver::{Driver, Options, Published, Turn};
 pub use error::LedgerError;
 pub use folder::{Folder, lock_folder, open_folder};
+pub use head::{Head, HeadError, HeadFile, HeadNote, MemoryHead, PlaceId};
 pub use ledger::{Ledger, Schedule};
 pub use pending::{Pending, Sequenced, Unsure};

@@ -10,6 +10,9 @@ use credence_store::objects::{Child, Created, Object, ObjectName, Objects};
 
 use crate::error::LedgerError;
 
+/// The longest of the log's small objects, in bytes.
+const SMALL_LEN_MAX: u64 = 64;
+
 /// The longest checkpoint that is read, in bytes.
 const CHECKPOINT_LEN_MAX: u64 = 128 * 1024;
 
@@ -110,6 +113,11 @@ impl LogObjects {
         }
     }
 
+    /// A small object, or `None` if there is none.
+    pub(crate) fn small(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(self.0.get(&ObjectName::new(name)?, SMALL_LEN_MAX)?)
+    }
+
     /// Creates an object; gives what stood there if it existed.
     pub(crate) fn create(&self, blob: Blob) -> Result<Option<Vec<u8>>, LedgerError> {
         let object = object(blob)?;
@@ -137,7 +145,8 @@ impl LogObjects {
             if created == Created::New {
                 continue;
             }
-            if self.0.get(&object.name, bundle_len_max())?.as_ref() != Some(&object.bytes) {
+            let len_max = CHECKPOINT_LEN_MAX.max(bundle_len_max());
+            if self.0.get(&object.name, len_max)?.as_ref() != Some(&object.bytes) {
                 return Err(LedgerError::Differs {
                     name: object.name.to_string(),
                 });
@@ -150,15 +159,24 @@ impl LogObjects {
 impl LogObjects {
     /// Removes the partial tiles and bundles at places that became full between two published sizes. `tlog-tiles` allows it,
     /// and without it a slow log would keep up to 255 files for each full one. What a crash leaves here stays, and harms
-    /// nobody.
+    /// nobody. On each level only the first of the tiles that were added can have been partial.
     ///
     /// Records are never removed: that one of a number exists is what stops a sequencer that fell asleep before it.
     pub(crate) fn prune(&self, old: u64, new: u64) -> Result<(), LedgerError> {
-        let tiles = TileId::added(old, new)
-            .filter(TileId::is_full)
-            .map(|id| id.path());
-        let bundles = EntriesId::added(old, new).filter(|id| id.tile().is_full());
-        for full in tiles.chain(bundles.map(|id| id.path())) {
+        let edge = TileId::right_edge(old).into_iter();
+        let grown = edge.filter(|id| !id.is_full()).filter(|id| {
+            TileId::in_tree(id.level(), id.index(), new).is_some_and(|now| now.is_full())
+        });
+        let mut places = Vec::new();
+        for id in grown {
+            if id.level() == 0
+                && let Some(bundle) = EntriesId::in_tree(id.index(), new)
+            {
+                places.push(bundle.path());
+            }
+            places.push(id.full().path());
+        }
+        for full in places {
             let folder = format!("{full}.p");
             let children = self.0.list(&ObjectName::new(folder.clone())?)?;
             let names = children.into_iter().filter_map(|child| match child {

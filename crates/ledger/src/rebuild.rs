@@ -3,7 +3,6 @@
 use credence_base::ReceiptDigest;
 use credence_log::entry::EntriesId;
 use credence_log::sequencer::Resumed;
-use credence_log::sequencer::Step;
 use credence_store::index::Index;
 
 use crate::error::LedgerError;
@@ -13,7 +12,7 @@ use crate::objects::LogObjects;
 const BUNDLES: u64 = 256;
 
 /// Makes the index hold exactly what is published. One that is behind is filled; one that holds something else is emptied and
-/// filled. The batch that is about to be carried through may be in it already.
+/// filled; one that is ahead says that objects have gone, and is left as it is. The batch that is about to be carried through may be in it already.
 pub(crate) fn index(
     objects: &LogObjects,
     index: &dyn Index,
@@ -21,9 +20,11 @@ pub(crate) fn index(
 ) -> Result<(), LedgerError> {
     let size = resumed.sequencer.size();
     let mut count = index.count()?;
-    if count > size && !holds_pending(index, size, count, &resumed.step, objects)? {
-        index.clear()?;
-        count = 0;
+    if count > size && !holds_pending(index, count, resumed)? {
+        return Err(LedgerError::IndexAhead {
+            expected: size,
+            got: count,
+        });
     }
     if count > 0 && count <= size && !ends_well(objects, index, size, count)? {
         index.clear()?;
@@ -57,29 +58,17 @@ pub(crate) fn extend(
     })
 }
 
-/// Whether what the index has beyond the published entries is the batch that is about to be carried through. Its digests stand
-/// in its bundles, which are among the objects to be written.
-fn holds_pending(
-    index: &dyn Index,
-    size: u64,
-    count: u64,
-    step: &Step,
-    objects: &LogObjects,
-) -> Result<bool, LedgerError> {
-    if !matches!(step, Step::Write(_)) {
-        return Ok(false);
-    }
-    let record = objects.newest(credence_log::sequencer::Kind::Record)?;
-    let Some((_, bytes)) = record else {
+/// Whether what the index has beyond the published entries is the batch that is about to be carried through.
+fn holds_pending(index: &dyn Index, count: u64, resumed: &Resumed) -> Result<bool, LedgerError> {
+    let Some(record) = &resumed.pending else {
         return Ok(false);
     };
-    let record = credence_log::sequencer::Record::decode(&bytes)?;
     let known = index.positions(&record.digests)?;
     let expected = (record.start..)
         .zip(&record.digests)
         .map(|(position, _)| Some(position));
     let same = known.positions.iter().copied().eq(expected);
-    Ok(record.start == size && record.checkpoint.unverified().size() == count && same)
+    Ok(record.checkpoint.size() == count && same)
 }
 
 /// Whether the last position of the index is that of the log's entry there.

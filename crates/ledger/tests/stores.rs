@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credence_base::{ReceiptDigest, SigningKey};
-use credence_ledger::{Driver, Ledger, LedgerError, Options, Schedule, open_folder};
+use credence_ledger::{Driver, HeadFile, Ledger, LedgerError, Options, Schedule, open_folder};
 use credence_log::policy::{Clock, LogPolicy};
 use credence_log::sequencer::{Limits, SequencerError};
 use credence_log::{Algorithm, KeyName, Signer};
@@ -47,8 +47,9 @@ fn schedule() -> Schedule {
     }
 }
 
-fn options(objects: impl Objects + 'static, index: impl Index + 'static) -> Options {
+fn options(objects: impl Objects + 'static, index: impl Index + 'static, folder: &Path) -> Options {
     Options {
+        head: Arc::new(HeadFile::open(&folder.join("log.head")).unwrap()),
         signer: signer(),
         limits: LIMITS,
         objects: Arc::new(objects),
@@ -122,7 +123,8 @@ fn s3_and_sqlite() {
     let path = folder.path().join("index.sqlite");
     suite(&|| {
         let objects = S3Objects::open(&server.config("log")).unwrap();
-        options(objects, SqliteIndex::open(path.clone()).unwrap())
+        let index = SqliteIndex::open(path.clone()).unwrap();
+        options(objects, index, folder.path())
     });
 }
 
@@ -132,12 +134,11 @@ fn s3_and_postgres() {
         return;
     };
     let server = common::s3::Server::start();
+    let folder = tempfile::tempdir().unwrap();
     suite(&|| {
         let objects = S3Objects::open(&server.config("log")).unwrap();
-        options(
-            objects,
-            PostgresIndex::open(&database.connection()).unwrap(),
-        )
+        let index = PostgresIndex::open(&database.connection()).unwrap();
+        options(objects, index, folder.path())
     });
 }
 
@@ -154,17 +155,29 @@ fn an_index_is_made_anew_from_the_log() {
     ledger.close().unwrap();
 
     // One that is behind is filled, and one of another log is replaced.
-    for other in [0..10, 5000..5010, 5000..5800, 5000..5900] {
+    let replace = |other: core::ops::Range<u16>| {
         remove_index(folder.path());
         let index = SqliteIndex::open(folder.path().join("index.sqlite")).unwrap();
         index
             .extend(0, &other.map(digest).collect::<Vec<_>>())
             .unwrap();
-        drop(index);
+    };
+    for other in [0..10, 5000..5010, 5000..5800] {
+        replace(other);
         let ledger = Ledger::open(open(), schedule()).unwrap();
         assert_eq!(append(&ledger, 0..800), (0..800).collect::<Vec<u64>>());
         ledger.close().unwrap();
     }
+    // One that is ahead may be right, and the objects an older copy.
+    replace(5000..5900);
+    let refused = Driver::open(open()).unwrap_err();
+    assert!(matches!(
+        refused,
+        LedgerError::IndexAhead {
+            expected: 800,
+            got: 900
+        }
+    ));
 }
 
 fn remove_index(folder: &Path) {
@@ -203,7 +216,20 @@ fn a_log_of_another_key_is_refused() {
         let other = Signer::new(KeyName::new(name).unwrap(), Algorithm::Ed25519, key);
         let options = open_folder(folder.path(), Arc::new(other), LIMITS).unwrap();
         let refused = Driver::open(options).unwrap_err();
+        assert!(
+            matches!(refused, LedgerError::OtherKey { .. }),
+            "{refused:?}"
+        );
+        // And without the note.
+        std::fs::remove_file(folder.path().join("head")).unwrap();
+        let key = SigningKey::from_seed(&[seed; 32]);
+        let other = Signer::new(KeyName::new(name).unwrap(), Algorithm::Ed25519, key);
+        let options = open_folder(folder.path(), Arc::new(other), LIMITS).unwrap();
+        let refused = Driver::open(options).unwrap_err();
         assert!(matches!(refused, LedgerError::Recovery(_)), "{refused:?}");
+        drop(Driver::open(
+            open_folder(folder.path(), signer(), LIMITS).unwrap(),
+        ));
     }
 }
 

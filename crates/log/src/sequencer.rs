@@ -7,13 +7,13 @@
 //!                                          and tiles
 //! ```
 //!
-//! **The record is the commit.** Record `n` holds the batch's digests and the signed checkpoint that will cover them. It is
+//! **The record is the commit.** Record `n` holds the batch's digests and the root that comes of them, unsigned. It is
 //! created if absent, so of two sequencers one wins, and the other stops before it has written anything else. All that
 //! follows is computed from records alone: whoever recovers writes the same bytes again, and a tile never needs to be
 //! overwritten. Writing tiles first, as one might, would leave partial tiles of a batch that was never signed under the
 //! names that the next batch needs.
 //!
-//! **The checkpoint is the promise.** Checkpoint `n` is created once every bundle and tile under it is durable. Only then is
+//! **The checkpoint is the promise.** Checkpoint `n` is signed and created once every bundle and tile under it is durable. Only then is
 //! anything acknowledged. Nobody can ask for a tile that a published checkpoint covers and not find it.
 //!
 //! The order is Sunlight's (`internal/ctlog`: stage, swap the lock, upload tiles, upload the checkpoint); a numbered

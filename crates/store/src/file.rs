@@ -122,7 +122,8 @@ pub fn remove(path: &Path) -> Result<(), StoreError> {
     sync_folder(path).map_err(fail)
 }
 
-/// Makes a folder and those above it. An existing one is left as it is. `access` holds for the last one, if it is made.
+/// Makes a folder and those above it. An existing one is left as it is. `access` holds for the last one, if it is made. What
+/// is made here is durable on return; for one that exists already call [`settle_folder`], if it matters.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -130,12 +131,29 @@ pub fn make_folder(path: &Path, access: Access) -> Result<(), StoreError> {
     if path.is_dir() {
         return Ok(());
     }
+    let missing = path.ancestors().take_while(|above| !above.is_dir());
+    // A relative path ends in an empty one, which stands for the folder that we are in.
+    let missing: Vec<&Path> = missing.filter(|a| !a.as_os_str().is_empty()).collect();
     std::fs::create_dir_all(path)
         .and_then(|()| match access {
             Access::Owner => set_mode(path, 0o700),
             Access::Public => Ok(()),
         })
-        .map_err(|source| StoreError::from_io(Action::Write, path, source))
+        .map_err(|source| StoreError::from_io(Action::Write, path, source))?;
+    // From the top: a folder is found again once the one that it stands in is flushed.
+    for made in missing.iter().rev() {
+        sync_folder_at(&folder_of(made))?;
+    }
+    Ok(())
+}
+
+/// Flushes a folder and that which it stands in: whoever made it may have died before doing so.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn settle_folder(path: &Path) -> Result<(), StoreError> {
+    sync_folder_at(&folder_of(path))?;
+    sync_folder_at(path)
 }
 
 /// Holds a lock on a file until dropped.
@@ -318,6 +336,19 @@ mod tests {
         let inner = folder.path().join("x/y");
         make_folder(&inner, Access::Owner).unwrap();
         assert_eq!(mode(&inner), 0o700);
+    }
+
+    #[test]
+    fn folders_are_made_with_all_above_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b/c");
+        make_folder(&inner, Access::Public).unwrap();
+        make_folder(&inner, Access::Public).unwrap();
+        settle_folder(&inner).unwrap();
+        assert!(inner.is_dir());
+        std::fs::write(folder.path().join("a/file"), b"x").unwrap();
+        assert!(make_folder(&folder.path().join("a/file/d"), Access::Public).is_err());
+        assert!(settle_folder(&folder.path().join("absent")).is_err());
     }
 
     #[cfg(target_os = "linux")]

@@ -1,6 +1,6 @@
 //! A disk and an index in memory, with faults by the seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -44,6 +44,8 @@ pub(crate) enum Lie {
     None,
     /// Reports writes as durable that a crash takes away.
     Forgets,
+    /// Flushes what it creates, and not what it finds.
+    FlushesNewAlone,
     /// Replaces what exists, and says that it did not exist.
     Overwrites,
     /// Says that it created what it did not, since something existed.
@@ -73,6 +75,8 @@ pub(crate) struct Shelf {
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
     /// What was written since the last crash, for the disk that forgets.
     fresh: Vec<String>,
+    /// What can be read and was never flushed: a power cut takes of it what it likes.
+    volatile: BTreeSet<String>,
 }
 
 /// What all processes share.
@@ -95,9 +99,14 @@ impl Disk {
         self.dice.lock().unwrap().once_in(times)
     }
 
-    /// A power cut, as a disk that forgets has it.
+    /// A power cut: of what was not flushed, each may be gone, and with a disk that forgets more than that.
     pub(crate) fn power_cut(&self) {
         let mut shelf = self.shelf.lock().unwrap();
+        for name in core::mem::take(&mut shelf.volatile) {
+            if self.roll(2) {
+                shelf.objects.remove(&name);
+            }
+        }
         let fresh = core::mem::take(&mut shelf.fresh);
         if self.lie == Lie::Forgets {
             for name in fresh.iter().rev().take(2) {
@@ -116,6 +125,7 @@ impl Disk {
         let existed = shelf.objects.contains_key(&name);
         if !existed || self.lie == Lie::Overwrites {
             shelf.objects.insert(name.clone(), bytes);
+            shelf.volatile.insert(name.clone());
             shelf.fresh.push(name);
             return Created::New;
         }
@@ -123,6 +133,16 @@ impl Disk {
             return Created::New;
         }
         Created::Existed
+    }
+
+    /// What was created, or found to exist, is durable from here on.
+    fn flush(&self, objects: &[Object], created: &[(usize, Created)]) {
+        let mut shelf = self.shelf.lock().unwrap();
+        for (at, created) in created {
+            if *created == Created::New || self.lie != Lie::FlushesNewAlone {
+                shelf.volatile.remove(objects[*at].name.as_str());
+            }
+        }
     }
 }
 
@@ -136,7 +156,11 @@ struct State {
     mood: Mood,
     /// Operations until the process dies.
     dies_in: Option<u64>,
+    /// And then before the flush, not before the next write.
+    dies_unflushed: bool,
     dead: bool,
+    /// Removing fails.
+    keeps_all: bool,
     /// Something else that happens before an operation.
     hook: Option<(u64, Hook)>,
     /// Writes so far, an object each.
@@ -150,6 +174,8 @@ impl Mount {
             state: Mutex::new(State {
                 mood: Mood::Well,
                 dies_in: None,
+                dies_unflushed: false,
+                keeps_all: false,
                 dead: false,
                 hook: None,
                 writes: 0,
@@ -164,6 +190,17 @@ impl Mount {
     /// The process dies when it has done this many more writes.
     pub(crate) fn die_in(&self, writes: u64) {
         self.state.lock().unwrap().dies_in = Some(writes);
+    }
+
+    /// The same, before what it wrote is flushed.
+    pub(crate) fn die_unflushed_in(&self, writes: u64) {
+        let mut state = self.state.lock().unwrap();
+        (state.dies_in, state.dies_unflushed) = (Some(writes), true);
+    }
+
+    /// From now on nothing can be removed.
+    pub(crate) fn remove_nothing(&self) {
+        self.state.lock().unwrap().keeps_all = true;
     }
 
     /// The process does not die after all.
@@ -208,6 +245,16 @@ impl Mount {
             return Err(error(ErrorKind::BrokenPipe));
         }
         Ok(state.mood)
+    }
+
+    /// Whether the process still lives when all is written and nothing flushed.
+    fn before_flush(&self) -> Result<(), StoreError> {
+        let mut state = self.state.lock().unwrap();
+        if state.dies_in == Some(0) && state.dies_unflushed {
+            state.dead = true;
+            return Err(error(ErrorKind::BrokenPipe));
+        }
+        Ok(())
     }
 
     /// One object written: whether the process still lives.
@@ -272,6 +319,9 @@ impl Objects for Mount {
             self.count_write()?;
             created.push((at, self.disk.put(&objects[at])));
         }
+        // Between the writes and their flush the process may die as well.
+        self.before_flush()?;
+        self.disk.flush(objects, &created);
         if mood == Mood::StoredButLost && self.disk.roll(3) {
             return Err(error(ErrorKind::TimedOut));
         }
@@ -300,7 +350,7 @@ impl Objects for Mount {
     }
 
     fn remove(&self, names: &[ObjectName]) -> Result<(), StoreError> {
-        if self.before()? != Mood::Well {
+        if self.before()? != Mood::Well || self.state.lock().unwrap().keeps_all {
             return Err(error(ErrorKind::TimedOut));
         }
         for name in names {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use credence_base::{ReceiptDigest, SigningKey};
-use credence_ledger::{Driver, LedgerError, Options, Pending, Sequenced};
+use credence_ledger::{Driver, HeadNote, LedgerError, MemoryHead, Options, Pending, Sequenced};
 use credence_log::log_proof::LogProof;
 use credence_log::policy::{Clock, LogPolicy};
 use credence_log::sequencer::Limits;
@@ -46,15 +46,17 @@ pub(crate) fn digest(number: u64) -> ReceiptDigest {
 struct Process {
     mount: Arc<Mount>,
     index: Arc<MemoryIndex>,
+    head: Arc<MemoryHead>,
     driver: Option<Arc<Driver>>,
     pending: Vec<(ReceiptDigest, Pending)>,
 }
 
 impl Process {
-    fn new(disk: &Arc<Disk>, index: Arc<MemoryIndex>) -> Self {
+    fn new(disk: &Arc<Disk>, index: Arc<MemoryIndex>, head: Arc<MemoryHead>) -> Self {
         Self {
             mount: Mount::new(disk),
             index,
+            head,
             driver: None,
             pending: Vec::new(),
         }
@@ -66,6 +68,7 @@ impl Process {
             limits: LIMITS,
             objects: self.mount.clone(),
             index: self.index.clone(),
+            head: self.head.clone(),
             folder: None,
         }
     }
@@ -125,14 +128,15 @@ struct World {
 pub(crate) fn run(plan: Plan, seed: u64) -> Result<(), String> {
     let disk = Disk::new(seed, plan.lie);
     let first = Arc::new(MemoryIndex::default());
-    let mut processes = vec![Process::new(&disk, Arc::clone(&first))];
+    let head = Arc::new(MemoryHead::default());
+    let mut processes = vec![Process::new(&disk, Arc::clone(&first), Arc::clone(&head))];
     if plan.second {
         let index = if plan.shared_index {
             first
         } else {
             Arc::default()
         };
-        processes.push(Process::new(&disk, index));
+        processes.push(Process::new(&disk, index, head));
     }
     let mut world = World {
         plan,
@@ -172,7 +176,11 @@ impl World {
             4..=6 => self.turn(who)?,
             7 if self.plan.crashes => {
                 let writes = self.dice.below(12);
-                self.processes[who].mount.die_in(writes);
+                if self.dice.once_in(2) {
+                    self.processes[who].mount.die_in(writes);
+                } else {
+                    self.processes[who].mount.die_unflushed_in(writes);
+                }
                 self.turn(who)?;
             }
             8 if self.plan.faults => {
@@ -227,7 +235,8 @@ impl World {
             if !self.plan.shared_index {
                 self.processes[who].index.power_cut(&mut dice);
             }
-            if self.processes.len() == 1 {
+            // Now and then the machine goes with it. Else the next one sees what was never flushed.
+            if self.processes.len() == 1 && self.dice.once_in(2) {
                 self.disk.power_cut();
             }
             // After each end of a process all that was ever said must still hold.
@@ -337,7 +346,7 @@ pub(crate) fn verify(proof: &LogProof, said: &Said) -> Result<(), String> {
 /// A log with some batches: its disk, and what was said.
 fn grown(sizes: &[u64]) -> (Arc<Disk>, Process, Vec<Said>) {
     let disk = Disk::new(1, Lie::None);
-    let mut process = Process::new(&disk, Arc::default());
+    let mut process = Process::new(&disk, Arc::default(), Arc::default());
     process.start().unwrap();
     let (mut said, mut next) = (Vec::new(), 0);
     for size in sizes {
@@ -385,6 +394,174 @@ pub(crate) fn crash_at_each_write() {
         }
     }
     assert!(committed >= 6, "{committed}");
+}
+
+/// What waited when the log stopped, and what came while it was, is in the log once it goes on, though nobody asks again.
+pub(crate) fn what_waited_is_logged() {
+    for mood in [Mood::Full, Mood::ReadOnly, Mood::Gone] {
+        let (disk, mut process, mut said) = grown(&[10]);
+        for number in 100..200 {
+            process.append(number);
+        }
+        process.mount.set_mood(mood);
+        let driver = process.driver.clone().unwrap();
+        driver.turn(1).unwrap_err();
+        for number in 200..210 {
+            process.append(number);
+        }
+        driver.turn(1).unwrap_err();
+        assert_eq!(driver.waiting(), 110);
+        // It is bounded meanwhile as well.
+        for number in 1000..2000 {
+            process.append(number);
+        }
+        assert_eq!(driver.waiting(), 400);
+        process.mount.set_mood(Mood::Well);
+        while driver.turn(1).unwrap().waiting > 0 {}
+        process.hear(&mut said);
+        let size = driver.published().unwrap().checkpoint.unverified().size();
+        assert_eq!(size, 410, "{mood:?}");
+        for number in 100..210 {
+            assert!(driver.proof(digest(number)).unwrap().is_some());
+        }
+        check(&disk, signer().verifier(), &said).unwrap();
+    }
+}
+
+/// An older copy, an empty place and another place under one key are refused, and each goes on when the right one is back.
+pub(crate) fn no_older_place_is_taken_for_the_log() {
+    let (disk, mut process, _) = grown(&[200, 30]);
+    let old = disk.shelf.lock().unwrap().objects.clone();
+    for number in 1000..1020 {
+        process.append(number);
+    }
+    process.driver.as_ref().unwrap().turn(2).unwrap();
+    let new = disk.shelf.lock().unwrap().objects.clone();
+    process.die(&disk);
+    let mut open = |objects: &std::collections::BTreeMap<String, Vec<u8>>, index: bool| {
+        disk.shelf.lock().unwrap().objects = objects.clone();
+        if !index {
+            process.index = Arc::default();
+        }
+        let started = process.start();
+        process.die(&disk);
+        let written = disk.shelf.lock().unwrap().objects != *objects;
+        assert!(
+            !written || started.is_ok(),
+            "what was refused was written to"
+        );
+        started
+    };
+    // The index knows, and without it the note does.
+    let refused = open(&old, true).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            LedgerError::Behind {
+                expected: 250,
+                got: 230
+            }
+        ),
+        "{refused:?}"
+    );
+    let refused = open(&old, false).unwrap_err();
+    assert!(matches!(refused, LedgerError::Behind { .. }), "{refused:?}");
+    let refused = open(&std::collections::BTreeMap::new(), false).unwrap_err();
+    assert!(
+        matches!(refused, LedgerError::NoPlace { size: 250, .. }),
+        "{refused:?}"
+    );
+    let (other, _, _) = grown(&[200, 50, 7]);
+    let other = other.shelf.lock().unwrap().objects.clone();
+    let refused = open(&other, false).unwrap_err();
+    assert!(
+        matches!(refused, LedgerError::OtherPlace { .. }),
+        "{refused:?}"
+    );
+    // The same place with another history: somebody ran an older copy elsewhere.
+    let mut forked = other;
+    forked.insert("place".to_owned(), new["place"].clone());
+    let refused = open(&forked, false).unwrap_err();
+    assert!(
+        matches!(refused, LedgerError::OtherHistory { size: 250 }),
+        "{refused:?}"
+    );
+    open(&new, false).unwrap();
+    // Without a note, an index that is ahead shows as much.
+    open(&new, true).unwrap();
+    process.head = Arc::default();
+    disk.shelf.lock().unwrap().objects = old;
+    let refused = process.start().unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            LedgerError::IndexAhead {
+                expected: 230,
+                got: 250
+            }
+        ),
+        "{refused:?}"
+    );
+    // A note of another key is not gone by.
+    let key = SigningKey::from_seed(&[9; 32]);
+    let name = KeyName::new("example.org/log").unwrap();
+    let mut head = MemoryHead::default().load().unwrap();
+    assert!(head.is_none());
+    let stranger = Signer::new(name, Algorithm::Ed25519, key);
+    head.replace(credence_ledger::Head {
+        log: stranger.verifier().clone(),
+        place: credence_ledger::PlaceId::random().unwrap(),
+        size: 0,
+        root: credence_log::Hash::of_empty_tree(),
+    });
+    process.head.keep(&head.unwrap()).unwrap();
+    assert!(matches!(process.start(), Err(LedgerError::OtherKey { .. })));
+}
+
+/// Partial files that cannot be removed fail no batch.
+pub(crate) fn what_cannot_be_pruned_stays() {
+    let (disk, mut process, _) = grown(&[200]);
+    for number in 1000..1100 {
+        process.append(number);
+    }
+    process.mount.remove_nothing();
+    let turn = process.driver.as_ref().unwrap().turn(2).unwrap();
+    assert_eq!((turn.acknowledged, turn.waiting), (100, 0));
+    let mut said = Vec::new();
+    process.hear(&mut said);
+    assert_eq!(said.len(), 100);
+    check(&disk, signer().verifier(), &said).unwrap();
+}
+
+/// A witness has seen what the log does not have: nothing more is signed, and proofs are still given.
+pub(crate) fn a_contradicted_log_ends() {
+    let (disk, mut process, said) = grown(&[20]);
+    process.append(500);
+    let driver = process.driver.clone().unwrap();
+    driver.contradict();
+    let mut heard = Vec::new();
+    process.hear(&mut heard);
+    assert!(heard.is_empty() && process.pending.is_empty());
+    for _ in 0..3 {
+        assert!(driver.turn(2).unwrap_err().is_final());
+    }
+    let refused = driver.append(digest(501)).unwrap_err();
+    assert_eq!(
+        refused,
+        credence_log::sequencer::SequencerError::Contradicted
+    );
+    verify(&driver.proof(said[3].digest).unwrap().unwrap(), &said[3]).unwrap();
+    let checkpoints = |name: &&String| name.starts_with("checkpoint/");
+    assert_eq!(
+        disk.shelf
+            .lock()
+            .unwrap()
+            .objects
+            .keys()
+            .filter(checkpoints)
+            .count(),
+        1
+    );
 }
 
 /// One entry a batch: the partial files go when the full one is there, and proofs under old checkpoints are still given.
@@ -468,9 +645,9 @@ pub(crate) fn damage_each_object() {
     process.die(&disk);
     process.start().unwrap();
     check(&disk, signer().verifier(), &said).unwrap();
-    // Nine objects are read: three bundles, four tiles, the newest record and checkpoint. A missing checkpoint is written
-    // again from its record, and of a published record only number, time and checkpoint count, not the digest in its middle.
-    assert_eq!(noticed, 9 * 3 - 2, "of {}", names.len());
+    // Ten objects are read: three bundles, four tiles, the newest record and checkpoint, the place's name. A missing checkpoint is
+    // written again from its record, and of a published record only number, time and root count, not the digest in its middle.
+    assert_eq!(noticed, 10 * 3 - 2, "of {}", names.len());
 }
 
 /// Whether an error says which object it is about: by name, by a number of its kind, or as one of a right edge.

@@ -125,6 +125,7 @@ fn lying_disks_are_noticed() {
     };
     let cases = [
         (Lie::Forgets, crashes),
+        (Lie::FlushesNewAlone, crashes),
         (Lie::Overwrites, second),
         (Lie::SaysNew, second),
         (Lie::Corrupts, crashes),
@@ -138,6 +139,26 @@ fn lying_disks_are_noticed() {
 #[test]
 fn every_single_write_may_be_the_last() {
     history::crash_at_each_write();
+}
+
+#[test]
+fn what_waited_when_a_store_failed_is_logged_later() {
+    history::what_waited_is_logged();
+}
+
+#[test]
+fn an_older_copy_an_empty_place_and_another_place_are_refused() {
+    history::no_older_place_is_taken_for_the_log();
+}
+
+#[test]
+fn partial_files_that_cannot_be_removed_fail_no_batch() {
+    history::what_cannot_be_pruned_stays();
+}
+
+#[test]
+fn a_witness_that_saw_another_history_ends_the_log() {
+    history::a_contradicted_log_ends();
 }
 
 #[test]

@@ -26,6 +26,11 @@ pub enum SequencerError {
     /// A write failed, or the like: recover from the objects first.
     #[error("the log has stopped and must be recovered from its objects before it goes on")]
     Stopped,
+    /// A witness has seen what this log does not have.
+    #[error(
+        "a witness has seen another history of this log: it is stopped until its operator finds out why"
+    )]
+    Contradicted,
     /// Another sequencer has written this batch.
     #[error("record {number} is another sequencer's: two processes run this log, stop one of them")]
     Overtaken {
@@ -155,7 +160,10 @@ enum Phase {
     },
     Writing(Box<Batch>),
     Extending(Box<Batch>),
-    Publishing(Box<Batch>),
+    Publishing {
+        batch: Box<Batch>,
+        checkpoint: Box<SignedCheckpoint>,
+    },
     Stopped,
 }
 
@@ -250,6 +258,12 @@ impl Sequencer {
         Ok(())
     }
 
+    /// What waits, or is in the batch under way: whoever recovers the log may append it again, which is safe.
+    #[must_use]
+    pub fn held(&self) -> Vec<ReceiptDigest> {
+        self.held.iter().copied().collect()
+    }
+
     /// Stops for good: a write failed, or may have.
     pub fn stop(&mut self) {
         self.phase = Phase::Stopped;
@@ -294,14 +308,17 @@ impl Sequencer {
                 Ok(Step::Extend { start, digests })
             }
             (Phase::Extending(batch), Event::Extended) => {
-                let blob = checkpoint_blob(&batch.record);
-                self.phase = Phase::Publishing(batch);
+                // Not before: everything under it is durable now, and the record is the only one of its number.
+                let checkpoint = Box::new(batch.record.checkpoint.clone().sign(&self.signer)?);
+                let blob = checkpoint_blob(batch.record.number, &checkpoint);
+                self.phase = Phase::Publishing { batch, checkpoint };
                 Ok(Step::Publish(blob))
             }
-            (Phase::Publishing(batch), Event::Published(stood)) => {
-                let blob = checkpoint_blob(&batch.record);
-                created(stood, &blob.bytes, batch.record.number)?;
-                Ok(self.acknowledge(*batch))
+            (Phase::Publishing { batch, checkpoint }, Event::Published(stood)) => {
+                let number = batch.record.number;
+                let blob = checkpoint_blob(number, &checkpoint);
+                created(stood, &blob.bytes, number)?;
+                Ok(self.acknowledge(*batch, *checkpoint))
             }
             (_, _) => Err(SequencerError::Unexpected),
         }
@@ -373,7 +390,7 @@ impl Sequencer {
             time_ms: self.state.time_ms.max(now_ms),
             start,
             digests,
-            checkpoint: checkpoint.sign(&self.signer)?,
+            checkpoint,
         };
         Ok(Batch {
             record,
@@ -390,21 +407,26 @@ impl Sequencer {
         Step::Write(blobs)
     }
 
-    /// Goes on with a record that was committed before the process ended: its batch is written again, and published.
+    /// Goes on with a record that is there though the process ended before its batch was published: it is committed again
+    /// with the same bytes, since that it can be read does not say that it is durable; then its batch is written, and published.
     ///
     /// # Errors
     /// [`SequencerError`] when the record does not follow from the state.
-    pub(super) fn resume(&mut self, record: Record) -> Result<Step, SequencerError> {
+    pub(super) fn resume(
+        &mut self,
+        record: Record,
+        bytes: Vec<u8>,
+    ) -> Result<Step, SequencerError> {
         let (edge, tail, blobs) = grow(&self.state, &record.digests)?;
-        let says = record.checkpoint.unverified();
         let follows = record.start == self.size()
             && self.state.number.checked_add(1) == Some(record.number)
-            && (edge.size(), &edge.root()) == says.tree();
+            && (edge.size(), &edge.root()) == record.checkpoint.tree();
         if !follows {
             let number = record.number;
             return Err(SequencerError::Overtaken { number });
         }
         self.held.extend(record.digests.iter().copied());
+        let name = numbered(Kind::Record, record.number);
         let batch = Batch {
             record,
             edge,
@@ -412,10 +434,14 @@ impl Sequencer {
             blobs,
             known: Vec::new(),
         };
-        Ok(self.write(Box::new(batch)))
+        self.phase = Phase::Committing {
+            batch: Box::new(batch),
+            bytes: bytes.clone(),
+        };
+        Ok(Step::Commit(Blob { name, bytes }))
     }
 
-    fn acknowledge(&mut self, batch: Batch) -> Step {
+    fn acknowledge(&mut self, batch: Batch, checkpoint: SignedCheckpoint) -> Step {
         let Batch {
             record,
             edge,
@@ -428,7 +454,7 @@ impl Sequencer {
             time_ms: record.time_ms.max(self.state.time_ms),
             edge,
             tail,
-            checkpoint: Some(record.checkpoint),
+            checkpoint: Some(checkpoint),
         };
         let placed = (record.start..).zip(record.digests);
         verdicts.extend(placed.map(|(position, digest)| Verdict { digest, position }));
@@ -440,10 +466,10 @@ impl Sequencer {
     }
 }
 
-fn checkpoint_blob(record: &Record) -> Blob {
+fn checkpoint_blob(number: u64, checkpoint: &SignedCheckpoint) -> Blob {
     Blob {
-        name: numbered(Kind::Checkpoint, record.number),
-        bytes: record.checkpoint.encode().into_bytes(),
+        name: numbered(Kind::Checkpoint, number),
+        bytes: checkpoint.encode().into_bytes(),
     }
 }
 

@@ -1,22 +1,32 @@
-//! The record of one batch: what was put in order, and the checkpoint that covers it.
+//! The record of one batch: what was put in order, and the tree that comes of it.
 //!
 //! ```text
-//! 8 bytes  `crdrec`, 0, version 1
+//! 8 bytes  `crdrec`, 0, version 2
 //! u64      number           u64  time, milliseconds since 1970
 //! u64      size before      u32  count, then so many digests of 32 bytes
-//! u32      length, then the signed checkpoint
+//! u32      length, then the log's origin
+//! 32 bytes the root of the tree after them
 //! ```
 //!
-//! Integers are little-endian. Nothing here is signed but the checkpoint, and that is enough: its root says which digests
-//! can have come after the tree before.
+//! Integers are little-endian. Nothing here is signed: a record may be written and lost again, and a second signature for
+//! its number would then be a second truth. The checkpoint is signed when all under it is durable, and since signatures
+//! are deterministic, whoever carries the record through signs the same bytes.
+//!
+//! Version 1 held the signed checkpoint in the place of origin and root. It is still read, and no longer written.
 
 use credence_base::ReceiptDigest;
 use credence_base::wire::{Reader, WireError, Writer};
 
-use crate::checkpoint::{CheckpointError, SignedCheckpoint};
+use crate::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+use crate::hash::Hash;
+use crate::key::{KeyName, KeyNameError};
 use crate::note::NOTE_LEN_MAX;
 
-const MAGIC: [u8; 8] = *b"crdrec\x00\x01";
+const MAGIC_V1: [u8; 8] = *b"crdrec\x00\x01";
+const MAGIC: [u8; 8] = *b"crdrec\x00\x02";
+
+/// The longest name of a log, in bytes.
+const ORIGIN_LEN_MAX: usize = 255;
 
 /// The most digests of one record.
 pub(super) const COUNT_MAX: usize = 1 << 20;
@@ -28,7 +38,7 @@ pub const RECORD_LEN_MAX: usize = COUNT_MAX * 32 + NOTE_LEN_MAX + 64;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// They begin otherwise, or are of another version.
-    #[error("expected a record of version 1")]
+    #[error("expected a record of version 1 or 2")]
     Magic,
     /// They end early, go on, or hold a length over its limit.
     #[error("the record's bytes are not whole")]
@@ -39,6 +49,9 @@ pub enum RecordError {
     /// The checkpoint is none.
     #[error("the record holds no checkpoint")]
     Checkpoint(#[from] CheckpointError),
+    /// The origin is no log's name.
+    #[error("the record names no log")]
+    Origin(#[from] KeyNameError),
     /// The checkpoint has another size than the digests lead to.
     #[error("expected a checkpoint of {expected} entries in the record, got {got}")]
     Size {
@@ -60,8 +73,8 @@ pub struct Record {
     pub start: u64,
     /// Its digests, in order.
     pub digests: Vec<ReceiptDigest>,
-    /// The checkpoint that covers it; unchecked in a record that was read.
-    pub checkpoint: SignedCheckpoint,
+    /// The checkpoint that will cover it, which nobody has signed here.
+    pub checkpoint: Checkpoint,
 }
 
 impl Record {
@@ -80,7 +93,8 @@ impl Record {
         for digest in &self.digests {
             out.raw(digest.as_bytes());
         }
-        out.str(&self.checkpoint.encode())?;
+        out.str(self.checkpoint.origin())?
+            .raw(self.checkpoint.root().as_bytes());
         Ok(out.finish())
     }
 
@@ -90,7 +104,8 @@ impl Record {
     /// [`RecordError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let mut input = Reader::new(bytes);
-        if input.array::<8>().ok() != Some(MAGIC) {
+        let magic = input.array::<8>().map_err(|_| RecordError::Magic)?;
+        if magic != MAGIC && magic != MAGIC_V1 {
             return Err(RecordError::Magic);
         }
         let (number, time_ms, start) = (input.u64()?, input.u64()?, input.u64()?);
@@ -101,12 +116,20 @@ impl Record {
         }
         let (digests, rest) = input.raw(count.saturating_mul(32))?.as_chunks::<32>();
         debug_assert!(rest.is_empty());
-        let digests = digests
+        let digests: Vec<_> = digests
             .iter()
             .copied()
             .map(ReceiptDigest::from_bytes)
             .collect();
-        let checkpoint = SignedCheckpoint::parse(input.bytes(NOTE_LEN_MAX)?)?;
+        let checkpoint = if magic == MAGIC_V1 {
+            let signed = SignedCheckpoint::parse(input.bytes(NOTE_LEN_MAX)?)?;
+            signed.unverified().clone()
+        } else {
+            let origin = KeyName::new(input.str(ORIGIN_LEN_MAX)?)?;
+            let root = Hash::from_bytes(input.array::<32>()?);
+            let added = u64::try_from(count).unwrap_or(u64::MAX);
+            Checkpoint::new(&origin, start.saturating_add(added), root)?
+        };
         input.finish()?;
         let record = Self {
             number,
@@ -129,7 +152,7 @@ impl Record {
         }
         let count = u64::try_from(self.digests.len()).unwrap_or(u64::MAX);
         let expected = self.start.saturating_add(count);
-        let got = self.checkpoint.unverified().size();
+        let got = self.checkpoint.size();
         if expected == got {
             Ok(())
         } else {

@@ -48,8 +48,8 @@ pub enum RecoveryError {
         /// Why.
         source: RecordError,
     },
-    /// The record is whole but is another one than its name says, or has another checkpoint than was published.
-    #[error("record {number} does not belong to its number and checkpoint")]
+    /// The record is whole but is another one than its name says, of another log, or has another checkpoint than was published.
+    #[error("record {number} does not belong to its log, number and checkpoint")]
     Foreign {
         /// Its number.
         number: u64,
@@ -120,7 +120,8 @@ pub struct Recovery {
     limits: Limits,
     number: u64,
     checkpoint: Option<SignedCheckpoint>,
-    record: Option<Record>,
+    /// The newest record, as it was read, and its bytes.
+    record: Option<(Record, Vec<u8>)>,
 }
 
 /// A recovered log.
@@ -128,9 +129,11 @@ pub struct Recovery {
 pub struct Resumed {
     /// The sequencer.
     pub sequencer: Sequencer,
-    /// What to do before anything else: [`Step::Write`] for a record that was committed and not published, else
-    /// [`Step::Wait`].
+    /// What to do before anything else: [`Step::Commit`] once more for a record that is there and not published, since
+    /// whoever made it may have ended before it was durable, else [`Step::Wait`].
     pub step: Step,
+    /// The record that [`Step::Commit`] is of.
+    pub pending: Option<Record>,
 }
 
 impl Recovery {
@@ -147,18 +150,13 @@ impl Recovery {
                 record: last,
             });
         }
-        let verify = |checkpoint: &SignedCheckpoint, number| {
-            let verified = checkpoint.verify(signer.verifier());
-            let failed = |source| RecoveryError::Checkpoint { number, source };
-            verified.map(|_| ()).map_err(failed)
-        };
         let checkpoint = match &found.checkpoint {
             None => None,
             Some((number, bytes)) => {
                 let number = *number;
                 let failed = |source| RecoveryError::Checkpoint { number, source };
                 let checkpoint = SignedCheckpoint::parse(bytes).map_err(failed)?;
-                verify(&checkpoint, number)?;
+                checkpoint.verify(signer.verifier()).map_err(failed)?;
                 Some(checkpoint)
             }
         };
@@ -168,16 +166,16 @@ impl Recovery {
                 let number = *number;
                 let failed = |source| RecoveryError::Record { number, source };
                 let record = Record::decode(bytes).map_err(failed)?;
-                verify(&record.checkpoint, number)?;
-                if record.number != number {
+                let origin = signer.verifier().name().as_str();
+                if record.number != number || record.checkpoint.origin() != origin {
                     return Err(RecoveryError::Foreign { number });
                 }
-                Some(record)
+                Some((record, bytes.clone()))
             }
         };
-        if let (Some(checkpoint), Some(record)) = (&checkpoint, &record)
+        if let (Some(checkpoint), Some((record, _))) = (&checkpoint, &record)
             && record.number == number
-            && record.checkpoint.encode() != checkpoint.encode()
+            && record.checkpoint.tree() != checkpoint.unverified().tree()
         {
             return Err(RecoveryError::Foreign { number });
         }
@@ -256,8 +254,8 @@ impl Recovery {
         tail: Vec<credence_base::ReceiptDigest>,
     ) -> Result<Resumed, RecoveryError> {
         let (pending, time_ms) = match self.record {
-            Some(record) if record.number == self.number => (None, record.time_ms),
-            Some(record) => (Some(record), 0),
+            Some((record, _)) if record.number == self.number => (None, record.time_ms),
+            Some(pending) => (Some(pending), 0),
             None => (None, 0),
         };
         let state = State {
@@ -268,11 +266,15 @@ impl Recovery {
             checkpoint: self.checkpoint,
         };
         let mut sequencer = Sequencer::new(self.signer, self.limits, state);
-        let step = match pending {
+        let step = match &pending {
             None => Step::Wait,
-            Some(record) => sequencer.resume(record)?,
+            Some((record, bytes)) => sequencer.resume(record.clone(), bytes.clone())?,
         };
-        Ok(Resumed { sequencer, step })
+        Ok(Resumed {
+            sequencer,
+            step,
+            pending: pending.map(|(record, _)| record),
+        })
     }
 }
 

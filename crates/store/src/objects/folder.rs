@@ -94,6 +94,10 @@ impl FolderObjects {
     fn place(&self, object: &Object) -> Result<Created, StoreError> {
         let path = self.path(&object.name);
         let fail = |source| StoreError::from_io(Action::Write, &path, source);
+        // What exists needs no room on the disk to be found; its folders are flushed all the same.
+        if path.symlink_metadata().is_ok() {
+            return Ok(Created::Existed);
+        }
         let whole = file::prepare_in(&self.root.join(NEW), &[&object.bytes], self.access);
         match whole.map_err(fail)?.persist_noclobber(&path) {
             Ok(_) => Ok(Created::New),
