@@ -9,7 +9,8 @@
 //! and a witness that still has not answered an earlier question is not asked again meanwhile. Witnesses count by name, as in
 //! `credence_log::policy`.
 //!
-//! It deliberately judges no times: whether a cosignature is recent is for whoever relies on it.
+//! A cosignature counts only if its time is close to our clock's: one from the future would spoil nothing for whoever verifies, but it would
+//! not count there either, and one from the past would make the checkpoint look old.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,10 +25,14 @@ use credence_log::{
 };
 use serde::Serialize;
 
+use crate::clock::{Clock, system_clock};
 use crate::fetch::{Bounds, FetchError, Fetcher, Prefix};
 
 /// The most witnesses that one client asks.
 pub const WITNESSES_MAX: usize = 256;
+
+/// How far a witness's clock may be from ours, in seconds: what a verifier allows by itself.
+pub const SKEW_MAX_S: u64 = 120;
 
 /// The longest answer that is read, in bytes.
 const ANSWER_LEN_MAX: usize = NOTE_LEN_MAX;
@@ -113,6 +118,13 @@ pub enum Outcome {
         /// Seconds since 1970-01-01 UTC.
         time_unix_s: u64,
     },
+    /// It cosigned, at a time too far from ours: that counts for nothing.
+    WrongTime {
+        /// Its time, in seconds since 1970-01-01 UTC.
+        time_unix_s: u64,
+        /// Ours.
+        now_unix_s: u64,
+    },
     /// It has not answered yet.
     Pending,
     /// It still owes the answer to an earlier question, and was not asked.
@@ -185,11 +197,19 @@ struct Seat {
 }
 
 /// Asks the same witnesses again and again.
-#[derive(Debug)]
 pub struct Client {
     seats: Vec<Arc<Seat>>,
     names: usize,
     fetcher: Fetcher,
+    clock: Clock,
+}
+
+impl core::fmt::Debug for Client {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Client")
+            .field("seats", &self.seats)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -228,7 +248,14 @@ impl Client {
             seats: witnesses.into_iter().map(seat).collect(),
             names,
             fetcher: Fetcher::new(),
+            clock: system_clock(),
         })
+    }
+
+    /// The same, by this clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Whether so many could cosign at all.
@@ -267,6 +294,7 @@ impl Client {
                 fetcher: self.fetcher.clone(),
                 checkpoint: checkpoint.clone(),
                 proofs: Arc::clone(proofs),
+                clock: Arc::clone(&self.clock),
                 end,
             };
             let outcome = question.send(at, sender.clone());
@@ -323,6 +351,7 @@ struct Question {
     fetcher: Fetcher,
     checkpoint: SignedCheckpoint,
     proofs: Arc<dyn Proofs>,
+    clock: Clock,
     end: Instant,
 }
 
@@ -392,6 +421,14 @@ impl Question {
             known.guess = size;
             known.cosigned = known.cosigned.max(size);
         });
+        let now_unix_s = (self.clock)();
+        if time_unix_s.abs_diff(now_unix_s) > SKEW_MAX_S {
+            let wrong = Outcome::WrongTime {
+                time_unix_s,
+                now_unix_s,
+            };
+            return (wrong, None);
+        }
         (Outcome::Cosigned { time_unix_s }, Some(line))
     }
 

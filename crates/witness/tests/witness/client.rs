@@ -20,6 +20,12 @@ fn ask(quorum: usize) -> Ask {
     }
 }
 
+/// A client by the witnesses' clock.
+fn client(witnesses: Vec<WitnessAddress>) -> Client {
+    let asking = Client::new(witnesses).unwrap();
+    asking.with_clock(Arc::new(|| NOW))
+}
+
 fn proofs(history: History) -> Arc<dyn Proofs> {
     Arc::new(history)
 }
@@ -75,9 +81,9 @@ fn a_quorum_is_found_among_liars() {
     let good = [run(1, folder(a.path())), run(2, folder(b.path()))];
     let mut witnesses = vec![good[0].address(1), good[1].address(2)];
     witnesses.extend(liars());
-    let client = Client::new(witnesses).unwrap();
+    let asking = client(witnesses);
     let start = Instant::now();
-    let asked = client
+    let asked = asking
         .ask(&TRUE.checkpoint(9), ask(2), &proofs(TRUE))
         .unwrap();
     assert!(
@@ -119,14 +125,14 @@ fn a_quorum_is_found_among_liars() {
     assert_eq!(outcome(13), Outcome::Ahead { size: 1000 });
     assert_eq!(outcome(14), Outcome::Refused { status: 302 });
     // Those that still owe an answer are not asked again.
-    let again = client
+    let again = asking
         .ask(&TRUE.checkpoint(9), ask(1), &proofs(TRUE))
         .unwrap();
     assert!(again.quorum);
     assert_eq!(again.outcomes[8].1, Outcome::Busy);
     // More than there are honest ones is not to be had, and asking ends at the deadline.
     let start = Instant::now();
-    let short = client
+    let short = asking
         .ask(&TRUE.checkpoint(9), ask(3), &proofs(TRUE))
         .unwrap();
     assert!(!short.quorum);
@@ -138,10 +144,10 @@ fn a_quorum_is_found_among_liars() {
 fn the_client_learns_what_a_witness_has() {
     let dir = tempfile::tempdir().unwrap();
     let witness = run(1, folder(dir.path()));
-    let new = || Client::new(vec![witness.address(1)]).unwrap();
-    let client = new();
+    let new = || client(vec![witness.address(1)]);
+    let asking = new();
     for size in [1, 7, 300, 300, 301] {
-        let asked = client
+        let asked = asking
             .ask(&TRUE.checkpoint(size), ask(1), &proofs(TRUE))
             .unwrap();
         assert!(asked.quorum, "{size}: {:?}", asked.outcomes);
@@ -161,7 +167,7 @@ fn the_client_learns_what_a_witness_has() {
         .unwrap();
     assert!(asked.quorum);
     assert_eq!(refused(), 1);
-    let asked = client
+    let asked = asking
         .ask(&TRUE.checkpoint(5), ask(1), &proofs(TRUE))
         .unwrap();
     assert_eq!(asked.outcomes[0].1, Outcome::Ahead { size: 302 });
@@ -195,10 +201,10 @@ fn a_witness_that_forgets_is_not_counted() {
         };
         answer(socket, status, body.as_bytes());
     });
-    let client = Client::new(vec![at(forgetful, 1)]).unwrap();
-    let first = client.ask(&TRUE.checkpoint(7), ask(1), &proofs(TRUE));
+    let asking = client(vec![at(forgetful, 1)]);
+    let first = asking.ask(&TRUE.checkpoint(7), ask(1), &proofs(TRUE));
     assert!(first.unwrap().quorum);
-    let second = client.ask(&TRUE.checkpoint(9), ask(1), &proofs(TRUE));
+    let second = asking.ask(&TRUE.checkpoint(9), ask(1), &proofs(TRUE));
     let second = second.unwrap();
     let expected = Outcome::Forgot {
         cosigned: 7,
@@ -224,12 +230,45 @@ fn keys_that_would_count_twice_are_refused() {
         Client::new(twice),
         Err(ClientError::SameKey { .. })
     ));
-    let client = Client::new(vec![at(address, 1)]).unwrap();
+    let asking = client(vec![at(address, 1)]);
     assert!(matches!(
-        client.ask(&TRUE.checkpoint(1), ask(2), &proofs(TRUE)),
+        asking.ask(&TRUE.checkpoint(1), ask(2), &proofs(TRUE)),
         Err(ClientError::Quorum {
             quorum: 2,
             witnesses: 1
         })
     ));
+}
+
+#[test]
+fn a_cosignature_of_another_time_counts_for_nothing() {
+    let cosigned = |time: u64, at: u8| cosign(&TRUE.checkpoint(9), time, &witness_signer(at));
+    let times = [
+        (NOW + 120, true),
+        (NOW - 120, true),
+        (NOW + 121, false),
+        (NOW - 121, false),
+        (u64::MAX >> 1, false),
+        (1, false),
+    ];
+    let seats: Vec<_> = (1..)
+        .zip(times)
+        .map(|(seat, (time, _))| at(says(200, cosigned(time, seat).unwrap().encode()), seat))
+        .collect();
+    let asked = client(seats)
+        .ask(&TRUE.checkpoint(9), ask(2), &proofs(TRUE))
+        .unwrap();
+    assert!(asked.quorum);
+    assert_eq!(asked.cosignatures.len(), 2);
+    for ((time, counts), (_, outcome)) in times.into_iter().zip(&asked.outcomes) {
+        let expected = if counts {
+            Outcome::Cosigned { time_unix_s: time }
+        } else {
+            Outcome::WrongTime {
+                time_unix_s: time,
+                now_unix_s: NOW,
+            }
+        };
+        assert_eq!(*outcome, expected);
+    }
 }
