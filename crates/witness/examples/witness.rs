@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use credence_store::KeyFile;
+use credence_store::{KeyFile, Made};
 use credence_witness::{Host, Limits, WitnessConfig, config, system_clock};
 
 #[tokio::main]
@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: witness FILE")?;
     let folder = Path::new(&file).parent().unwrap_or_else(|| Path::new("."));
     let config = WitnessConfig::parse(&std::fs::read_to_string(&file)?, folder)?;
-    let (key, _) = KeyFile::at(config.key.clone()).read_or_make()?;
+    let (key, made) = KeyFile::at(config.key.clone()).read_or_make()?;
     let name = config.name.clone();
     let algorithm = credence_log::Algorithm::CosignatureV1;
     println!(
@@ -21,6 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         credence_log::VerifierKey::new(name, algorithm, key.public_key())
     );
     let host = Host {
+        begins: made == Made::New,
         clock: system_clock(),
         sink: Arc::new(|event| println!("{event:?}")),
         listening: Arc::new(|address| println!("listening on {address}")),

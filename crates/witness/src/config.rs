@@ -4,6 +4,7 @@
 //! name = "witness.example/w1"       # the key's name
 //! key = "witness.pem"               # PKCS#8, mode 0600; a relative path is the file's neighbour
 //! state = "witness"                 # the folder of records; never remove it
+//! evidence = "evidence"             # where evidence against a log is kept
 //! listen = "127.0.0.1:7080"
 //! prefix = ""                       # before /add-checkpoint
 //! logs = ["log.example/receipts+…"] # verifier keys
@@ -86,6 +87,7 @@ struct File {
     name: String,
     key: PathBuf,
     state: PathBuf,
+    evidence: Option<PathBuf>,
     listen: SocketAddr,
     #[serde(default)]
     prefix: String,
@@ -101,6 +103,8 @@ pub struct WitnessConfig {
     pub key: PathBuf,
     /// The folder of its records.
     pub state: PathBuf,
+    /// The folder of evidence: `evidence` beside the configuration, if it does not say.
+    pub evidence: PathBuf,
     /// Where it listens.
     pub listen: SocketAddr,
     /// The path before `/add-checkpoint`.
@@ -137,6 +141,7 @@ impl WitnessConfig {
             name: KeyName::new(&file.name).map_err(ConfigError::Name)?,
             key: folder.join(file.key),
             state: folder.join(file.state),
+            evidence: folder.join(file.evidence.unwrap_or_else(|| "evidence".into())),
             listen: file.listen,
             prefix: file.prefix,
             logs,
@@ -158,7 +163,7 @@ fn is_prefix(text: &str) -> bool {
 /// Runs a witness until `stop` completes; `listening` is told the address once it is open.
 ///
 /// # Errors
-/// [`RunError`] when it cannot start: another process holds the state, a record is damaged, the address is taken.
+/// [`RunError`] when it cannot start: another process holds the state, a record is damaged, the records are gone, the address is taken.
 pub async fn run(
     config: WitnessConfig,
     key: SigningKey,
@@ -166,7 +171,8 @@ pub async fn run(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), RunError> {
     let signer = Signer::new(config.name, Algorithm::CosignatureV1, key);
-    let notes = Arc::new(NoteFolder::open(&config.state)?);
+    let state = NoteFolder::open_of(&config.state, signer.verifier(), host.begins)?;
+    let notes = Arc::new(state);
     let server = WitnessServer::open(signer, config.logs, notes, host.clock, host.sink)?
         .with_limits(host.limits);
     let address = config.listen;
@@ -180,6 +186,8 @@ pub async fn run(
 
 /// What a running witness is given by whoever runs it.
 pub struct Host {
+    /// Whether this witness never ran before: its key was made just now, or whoever runs it says so. Else its records must be there.
+    pub begins: bool,
     /// The clock.
     pub clock: Clock,
     /// Where events go.

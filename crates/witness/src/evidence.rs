@@ -164,6 +164,12 @@ impl Evidence {
         &self.larger
     }
 
+    /// The root that the larger checkpoint's tree had when it had as many entries as the smaller one.
+    #[must_use]
+    pub const fn root(&self) -> &Hash {
+        &self.root
+    }
+
     /// The same as two truths of one size, `None` when the sizes differ.
     #[must_use]
     pub fn equivocation(&self) -> Option<Equivocation> {
@@ -232,6 +238,17 @@ impl Evidence {
             Err(EvidenceError::NotCanonical)
         }
     }
+}
+
+/// A checkpoint of the log with the log's own signature alone, which is all that counts against it.
+///
+/// # Errors
+/// [`EvidenceError::NotTheLogs`] when the log has not signed it.
+pub fn bare(
+    log: &VerifierKey,
+    checkpoint: &SignedCheckpoint,
+) -> Result<SignedCheckpoint, EvidenceError> {
+    signed("given", log, checkpoint)
 }
 
 fn named<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str)> {

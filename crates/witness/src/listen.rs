@@ -1,14 +1,17 @@
 //! The listener: accepts a bounded number of connections until told to stop, then lets requests under way finish.
 //!
 //! ```text
-//! place for a connection? ─▶ accept ─▶ head in time? ─▶ request in time? ─▶ answer
+//! place for a connection? ─▶ accept ─▶ head in time? ─▶ request in time? ─▶ answer, taken in time?     and an end to every connection
 //! stop ─▶ no new connection ─▶ what is under way ─grace─▶ end
 //! ```
 //!
 //! It deliberately speaks plain HTTP/1.1: TLS is a proxy's business, and everything that is served here is signed.
 
 use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,8 +23,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 
 /// How long to wait when the system has no room for a connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
@@ -37,12 +42,16 @@ pub struct Limits {
     pub head_time_max: Duration,
     /// The longest that a request may take, body and all.
     pub request_time_max: Duration,
+    /// The longest that a client may take to read what is being sent.
+    pub write_time_max: Duration,
+    /// The longest that a connection lasts, whatever it does: a place is nobody's for ever.
+    pub connection_time_max: Duration,
     /// How long requests under way may go on after the signal to stop.
     pub grace: Duration,
 }
 
 impl Limits {
-    /// 512 connections, 64 requests, 10 s for a head, 20 s for a request, 5 s of grace.
+    /// 512 connections, 64 requests, 10 s for a head, 20 s for a request, 20 s to read an answer, 5 minutes for a connection, 5 s of grace.
     #[must_use]
     pub const fn usual() -> Self {
         Self {
@@ -50,6 +59,8 @@ impl Limits {
             concurrent_max: 64,
             head_time_max: Duration::from_secs(10),
             request_time_max: Duration::from_secs(20),
+            write_time_max: Duration::from_secs(20),
+            connection_time_max: Duration::from_secs(300),
             grace: Duration::from_secs(5),
         }
     }
@@ -82,11 +93,16 @@ pub async fn serve(
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_time_max)
-            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(app.clone()));
+            .serve_connection(
+                TokioIo::new(Paced::new(socket, limits.write_time_max)),
+                TowerToHyperService::new(app.clone()),
+            );
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke off");
+            match tokio::time::timeout(limits.connection_time_max, connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a connection broke off"),
+                Err(_) => tracing::debug!("a connection lasted too long"),
             }
             drop(place);
         });
@@ -115,6 +131,81 @@ async fn accept(
                 tokio::time::sleep(NO_ROOM).await;
             }
         }
+    }
+}
+
+/// A socket whose other side must read what is sent: from the first write that has to wait until all is sent there is one deadline, which
+/// no trickle of reads moves.
+struct Paced {
+    socket: TcpStream,
+    time_max: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Paced {
+    const fn new(socket: TcpStream, time_max: Duration) -> Self {
+        Self {
+            socket,
+            time_max,
+            deadline: None,
+        }
+    }
+
+    fn pace<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let time_max = self.time_max;
+        let deadline = match (&mut self.deadline, &done) {
+            (Some(deadline), _) => deadline,
+            (none, Poll::Pending) => none.insert(Box::pin(tokio::time::sleep(time_max))),
+            (None, Poll::Ready(_)) => return done,
+        };
+        if deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        done
+    }
+}
+
+impl AsyncRead for Paced {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Paced {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.pace(cx, done)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.socket).poll_write_vectored(cx, bytes);
+        self.pace(cx, done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    /// Is called when there is nothing left to write.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.deadline = None;
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 

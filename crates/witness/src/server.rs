@@ -3,7 +3,7 @@
 //! ```text
 //! POST <prefix>/add-checkpoint ─bounded body─▶ parse ─▶ one origin at a time:
 //!     record ─Witness::answer─▶ 200? ─▶ the new record is durable ─▶ the cosignature leaves
-//!                                └ not durable ─▶ 503, and the record is read again before the next answer
+//!                                └ not durable ─▶ 503, and the record is read and kept again before the next answer
 //! GET  <prefix>/<SHA-256 of the origin, hex>/checkpoint ─▶ the last record: the checkpoint with our cosignature
 //! ```
 //!
@@ -106,7 +106,7 @@ pub type WitnessSink = Arc<dyn Fn(WitnessEvent) + Send + Sync>;
 /// What is known of one log's record.
 enum Slot {
     Known(Option<Record>),
-    /// A write failed: what is stored must be read before anything is answered.
+    /// A write failed: what is stored must be read, and kept once more, before anything is answered.
     Unsure,
 }
 
@@ -123,7 +123,8 @@ pub struct WitnessServer {
 }
 
 impl WitnessServer {
-    /// A witness of `logs`, whose records are in `notes`, all of which are read now.
+    /// A witness of `logs`, whose records are in `notes`, all of which are read now, and kept once more: that a record can be read
+    /// does not say that it is durable.
     ///
     /// # Errors
     /// [`WitnessServerError`] when a key is of the wrong type or a record cannot be read: a witness that has forgotten must not
@@ -341,6 +342,8 @@ fn load(notes: &dyn Notes, origin: &str) -> Result<Option<Record>, WitnessServer
     })?;
     let got = record.checkpoint().unverified().origin();
     if got == origin {
+        // Whoever wrote it may have ended before it was durable, and what we answer next rests on it.
+        notes.keep(origin, &bytes)?;
         Ok(Some(record))
     } else {
         Err(WitnessServerError::OtherLog {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <folder>/lock                              held while the process lives
+//!         /witness                           whose records these are: a folder without it is not a witness's that has begun
 //!         /<SHA-256 of the origin, hex>      the note, replaced whole
 //! ```
 //!
@@ -12,10 +13,17 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
+use credence_log::VerifierKey;
 use credence_log::note::NOTE_LEN_MAX;
 use credence_store::StoreError;
 use credence_store::file::{self, Access};
 use sha2::{Digest as _, Sha256};
+
+/// The file that says whose records these are.
+const WHOSE: &str = "witness";
+
+/// The longest such file, in bytes.
+const WHOSE_LEN_MAX: u64 = 1024;
 
 /// Why a note could not be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +54,30 @@ pub enum StateError {
         #[source]
         source: StoreError,
     },
-    /// The folder cannot be made.
-    #[error("the state folder `{path}` cannot be made")]
+    /// The key is there, and what it cosigned is not.
+    #[error(
+        "witness `{witness}` has a key, and `{path}` does not hold its records: mount or restore that folder as it was last; if this witness never cosigned anything, start it once as a new one; else give it a new key and a new name"
+    )]
+    Forgotten {
+        /// The folder.
+        path: PathBuf,
+        /// The witness's name.
+        witness: String,
+    },
+    /// The records are another witness's.
+    #[error(
+        "the records in `{path}` are those of witness `{got}`, not of `{expected}`: each has a folder of its own"
+    )]
+    OtherWitness {
+        /// The folder.
+        path: PathBuf,
+        /// The witness's key.
+        expected: String,
+        /// The key in the folder.
+        got: String,
+    },
+    /// The folder cannot be made, or its own file not be read or kept.
+    #[error("the state folder `{path}` cannot be used")]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -126,11 +156,66 @@ impl NoteFolder {
         }
     }
 
+    /// Opens the folder of a witness's records. It must be the one that this witness began with, unless `begins`: then, and only then, an
+    /// empty one is taken.
+    ///
+    /// # Errors
+    /// [`StateError::Forgotten`] and [`StateError::OtherWitness`]; else as [`NoteFolder::open`].
+    pub fn open_of(folder: &Path, key: &VerifierKey, begins: bool) -> Result<Self, StateError> {
+        let forgotten = || StateError::Forgotten {
+            path: folder.to_owned(),
+            witness: key.name().to_string(),
+        };
+        if !begins && !folder.is_dir() {
+            return Err(forgotten());
+        }
+        let notes = Self::open(folder)?;
+        let fail = |source| StateError::Folder {
+            path: folder.to_owned(),
+            source,
+        };
+        let (path, expected) = (folder.join(WHOSE), key.to_string());
+        match file::read(&path, WHOSE_LEN_MAX) {
+            Ok(bytes) => {
+                let got = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+                if got != expected {
+                    let path = folder.to_owned();
+                    return Err(StateError::OtherWitness {
+                        path,
+                        expected,
+                        got,
+                    });
+                }
+            }
+            Err(error) if error.is_absent() => {
+                // Records from before this file was kept say as much.
+                if !begins && !holds_notes(folder) {
+                    return Err(forgotten());
+                }
+                let line = format!("{expected}\n");
+                file::write(&path, line.as_bytes(), Access::Public).map_err(fail)?;
+            }
+            Err(error) => return Err(fail(error)),
+        }
+        file::settle_folder(folder).map_err(fail)?;
+        Ok(notes)
+    }
+
     /// The file of this origin's note.
     #[must_use]
     pub fn path(&self, origin: &str) -> PathBuf {
         self.folder.join(origin_name(origin))
     }
+}
+
+/// Whether any file is named as a note is.
+fn holds_notes(folder: &Path) -> bool {
+    let is_note = |name: std::ffi::OsString| {
+        name.to_str()
+            .is_some_and(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    std::fs::read_dir(folder)
+        .is_ok_and(|entries| entries.flatten().any(|entry| is_note(entry.file_name())))
 }
 
 impl Notes for NoteFolder {
@@ -175,6 +260,39 @@ mod tests {
         drop(notes);
         let again = NoteFolder::open(folder.path()).unwrap();
         assert_eq!(again.load("a").unwrap().as_deref(), Some(&b"two"[..]));
+    }
+
+    #[test]
+    fn a_witness_whose_records_are_gone_does_not_start() {
+        use credence_log::{Algorithm, KeyName, Signer};
+        let key = |name: &str| {
+            let key = credence_base::SigningKey::from_seed(&[1; 32]);
+            let name = KeyName::new(name).unwrap();
+            let signer = Signer::new(name, Algorithm::CosignatureV1, key);
+            signer.verifier().clone()
+        };
+        let (one, two) = (key("w1.example"), key("w2.example"));
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let refused = |state: &Path, key: &VerifierKey| {
+            let error = NoteFolder::open_of(state, key, false).unwrap_err();
+            matches!(error, StateError::Forgotten { .. })
+        };
+        assert!(refused(&state, &one) && !state.exists());
+        NoteFolder::open_of(&state, &one, true).unwrap();
+        NoteFolder::open_of(&state, &one, false).unwrap();
+        let other = NoteFolder::open_of(&state, &two, true).unwrap_err();
+        assert!(matches!(other, StateError::OtherWitness { .. }));
+        // Where the volume was mounted an empty folder is left.
+        let empty = dir.path().join("empty");
+        std::fs::create_dir(&empty).unwrap();
+        assert!(refused(&empty, &one));
+        // A folder of an older version has records, and no word of whose they are.
+        let old = NoteFolder::open(&empty).unwrap();
+        old.keep("log.example", b"note").unwrap();
+        drop(old);
+        NoteFolder::open_of(&empty, &one, false).unwrap();
+        assert!(empty.join(WHOSE).exists());
     }
 
     #[test]

@@ -408,3 +408,139 @@ fn slow_clients_are_cut_off_and_others_served() {
         assert!(!said.contains(" 200 "), "{said}");
     }
 }
+
+/// Notes on a disk that loses what was not flushed: what a failed write left can be read until the power goes.
+#[derive(Default)]
+struct Volatile {
+    seen: Mutex<BTreeMap<String, Vec<u8>>>,
+    durable: Mutex<BTreeMap<String, Vec<u8>>>,
+    unflushed: Mutex<u32>,
+}
+
+impl Volatile {
+    fn power_cut(&self) {
+        *self.seen.lock().unwrap() = self.durable.lock().unwrap().clone();
+    }
+}
+
+impl Notes for Volatile {
+    fn load(&self, origin: &str) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.seen.lock().unwrap().get(origin).cloned())
+    }
+
+    fn keep(&self, origin: &str, note: &[u8]) -> Result<(), StateError> {
+        let mut seen = self.seen.lock().unwrap();
+        seen.insert(origin.to_owned(), note.to_vec());
+        let mut left = self.unflushed.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            return Err(StateError::Other {
+                origin: origin.to_owned(),
+                source: std::io::Error::other("the flush failed"),
+            });
+        }
+        let mut durable = self.durable.lock().unwrap();
+        durable.insert(origin.to_owned(), note.to_vec());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_record_that_was_merely_read_is_not_gone_by() {
+    for restarted in [false, true] {
+        let notes = Arc::new(Volatile::default());
+        let mut witness = run(1, Arc::<Volatile>::clone(&notes));
+        assert_eq!(witness.post(&TRUE.request(0, 5)).status, 200);
+        *notes.unflushed.lock().unwrap() = 1;
+        assert_eq!(witness.post(&TRUE.request(5, 9)).status, 503);
+        if restarted {
+            drop(witness);
+            witness = crate::shared::run_from(
+                1,
+                Arc::<Volatile>::clone(&notes),
+                Limits::usual(),
+                crate::shared::NOW + 100,
+            );
+        }
+        // It refuses by the record of 9; whoever is told so may rely on it.
+        let reply = witness.post(&TRUE.request(5, 7));
+        assert_eq!((reply.status, reply.body), (409, b"9\n".to_vec()));
+        drop(witness);
+        notes.power_cut();
+        let record = notes.load("log.example/receipts").unwrap().unwrap();
+        assert!(String::from_utf8(record).unwrap().contains("\n9\n"));
+    }
+}
+
+/// A listener with one place, and what it serves.
+fn one_place(limits: Limits) -> (tokio::runtime::Runtime, std::net::SocketAddr) {
+    let limits = Limits {
+        connections_max: 1,
+        ..limits
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    use axum::routing::get;
+    let app = axum::Router::new()
+        .route("/large", get(|| async { vec![0u8; 64 << 20] }))
+        .route("/small", get(|| async { "small" }));
+    runtime.spawn(credence_witness::listen::serve(
+        listener,
+        app,
+        limits,
+        std::future::pending::<()>(),
+    ));
+    (runtime, address)
+}
+
+#[test]
+fn a_client_that_does_not_read_gives_its_place_back() {
+    use std::io::{Read as _, Write as _};
+    let millis = std::time::Duration::from_millis;
+    let fetch = |address| {
+        let prefix = credence_witness::fetch::Prefix::new(&format!("http://{address}")).unwrap();
+        let fetcher = credence_witness::fetch::Fetcher::new();
+        fetcher
+            .get(&prefix.join("small"), crate::shared::bounds())
+            .unwrap()
+            .status
+    };
+    let limits = Limits {
+        write_time_max: millis(300),
+        ..Limits::usual()
+    };
+    let ask = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n";
+    // One reads nothing, another a little now and then.
+    for trickles in [false, true] {
+        let (_runtime, address) = one_place(limits);
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        socket.write_all(ask).unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut some = [0; 4096];
+            while trickles && socket.read(&mut some).is_ok_and(|len| len > 0) {
+                std::thread::sleep(millis(5));
+            }
+            socket
+        });
+        assert_eq!(fetch(address), 200);
+        drop(reader.join().unwrap());
+    }
+    // And one that asks politely, for ever.
+    let (_runtime, address) = one_place(Limits {
+        connection_time_max: millis(500),
+        ..Limits::usual()
+    });
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    let asking = std::thread::spawn(move || {
+        let mut some = [0; 4096];
+        let ask = b"GET /small HTTP/1.1\r\nhost: x\r\n\r\n";
+        while socket.write_all(ask).is_ok() && socket.read(&mut some).is_ok_and(|len| len > 0) {
+            std::thread::sleep(millis(10));
+        }
+    });
+    assert_eq!(fetch(address), 200);
+    asking.join().unwrap();
+}
