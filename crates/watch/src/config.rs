@@ -44,6 +44,9 @@ pub const PEERS_MAX: usize = 64;
 /// The shortest and the longest time between two polls, in seconds.
 pub const INTERVAL_S: core::ops::RangeInclusive<u64> = 1..=86_400;
 
+/// How long the end waits for files that are being read: all that is kept is kept whole, whenever the process ends.
+const END_MAX: Duration = Duration::from_secs(2);
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -105,6 +108,9 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// The system starts no thread.
+    #[error("no thread can be started to follow a log")]
+    Thread(#[source] std::io::Error),
     /// A round broke down.
     #[error("a round of polls broke down; this is a fault of the monitor's")]
     Round,
@@ -248,7 +254,7 @@ pub struct Host {
     pub listening: Arc<dyn Fn(SocketAddr) + Send + Sync>,
 }
 
-/// Runs a monitor until `stop` completes; a round that is under way is finished first.
+/// Runs a monitor until `stop` completes, which is heeded between two files.
 ///
 /// # Errors
 /// [`RunError`] when it cannot start.
@@ -262,7 +268,7 @@ pub async fn run_monitor(
         let source = place.open()?;
         logs.push(Followed { log, source });
     }
-    let mut monitor = Monitor::open(Setup {
+    let monitor = Monitor::open(Setup {
         logs,
         peers: config.peers,
         notes: Arc::new(NoteFolder::open(&config.state)?),
@@ -286,27 +292,13 @@ pub async fn run_monitor(
             }))
         }
     };
-    let mut ticks = tokio::time::interval(config.interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut following = monitor.follow(config.interval).map_err(RunError::Thread)?;
     let mut stop = core::pin::pin!(stop);
-    let mut outcome = Ok(());
-    loop {
-        tokio::select! {
-            () = &mut stop => break,
-            _ = ticks.tick() => {}
-        }
-        let round = tokio::task::spawn_blocking(move || {
-            monitor.round();
-            monitor
-        });
-        match round.await {
-            Ok(back) => monitor = back,
-            Err(_) => {
-                outcome = Err(RunError::Round);
-                break;
-            }
-        }
-    }
+    let outcome = tokio::select! {
+        () = &mut stop => Ok(()),
+        () = following.failed() => Err(RunError::Round),
+    };
+    following.stop(END_MAX).await;
     stopping.send_replace(true);
     if let Some(server) = server {
         drop(server.await);

@@ -17,7 +17,8 @@ pub enum Alarm {
         /// The size.
         size: u64,
     },
-    /// The log signed two checkpoints of which the larger does not continue the smaller. There is evidence.
+    /// The log signed two checkpoints of which the larger does not continue the smaller. There is evidence, unless the log took its tiles away
+    /// between two of them.
     Fork {
         /// Entries of the smaller.
         smaller: u64,

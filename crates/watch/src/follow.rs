@@ -6,6 +6,7 @@
 //!            └ smaller: its root = the seen tree's at that size? ─▶ Stale, too often Rollback  else evidence
 //! peer ─key?─▶ not larger than what is seen: as a smaller one    larger: it waits until we have grown as far
 //!            └ undecided for too long: Withheld
+//! any of them ─▶ another root than anybody showed of this size? ─▶ evidence at once, whatever the log's tiles say
 //! ```
 //!
 //! Roots of other sizes are computed from tiles that were checked against a checkpoint which the log signed, so a lie ends in
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use credence_log::checkpoint::CheckpointError;
 use credence_log::{SignedCheckpoint, VerifierKey};
+use credence_witness::evidence::bare;
 use credence_witness::server::chain_of;
 use credence_witness::{Evidence, Notes, StateError};
 
@@ -27,6 +29,9 @@ use crate::tree::{Tree, TreeError};
 
 /// The most alarms of one log that are remembered, so as not to be raised again.
 const ALARMS_MAX: usize = 1024;
+
+/// The most checkpoints of one log that are remembered by size, so as to be compared.
+const HEARD_MAX: usize = 4096;
 
 /// How much is put down to chance before it is an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,9 +108,12 @@ pub struct Follower {
     patience: Patience,
     seen: Option<SignedCheckpoint>,
     waiting: BTreeMap<String, Waiting>,
+    /// The first checkpoint of each size that anybody showed, with the log's signature alone.
+    heard: BTreeMap<u64, SignedCheckpoint>,
     stale: u32,
     unshown: u32,
-    raised: BTreeSet<Alarm>,
+    /// Alarms that were raised, and whether evidence came with them.
+    raised: BTreeSet<(Alarm, bool)>,
 }
 
 impl Follower {
@@ -131,7 +139,10 @@ impl Follower {
                 })?)
             }
         };
+        let known = seen.as_ref().and_then(|seen| bare(&log, seen).ok());
+        let heard = known.map(|seen| (seen.unverified().size(), seen));
         Ok(Self {
+            heard: heard.into_iter().collect(),
             log,
             source,
             notes,
@@ -182,6 +193,7 @@ impl Follower {
                 reason: chain_of(&error),
             }),
             Ok(signed) => {
+                self.remember(&signed, &mut looked);
                 // The one that has waited longer is decided first; what contradicts it later contradicts all that follows.
                 let known = self
                     .waiting
@@ -229,6 +241,7 @@ impl Follower {
             };
             return looked.alarms.push(word(alarm));
         }
+        self.remember(&signed, looked);
         let Some(seen) = self.seen.clone() else {
             return self.first(signed, looked);
         };
@@ -239,8 +252,31 @@ impl Follower {
             self.stale = 0;
             self.larger(&seen, signed, looked);
         } else {
+            // Another root of the same size was found by now.
             (self.stale, self.unshown) = (0, 0);
-            looked.alarms.extend(self.lie(&seen, &signed));
+        }
+    }
+
+    /// Compares a checkpoint with the first one of its size, from wherever that came, and remembers it if there was none.
+    fn remember(&mut self, signed: &SignedCheckpoint, looked: &mut Looked) {
+        let checkpoint = signed.unverified();
+        let size = checkpoint.size();
+        match self.heard.get(&size) {
+            Some(first) if first.unverified().root() != checkpoint.root() => {
+                looked.alarms.push(Found {
+                    alarm: Alarm::Equivocation { size },
+                    evidence: Evidence::of_one_size(&self.log, first, signed).ok(),
+                });
+            }
+            Some(_) => {}
+            None => {
+                if self.heard.len() >= HEARD_MAX {
+                    self.heard.pop_first();
+                }
+                if let Ok(own) = bare(&self.log, signed) {
+                    self.heard.insert(size, own);
+                }
+            }
         }
     }
 
@@ -260,8 +296,8 @@ impl Follower {
 
     fn larger(&mut self, seen: &SignedCheckpoint, signed: SignedCheckpoint, looked: &mut Looked) {
         let (from, to) = (seen.unverified().size(), signed.unverified().size());
-        match self.root_in(&signed, from) {
-            Ok(root) if root == *seen.unverified().root() => {
+        match self.compare(seen, &signed) {
+            Ok(None) => {
                 let event = MonitorEvent::Grown {
                     log: self.name(),
                     from,
@@ -269,9 +305,7 @@ impl Follower {
                 };
                 self.keep(signed, event, looked);
             }
-            Ok(_) => {
-                looked.alarms.extend(self.lie(seen, &signed));
-            }
+            Ok(Some(found)) => looked.alarms.push(found),
             Err(error) => self.not_shown(from, to, &error, looked),
         }
     }
@@ -285,15 +319,15 @@ impl Follower {
                 shown,
             }));
         }
-        match self.root_in(seen, shown) {
-            Ok(root) if root == *signed.unverified().root() => {
+        match self.compare(signed, seen) {
+            Ok(None) => {
                 looked.events.push(MonitorEvent::Stale {
                     log: self.name(),
                     size: shown,
                     seen: before,
                 });
             }
-            Ok(_) => looked.alarms.extend(self.lie(signed, seen)),
+            Ok(Some(found)) => looked.alarms.push(found),
             Err(error) => looked.events.push(self.unreachable(&chain_of(&error))),
         }
     }
@@ -350,8 +384,8 @@ impl Follower {
         } else {
             (&ours, &theirs)
         };
-        match self.root_in(large, small.unverified().size()) {
-            Ok(root) if root == *small.unverified().root() => {
+        match self.compare(small, large) {
+            Ok(None) => {
                 self.waiting.remove(peer);
                 looked.events.push(MonitorEvent::PeerAgrees {
                     log: self.name(),
@@ -359,12 +393,12 @@ impl Follower {
                     size,
                 });
             }
-            Ok(_) => {
-                let found = self.lie(small, large);
-                if found.is_some() {
+            Ok(Some(found)) => {
+                // Without evidence it is looked at again.
+                if found.evidence.is_some() {
                     self.waiting.remove(peer);
                 }
-                looked.alarms.extend(found);
+                looked.alarms.push(found);
             }
             Err(_) if waiting.polls >= self.patience.withheld_polls => {
                 looked.alarms.push(word(Alarm::Withheld {
@@ -378,38 +412,33 @@ impl Follower {
         }
     }
 
-    /// The root that the tree of a checkpoint had when it had `size` entries.
-    fn root_in(
+    /// Whether the larger checkpoint continues the smaller: nothing if it does, else what is found. Root and proof come from one reading
+    /// of the log's tiles; if the proof cannot be had any more, what was seen is said in words.
+    fn compare(
         &self,
-        signed: &SignedCheckpoint,
-        size: u64,
-    ) -> Result<credence_log::Hash, TreeError> {
-        let checkpoint = signed.unverified();
-        if checkpoint.size() == size {
-            return Ok(*checkpoint.root());
-        }
-        Tree::open(&*self.source, checkpoint)?.root_at(size)
-    }
-
-    /// Evidence that the larger checkpoint does not continue the smaller, if the log shows as much.
-    fn lie(&self, small: &SignedCheckpoint, large: &SignedCheckpoint) -> Option<Found> {
+        small: &SignedCheckpoint,
+        large: &SignedCheckpoint,
+    ) -> Result<Option<Found>, TreeError> {
         let (smaller, larger) = (small.unverified().size(), large.unverified().size());
-        let (root, proof) = if smaller == larger {
-            (*large.unverified().root(), Vec::new())
-        } else {
-            let mut tree = Tree::open(&*self.source, large.unverified()).ok()?;
-            (tree.root_at(smaller).ok()?, tree.consistency(smaller).ok()?)
-        };
-        let evidence = Evidence::check(&self.log, small, large, root, &proof).ok()?;
-        let alarm = if smaller == larger {
-            Alarm::Equivocation { size: larger }
-        } else {
-            Alarm::Fork { smaller, larger }
-        };
-        Some(Found {
-            alarm,
-            evidence: Some(evidence),
-        })
+        if smaller == larger {
+            let same = small.unverified().root() == large.unverified().root();
+            return Ok((!same).then(|| Found {
+                alarm: Alarm::Equivocation { size: larger },
+                evidence: Evidence::of_one_size(&self.log, small, large).ok(),
+            }));
+        }
+        let mut tree = Tree::open(&*self.source, large.unverified())?;
+        let root = tree.root_at(smaller)?;
+        if root == *small.unverified().root() {
+            return Ok(None);
+        }
+        let proof = tree.consistency(smaller).ok();
+        let evidence =
+            proof.and_then(|proof| Evidence::check(&self.log, small, large, root, &proof).ok());
+        Ok(Some(Found {
+            alarm: Alarm::Fork { smaller, larger },
+            evidence,
+        }))
     }
 
     /// Leaves alarms that were raised before.
@@ -417,9 +446,12 @@ impl Follower {
         if self.raised.len() >= ALARMS_MAX {
             self.raised.clear();
         }
-        looked
-            .alarms
-            .retain(|found| self.raised.insert(kind_of(&found.alarm)));
+        looked.alarms.retain(|found| {
+            let (kind, shown) = (kind_of(&found.alarm), found.evidence.is_some());
+            // Evidence that comes later is told of; words after evidence are not.
+            let is_new = self.raised.insert((kind.clone(), shown));
+            is_new && (shown || !self.raised.contains(&(kind, true)))
+        });
     }
 
     fn unreachable(&self, reason: &str) -> MonitorEvent {

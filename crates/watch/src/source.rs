@@ -8,7 +8,9 @@
 //! It deliberately checks nothing but lengths: what comes is trusted by nobody until [`crate::tree`] has checked it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use credence_log::TileId;
 use credence_log::entry::{ENTRY_LEN, EntriesId};
@@ -19,6 +21,9 @@ use credence_witness::fetch::{Bounds, FetchError, Fetcher, Prefix};
 
 /// The longest that one file may take to come.
 const FILE_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// The longest that all the files of one poll may take to come, but for the last of them.
+pub(crate) const POLL_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Folders above a numbered checkpoint: three digits each.
 const NUMBERED_DEPTH: usize = 4;
@@ -51,6 +56,18 @@ pub enum SourceError {
         path: String,
         /// The status.
         status: u16,
+    },
+    /// The time for one poll is over.
+    #[error("file `{path}` of the log was not read: the files before it took {} s already", POLL_TIME_MAX.as_secs())]
+    Late {
+        /// The file, below the log's prefix.
+        path: String,
+    },
+    /// We were told to stop.
+    #[error("file `{path}` of the log was not read, since the monitor stops")]
+    Stopped {
+        /// The file, below the log's prefix.
+        path: String,
     },
     /// The folder holds no log.
     #[error("`{path}` holds no log: expected `checkpoint` or `tile` in it")]
@@ -291,6 +308,58 @@ impl Iterator for Numbered {
                 Err(error) => return Some(Err(error)),
             }
         }
+    }
+}
+
+/// Says between files whether to go on: a log that is slow on purpose holds up itself alone, and never the end.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    stopped: AtomicBool,
+    end: Mutex<Option<Instant>>,
+}
+
+impl Gate {
+    /// From now on there is as much time as one poll has.
+    pub(crate) fn begin(&self, time_max: Duration) {
+        let end = self.end.lock();
+        *end.unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + time_max);
+    }
+
+    /// Nothing more is read.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    fn pass(&self, file: &LogFile) -> Result<(), SourceError> {
+        if self.is_stopped() {
+            return Err(SourceError::Stopped { path: file.path() });
+        }
+        let end = *self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if end.is_some_and(|end| Instant::now() >= end) {
+            return Err(SourceError::Late { path: file.path() });
+        }
+        Ok(())
+    }
+}
+
+/// A source that asks its gate before each file.
+pub(crate) struct Gated {
+    pub(crate) source: Arc<dyn LogSource>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+impl LogSource for Gated {
+    fn read(&self, file: LogFile) -> Result<Option<Vec<u8>>, SourceError> {
+        self.gate.pass(&file)?;
+        self.source.read(file)
+    }
+
+    fn numbered(&self) -> Result<Numbered, SourceError> {
+        self.source.numbered()
     }
 }
 

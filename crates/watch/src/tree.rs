@@ -374,7 +374,7 @@ fn read_tile(source: &dyn LogSource, id: TileId) -> Result<Tile, TreeError> {
 }
 
 /// The hash over the hashes of a full tile.
-fn join(hashes: &[Hash]) -> Hash {
+pub(crate) fn join(hashes: &[Hash]) -> Hash {
     let mut level = hashes.to_vec();
     while level.len() > 1 {
         level = level

@@ -363,3 +363,66 @@ fn a_log_that_hides_here_what_it_shows_there_is_found_out_in_time() {
     };
     assert_eq!(raised, [expected]);
 }
+
+#[test]
+fn a_fork_is_told_of_though_the_log_takes_its_tiles_away() {
+    let (history, fork) = (
+        Arc::new(History::new(600, 0, 0)),
+        Arc::new(History::new(600, 200, 1)),
+    );
+    // Two tiles of the right edge and the one that 300 falls into; each is asked for once, and by then all is known.
+    for left in 0..6 {
+        let shown = Shown::new(&history, 300);
+        let mut one = new(&shown);
+        one.poll();
+        shown.view().history = Arc::clone(&fork);
+        shown.grow(600);
+        shown.view().tiles_left = Some(left);
+        let looked = one.poll();
+        if left < 3 {
+            assert!(looked.alarms.is_empty(), "{left}: {looked:?}");
+            continue;
+        }
+        let expected = Alarm::Fork {
+            smaller: 300,
+            larger: 600,
+        };
+        assert_eq!(alarms(&looked), [expected], "{left}");
+        assert!(evidence(&looked).equivocation().is_none());
+        assert_eq!(seen(&one), 300);
+        // It has no more to show, and has lost.
+        assert!(one.poll().alarms.is_empty());
+    }
+}
+
+#[test]
+fn what_peers_show_is_compared_with_one_another() {
+    let (history, fork) = (
+        Arc::new(History::new(300, 0, 0)),
+        Arc::new(History::new(300, 100, 1)),
+    );
+    let text = |history: &History, size| history.checkpoint(size).encode().into_bytes();
+    for peers in [["a", "b"], ["a", "a"]] {
+        for seen in [None, Some(50), Some(300)] {
+            // The log itself shows nothing here, or less, and no tiles that would tell.
+            let shown = Shown::new(&history, seen.unwrap_or(0));
+            let mut one = new(&shown);
+            if seen.is_some() {
+                one.poll();
+            }
+            shown.view().down = true;
+            let first = one.hear(peers[0], &text(&history, 250));
+            assert!(first.alarms.is_empty(), "{first:?}");
+            let looked = one.hear(peers[1], &text(&fork, 250));
+            assert_eq!(alarms(&looked), [Alarm::Equivocation { size: 250 }]);
+            assert!(evidence(&looked).equivocation().is_some());
+        }
+    }
+    // And what the log said itself before its tiles could be had.
+    let shown = Shown::new(&history, 250);
+    shown.view().tiles = 0;
+    let mut one = new(&shown);
+    assert!(one.poll().alarms.is_empty() && one.seen().is_none());
+    let looked = one.hear("a", &text(&fork, 250));
+    assert_eq!(alarms(&looked), [Alarm::Equivocation { size: 250 }]);
+}

@@ -289,3 +289,86 @@ fn a_configuration_is_read_or_refused() {
     assert!(read(&format!("{good}[[log]]{again}")).is_err());
     assert!(read("state = \"s\"\nevidence = \"e\"\ninterval_s = 1\nlog = []\n").is_err());
 }
+
+#[test]
+fn evidence_that_cannot_be_kept_is_kept_later() {
+    let (history, fork) = (
+        Arc::new(History::new(300, 0, 0)),
+        Arc::new(History::new(300, 200, 1)),
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let shown = Shown::new(&history, 300);
+    let (mut monitor, events) = monitor(dir.path(), &shown, Vec::new());
+    monitor.round();
+    // Where the folder should be, a file is.
+    std::fs::write(dir.path().join("evidence"), b"x").unwrap();
+    shown.view().history = fork;
+    monitor.round();
+    // The log is honest again, and the disk is mended: what was found is not lost.
+    shown.view().history = Arc::clone(&history);
+    monitor.round();
+    std::fs::remove_file(dir.path().join("evidence")).unwrap();
+    events.lock().unwrap().clear();
+    monitor.round();
+    let (raised, files) = alarm(&events);
+    assert_eq!(raised, Alarm::Equivocation { size: 300 });
+    assert!(Evidence::parse(&files[0]).is_ok());
+    events.lock().unwrap().clear();
+    monitor.round();
+    assert!(events.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_slow_log_holds_up_neither_the_others_nor_the_end() {
+    let second = std::time::Duration::from_secs(1);
+    let dir = tempfile::tempdir().unwrap();
+    let history = Arc::new(History::new(300, 0, 0));
+    let (slow, quick) = (Shown::new(&history, 300), Shown::new(&history, 5));
+    slow.view().slow = second;
+    let other = Signer::new(
+        KeyName::new("slow.example").unwrap(),
+        Algorithm::Ed25519,
+        SigningKey::from_seed(&[9; 32]),
+    );
+    let (events, heard) = mpsc::channel();
+    let events = Mutex::new(events);
+    let followed = |log: &credence_log::VerifierKey, shown: &Arc<Shown>| Followed {
+        log: log.clone(),
+        source: Arc::<Shown>::clone(shown) as Arc<dyn LogSource>,
+    };
+    let monitor = Monitor::open(Setup {
+        logs: vec![
+            followed(other.verifier(), &slow),
+            followed(&log_key(), &quick),
+        ],
+        peers: Vec::new(),
+        notes: Arc::new(NoteFolder::open(&dir.path().join("state")).unwrap()),
+        archive: Archive {
+            folder: dir.path().join("evidence"),
+            key: None,
+            clock: Arc::new(|| 1),
+        },
+        patience: Patience::usual(),
+        sink: Arc::new(move |event| drop(events.lock().unwrap().send(event))),
+    })
+    .unwrap();
+    let begun = std::time::Instant::now();
+    let following = monitor.follow(second / 100).unwrap();
+    let mut size = 5;
+    // The quick one is seen to grow again and again while the slow one has not given its first file.
+    while size < 50 {
+        match heard.recv_timeout(second * 5).unwrap() {
+            MonitorEvent::FirstSeen { .. } | MonitorEvent::Grown { .. } => {
+                size += 5;
+                quick.grow(size);
+            }
+            _ => {}
+        }
+    }
+    assert!(begun.elapsed() < second * 4);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ending = std::time::Instant::now();
+    runtime.block_on(following.stop(second * 10));
+    // One file of the slow one is waited for, and not the rest.
+    assert!(ending.elapsed() < second * 3, "{:?}", ending.elapsed());
+}

@@ -157,3 +157,42 @@ fn a_server_runs_until_it_is_told_to_stop() {
     thread.join().unwrap().unwrap();
     assert!(FolderSource::open(&dir.path().join("nothing")).is_err());
 }
+
+#[test]
+fn a_damaged_file_is_not_handed_out_to_be_kept_for_ever() {
+    let history = History::new(600, 0, 0);
+    let dir = tempfile::tempdir().unwrap();
+    history.write(dir.path(), 600);
+    let server = Served::new(Arc::new(FolderSource::open(dir.path()).unwrap()));
+    let ask = |path: &str| raw(server.address, &format!("GET /{path}"));
+    let cut = |bytes: &[u8]| bytes[..bytes.len() - 1].to_vec();
+    let flip = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes[40] ^= 1;
+        bytes
+    };
+    type Damage<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+    let cases: [(&str, Damage<'_>); 8] = [
+        ("tile/0/000", &cut),
+        ("tile/0/000", &flip),
+        ("tile/0/002.p/88", &cut),
+        ("tile/1/000.p/2", &cut),
+        ("tile/entries/000", &cut),
+        ("tile/entries/001", &flip),
+        ("tile/entries/002.p/88", &flip),
+        ("checkpoint", &|_| Vec::new()),
+    ];
+    for (path, damage) in cases {
+        assert!(ask(path).starts_with("http/1.1 200"), "{path}");
+        let whole = std::fs::read(dir.path().join(path)).unwrap();
+        std::fs::write(dir.path().join(path), damage(&whole)).unwrap();
+        let answer = ask(path);
+        assert!(answer.starts_with("http/1.1 500"), "{path}: {answer}");
+        assert!(
+            answer.contains("no-store") && answer.contains(path),
+            "{path}: {answer}"
+        );
+        std::fs::write(dir.path().join(path), &whole).unwrap();
+        assert!(ask(path).starts_with("http/1.1 200"), "{path}");
+    }
+}

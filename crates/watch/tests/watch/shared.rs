@@ -149,6 +149,10 @@ pub(crate) struct View {
     pub(crate) down: bool,
     /// What is served as the checkpoint instead.
     pub(crate) says: Option<Vec<u8>>,
+    /// Tiles that are still served; then there are none.
+    pub(crate) tiles_left: Option<u32>,
+    /// How long each file takes.
+    pub(crate) slow: std::time::Duration,
 }
 
 /// A source whose view can be changed while it is used.
@@ -163,6 +167,8 @@ impl Shown {
             tiles: size,
             down: false,
             says: None,
+            tiles_left: None,
+            slow: std::time::Duration::ZERO,
         })))
     }
 
@@ -179,7 +185,16 @@ impl Shown {
 
 impl LogSource for Shown {
     fn read(&self, file: LogFile) -> Result<Option<Vec<u8>>, SourceError> {
-        let view = self.view();
+        let slow = self.view().slow;
+        std::thread::sleep(slow);
+        let mut view = self.view();
+        if file != LogFile::Checkpoint {
+            match &mut view.tiles_left {
+                Some(0) => return Ok(None),
+                Some(left) => *left -= 1,
+                None => {}
+            }
+        }
         if view.down {
             return Err(SourceError::Status {
                 path: file.path(),
