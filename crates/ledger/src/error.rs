@@ -88,9 +88,9 @@ pub enum LedgerError {
     )]
     OtherKey {
         /// The key at hand.
-        expected: VerifierKey,
+        expected: Box<VerifierKey>,
         /// The note's key.
-        got: VerifierKey,
+        got: Box<VerifierKey>,
     },
     /// There is no log where the key's log was.
     #[error(

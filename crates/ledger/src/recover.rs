@@ -79,8 +79,8 @@ fn known(options: &Options) -> Result<Option<Head>, LedgerError> {
     let expected = options.signer.verifier();
     match known {
         Some(head) if head.log != *expected => Err(LedgerError::OtherKey {
-            expected: expected.clone(),
-            got: head.log,
+            expected: Box::new(expected.clone()),
+            got: Box::new(head.log),
         }),
         known => Ok(known),
     }

@@ -4,7 +4,9 @@
 //! Ledger::published ─▶ witnesses, side by side ─quorum─▶ the cosigned checkpoint ─▶ proofs
 //! ```
 //!
-//! Witnesses that are down, slow or wrong cost time and nothing else: the log goes on, and proofs come when the quorum does.
+//! Witnesses that are down, slow or wrong cost time and nothing else: the log goes on, and proofs come when the quorum does. One that has seen another
+//! history ends the log: what it would sign next might be a fork, and whoever runs it must find out first. A witness that lies so can stop a log, and
+//! cannot make it lie.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -13,7 +15,9 @@ use std::{io, thread};
 
 use credence_ledger::{Ledger, Published};
 use credence_log::Hash;
-use credence_witness::{Ask, Client, ClientError, Proofs, ProofsError, WitnessAddress};
+use credence_witness::{
+    Ask, Asked, Client, ClientError, Outcome, Proofs, ProofsError, WitnessAddress,
+};
 
 /// How often the log is looked at for a new checkpoint.
 const LOOK: Duration = Duration::from_millis(50);
@@ -95,7 +99,21 @@ impl Cosigning {
                 if asked.is_some_and(|(number, at)| number == published.number && is_fresh(at)) {
                     continue;
                 }
-                match cosign(&client, &published, ask, &proofs) {
+                let asked_now = ask_all(&client, &published, ask, &proofs);
+                let newest = ledger.published().unwrap_or(published.clone());
+                let size = newest.checkpoint.unverified().size();
+                if let Some(witness) = asked_now
+                    .as_ref()
+                    .and_then(|asked| contradiction(asked, size))
+                {
+                    tracing::error!(
+                        "NOTHING MORE IS LOGGED: witness `{witness}` has seen another history of this log than it has, which is of {size} entries. \
+                         An older copy of the log runs, or its key runs elsewhere, or the witness lies: find out which before you start again"
+                    );
+                    ledger.contradict();
+                    return;
+                }
+                match asked_now.and_then(|asked| cosigned(&published, asked)) {
                     Some(cosigned) => {
                         asked = Some((published.number, Instant::now()));
                         pause = LOOK;
@@ -146,20 +164,35 @@ impl Newest {
     }
 }
 
-/// The checkpoint with its cosignatures, if there are enough.
-fn cosign(
+/// What the witnesses say.
+fn ask_all(
     client: &Client,
     published: &Published,
     ask: Ask,
     proofs: &Arc<dyn Proofs>,
-) -> Option<Published> {
-    let asked = match client.ask(&published.checkpoint, ask, proofs) {
-        Ok(asked) => asked,
+) -> Option<Asked> {
+    match client.ask(&published.checkpoint, ask, proofs) {
+        Ok(asked) => Some(asked),
         Err(error) => {
             tracing::error!(cause = crate::chain_of(&error), "witnesses cannot be asked");
-            return None;
+            None
         }
+    }
+}
+
+/// The witness that has seen what a log of `size` entries cannot have shown it.
+fn contradiction(asked: &Asked, size: u64) -> Option<String> {
+    let another = |outcome: &Outcome| match outcome {
+        Outcome::SplitView { .. } => true,
+        Outcome::Ahead { size: seen } => *seen > size,
+        _ => false,
     };
+    let found = asked.outcomes.iter().find(|(_, outcome)| another(outcome));
+    found.map(|(witness, _)| witness.name().to_string())
+}
+
+/// The checkpoint with its cosignatures, if there are enough.
+fn cosigned(published: &Published, asked: Asked) -> Option<Published> {
     if !asked.quorum {
         for (witness, outcome) in &asked.outcomes {
             tracing::warn!("witness `{}`: {outcome:?}", witness.name());

@@ -32,7 +32,7 @@ pub use cosigning::{Cosigning, CosigningError};
 pub use inference::{Answer, Draws, IssueError, Operator, Question};
 pub use keeper::{KeepError, Keeper};
 pub use kept::{Kept, ReceiptKey};
-pub use logging::{Logging, LoggingError};
+pub use logging::{CatchUpError, Logging, LoggingError};
 pub use serve::{Grace, serve, shutdown_signal};
 pub use service::{AnswerError, Care, HostError, Hosted, ReceiptError, Service};
 pub use spot::{SpotAsked, SpotError, Spots};

@@ -6,14 +6,17 @@
 //! ```
 //!
 //! A receipt is kept first and appended then, so the log never has a digest that nobody can ask for. The other way round can happen, when a
-//! server ends in between: whoever asks for such a receipt has it appended, which is safe to do twice.
+//! server ends in between: the next one appends what was kept since shortly before the last checkpoint ([`Logging::catch_up`]), and whoever asks
+//! for such a receipt has it appended, which is safe to do twice.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use credence_base::ReceiptDigest;
 use credence_ledger::{Ledger, LedgerError, Pending, Sequenced, Unsure};
 use credence_log::sequencer::SequencerError;
+use credence_store::{Receipts, StoreError};
 
 use crate::cosigning::Cosigning;
 
@@ -21,8 +24,21 @@ use crate::cosigning::Cosigning;
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often it is looked whether the log has answered.
 const LOOK: Duration = Duration::from_millis(2);
-/// From one attempt to the next while the log recovers.
+/// From one attempt to the next while the log recovers, or has no room.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How long before the last checkpoint a receipt may have come that is not under it: longer than any batch waits, and than clocks differ.
+const MARGIN_S: u64 = 60 * 60;
+
+/// Why it is not known what was kept and not logged.
+#[derive(Debug, thiserror::Error)]
+pub enum CatchUpError {
+    /// What was kept cannot be listed.
+    #[error("the receipts that were kept cannot be listed")]
+    Receipts(#[from] StoreError),
+    /// The system gives no thread.
+    #[error("no thread can be started for receipts that are not in the log")]
+    Thread(#[source] io::Error),
+}
 
 /// Why a receipt is not in the log.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +152,26 @@ impl Logging {
         }
     }
 
+    /// Appends what was kept since shortly before the last checkpoint, or ever if there is none: among it is all that a server kept and did not live
+    /// to log. What is in the log already is found there. It is appended on a thread of its own, as the log has room; how many
+    /// there are.
+    ///
+    /// # Errors
+    /// [`CatchUpError`].
+    pub fn catch_up(&self, receipts: &dyn Receipts) -> Result<usize, CatchUpError> {
+        let last = self.ledger.published();
+        let last_s = last.map_or(0, |published| published.time_ms / 1000);
+        let kept = receipts.kept_since(last_s.saturating_sub(MARGIN_S))?;
+        let count = kept.len();
+        // Weak, so that nothing keeps the log from ending.
+        let ledger = Arc::downgrade(&self.ledger);
+        thread::Builder::new()
+            .name("credence-relog".to_owned())
+            .spawn(move || append_all(&ledger, kept))
+            .map_err(CatchUpError::Thread)?;
+        Ok(count)
+    }
+
     /// Takes a receipt's digest in. What comes back is to be waited for, if answers wait.
     ///
     /// # Errors
@@ -179,5 +215,25 @@ impl Logging {
             );
         }
         Ok(None)
+    }
+}
+
+fn append_all(ledger: &Weak<Ledger>, digests: Vec<ReceiptDigest>) {
+    for digest in digests {
+        loop {
+            let Some(ledger) = ledger.upgrade() else {
+                return;
+            };
+            match ledger.append(digest) {
+                Ok(_) => break,
+                Err(SequencerError::Full { .. }) => {}
+                Err(error) => {
+                    let cause = crate::chain_of(&error);
+                    return tracing::warn!(cause, "receipts that were kept are not in the log");
+                }
+            }
+            drop(ledger);
+            thread::sleep(AGAIN);
+        }
     }
 }

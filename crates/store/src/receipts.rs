@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use credence_base::ReceiptDigest;
 
-use crate::error::StoreError;
+use crate::error::{Action, StoreError};
 use crate::file::{self, Access};
 
 /// Keeps bundles by the digest of their receipt.
@@ -26,6 +27,15 @@ pub trait Receipts: Send + Sync {
     /// # Errors
     /// [`StoreError`] when it is kept and cannot be read.
     fn get(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError>;
+
+    /// The digests of what was kept from `unix_s` on, in seconds since 1970, and perhaps of some that came before. What ends with the
+    /// process has none, which is what an implementation says that does not say otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn kept_since(&self, _unix_s: u64) -> Result<Vec<ReceiptDigest>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 impl<T: Receipts + ?Sized> Receipts for Arc<T> {
@@ -35,6 +45,10 @@ impl<T: Receipts + ?Sized> Receipts for Arc<T> {
 
     fn get(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError> {
         (**self).get(digest)
+    }
+
+    fn kept_since(&self, unix_s: u64) -> Result<Vec<ReceiptDigest>, StoreError> {
+        (**self).kept_since(unix_s)
     }
 }
 
@@ -57,6 +71,28 @@ impl FolderReceipts {
     pub fn path(&self, digest: ReceiptDigest) -> PathBuf {
         self.folder.join(format!("{digest}.json"))
     }
+
+    /// Every receipt that is kept, and when it came, in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the folder cannot be read.
+    pub fn all(&self) -> Result<Vec<(ReceiptDigest, u64)>, StoreError> {
+        let fail = |source| StoreError::from_io(Action::Read, &self.folder, source);
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            let Some(Ok(digest)) = digest.map(str::parse::<ReceiptDigest>) else {
+                continue;
+            };
+            let written = entry.metadata().and_then(|file| file.modified());
+            let since = written.map_err(fail)?.duration_since(UNIX_EPOCH);
+            all.push((digest, since.map_or(0, |since| since.as_secs())));
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
 }
 
 impl Receipts for FolderReceipts {
@@ -73,6 +109,14 @@ impl Receipts for FolderReceipts {
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn kept_since(&self, unix_s: u64) -> Result<Vec<ReceiptDigest>, StoreError> {
+        let all = self.all()?.into_iter();
+        Ok(all
+            .filter(|(_, came)| *came >= unix_s)
+            .map(|(digest, _)| digest)
+            .collect())
     }
 }
 
@@ -152,6 +196,29 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         suite(&FolderReceipts::new(folder.path().to_owned(), 100));
         suite(&MemoryReceipts::new(100));
+    }
+
+    #[test]
+    fn what_came_since_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let receipts = FolderReceipts::new(folder.path().to_owned(), 100);
+        for (byte, came) in [(1, 1000), (2, 2000), (3, 3000)] {
+            receipts.put(digest(byte), b"one").unwrap();
+            let file = std::fs::File::options()
+                .write(true)
+                .open(receipts.path(digest(byte)))
+                .unwrap();
+            let came = UNIX_EPOCH + std::time::Duration::from_secs(came);
+            file.set_modified(came).unwrap();
+        }
+        std::fs::write(folder.path().join("other.json"), b"x").unwrap();
+        let since = |unix_s| receipts.kept_since(unix_s).unwrap();
+        assert_eq!(since(0), [digest(1), digest(2), digest(3)]);
+        assert_eq!(since(2000), [digest(2), digest(3)]);
+        assert_eq!(since(3001), []);
+        let memory = MemoryReceipts::new(100);
+        memory.put(digest(1), b"one").unwrap();
+        assert_eq!(memory.kept_since(0).unwrap(), []);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::error::{Action, StoreError};
 use crate::file::{self, Access};
 use crate::key::{KeyFileError, Made, check_mode};
 use crate::objects::{Child, Created, Object, ObjectName, ObjectNameError, Objects};
-use crate::receipts::Receipts;
+use crate::receipts::{FolderReceipts, Receipts};
 
 const MAGIC: [u8; 8] = *b"crdvlt\x00\x01";
 const PLAIN: u8 = b'p';
@@ -227,6 +227,23 @@ impl Vault {
         Ok(swept)
     }
 
+    /// Moves what was kept in a folder, readable, into the vault, with the days on which it came; how many there were. One that is
+    /// cut short loses nothing, and the next goes on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn take_in(&self, folder: &FolderReceipts) -> Result<u64, StoreError> {
+        let mut moved = 0u64;
+        for (digest, came_s) in folder.all()? {
+            if let Some(bundle) = folder.get(digest)? {
+                self.put_on(came_s / DAY_S, digest, &bundle)?;
+                file::remove(&folder.path(digest))?;
+                moved = moved.saturating_add(1);
+            }
+        }
+        Ok(moved)
+    }
+
     fn seal(&self, digest: ReceiptDigest, bundle: &[u8]) -> Result<Vec<u8>, StoreError> {
         let mut bytes = MAGIC.to_vec();
         let Some(key) = &self.key else {
@@ -275,6 +292,43 @@ impl Vault {
 impl Receipts for Vault {
     /// Durable on return, in the way of the object store.
     fn put(&self, digest: ReceiptDigest, bundle: &[u8]) -> Result<(), StoreError> {
+        self.put_on((self.clock)() / DAY_S, digest, bundle)
+    }
+
+    fn get(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let len_max = self.len_max.saturating_add(OVERHEAD);
+        let Some(bytes) = self.objects.get(&bundle_name(digest)?, len_max)? else {
+            return Ok(None);
+        };
+        let opened = self.open(digest, &bytes);
+        opened
+            .map(Some)
+            .map_err(|error| damaged(Action::Read, digest, error))
+    }
+
+    /// By whole days.
+    fn kept_since(&self, unix_s: u64) -> Result<Vec<ReceiptDigest>, StoreError> {
+        let mut found = Vec::new();
+        for child in self.objects.list(&name("ages".to_owned())?)? {
+            let Child::Folder(day) = child else { continue };
+            let late = day
+                .parse::<u64>()
+                .is_ok_and(|number| number >= unix_s / DAY_S);
+            if !late {
+                continue;
+            }
+            for child in self.objects.list(&name(format!("ages/{day}"))?)? {
+                let Child::Object(text) = child else { continue };
+                found.extend(text.parse::<ReceiptDigest>());
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Vault {
+    /// Keeps a bundle that came on that day.
+    fn put_on(&self, day: u64, digest: ReceiptDigest, bundle: &[u8]) -> Result<(), StoreError> {
         let bundle_name = bundle_name(digest)?;
         if u64::try_from(bundle.len()).unwrap_or(u64::MAX) > self.len_max {
             return Err(StoreError::TooLong {
@@ -290,7 +344,6 @@ impl Receipts for Vault {
             return Ok(());
         }
         let bytes = self.seal(digest, bundle)?;
-        let day = (self.clock)() / DAY_S;
         let mark = Object {
             name: name(format!("ages/{day:0DAY_DIGITS$}/{digest}"))?,
             bytes: Vec::new(),
@@ -303,17 +356,6 @@ impl Receipts for Vault {
         let created = self.objects.create(&[object])?;
         debug_assert!(matches!(*created, [Created::New | Created::Existed]));
         Ok(())
-    }
-
-    fn get(&self, digest: ReceiptDigest) -> Result<Option<Arc<[u8]>>, StoreError> {
-        let len_max = self.len_max.saturating_add(OVERHEAD);
-        let Some(bytes) = self.objects.get(&bundle_name(digest)?, len_max)? else {
-            return Ok(None);
-        };
-        let opened = self.open(digest, &bytes);
-        opened
-            .map(Some)
-            .map_err(|error| damaged(Action::Read, digest, error))
     }
 }
 
@@ -389,6 +431,37 @@ mod tests {
 
     fn digest(byte: u8) -> ReceiptDigest {
         ReceiptDigest::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn readable_receipts_are_moved_in_with_their_age() {
+        let setting = Setting::new();
+        let plain = tempfile::tempdir().unwrap();
+        let folder = FolderReceipts::new(plain.path().to_owned(), 1000);
+        for (byte, day) in [(1, 19_990), (2, 20_000)] {
+            folder.put(digest(byte), &[byte; 9]).unwrap();
+            let file = std::fs::File::options()
+                .write(true)
+                .open(folder.path(digest(byte)))
+                .unwrap();
+            let came = UNIX_EPOCH + std::time::Duration::from_secs(day * DAY_S + 5);
+            file.set_modified(came).unwrap();
+        }
+        let vault = setting.vault(Some(1));
+        assert_eq!(vault.take_in(&folder).unwrap(), 2);
+        assert_eq!(vault.take_in(&folder).unwrap(), 0);
+        assert_eq!(folder.all().unwrap(), []);
+        for byte in [1, 2] {
+            let sealed = std::fs::read(setting.file(digest(byte))).unwrap();
+            assert!(!sealed.windows(9).any(|window| window == [byte; 9]));
+            assert_eq!(*vault.get(digest(byte)).unwrap().unwrap(), [byte; 9]);
+        }
+        assert_eq!(vault.kept_since(19_991 * DAY_S).unwrap(), [digest(2)]);
+        assert_eq!(vault.kept_since(0).unwrap(), [digest(1), digest(2)]);
+        // What was old when it came goes when it is due.
+        assert_eq!(vault.sweep(20_001 * DAY_S, 5).unwrap().bundles, 1);
+        assert!(vault.get(digest(1)).unwrap().is_none());
+        assert!(vault.get(digest(2)).unwrap().is_some());
     }
 
     fn reason(error: &StoreError) -> VaultError {

@@ -178,3 +178,86 @@ async fn nothing_of_question_or_answer_is_in_the_log() {
     }
     assert!(files >= 4, "{files}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_before_a_crash_is_logged_though_nobody_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let unlogged = path(&api(folder.path(), None)).await;
+    let log = ledger(folder.path(), 20, 1);
+    let logging = Logging::new(Arc::clone(&log), false);
+    // More than the log has room for at once.
+    let receipts = receipts(folder.path());
+    for byte in 0..20 {
+        let digest = credence_base::ReceiptDigest::from_bytes([byte; 32]);
+        receipts.put(digest, b"bundle").unwrap();
+    }
+    assert_eq!(logging.catch_up(&*receipts).unwrap(), 21);
+    let end = Instant::now() + Duration::from_secs(20);
+    let size = || {
+        let published = log.published();
+        published.map_or(0, |published| published.checkpoint.unverified().size())
+    };
+    while size() < 21 {
+        assert!(Instant::now() < end, "{} of 21 are logged", size());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Again after a restart: all of it is known, and nothing stands there twice.
+    assert_eq!(logging.catch_up(&*receipts).unwrap(), 21);
+    let api = api(folder.path(), Some(logging));
+    in_time(&api, &unlogged).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(size(), 21);
+}
+
+/// A witness that always answers so.
+fn witness_says(status: u16, body: &'static str) -> credence_witness::WitnessAddress {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut socket, _)) = listener.accept() {
+            let mut seen = [0; 65_536];
+            let _len = socket.read(&mut seen);
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            drop(socket.write_all(head.as_bytes()));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let name = KeyName::new("w.example").unwrap();
+    let key = Signer::new(
+        name,
+        Algorithm::CosignatureV1,
+        SigningKey::from_seed(&[3; 32]),
+    );
+    credence_witness::WitnessAddress {
+        key: key.verifier().clone(),
+        prefix: credence_witness::fetch::Prefix::new(&format!("http://{address}")).unwrap(),
+    }
+}
+
+#[test]
+fn a_witness_that_has_seen_another_history_ends_the_log() {
+    use credence_log::sequencer::SequencerError;
+    let digest = |byte| credence_base::ReceiptDigest::from_bytes([byte; 32]);
+    // Larger than the log ever was; of its size, and another root; and an outage, which ends nothing.
+    for (status, body, ends) in [(409, "1000\n", true), (409, "1\n", true), (500, "", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = ledger(folder.path(), 20, 100);
+        log.append(digest(1)).unwrap().wait().unwrap();
+        let witnesses = vec![witness_says(status, body)];
+        let _cosigning = credence_node::Cosigning::start(Arc::clone(&log), witnesses, 1).unwrap();
+        let end = Instant::now() + Duration::from_secs(if ends { 20 } else { 1 });
+        let mut ended = false;
+        while !ended && Instant::now() < end {
+            let refused = log.append(digest(1)).err();
+            ended = refused == Some(SequencerError::Contradicted);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(ended, ends, "{status} {body}");
+        // What was proved stays proved.
+        assert!(log.proof(digest(1)).unwrap().is_some());
+    }
+}
