@@ -71,6 +71,9 @@ pub(crate) enum Command {
     Witness {
         /// The configuration
         file: PathBuf,
+        /// Begin with an empty state folder though the key is there: for a witness that has never cosigned anything
+        #[arg(long)]
+        new: bool,
     },
     /// Follow logs, compare with other monitors, and keep evidence of two truths
     #[command(
@@ -481,7 +484,7 @@ pub(crate) struct LogArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) log: Option<PathBuf>,
     /// Log nothing
-    #[arg(long, conflicts_with_all = ["log", "log_s3", "log_index", "log_wait"])]
+    #[arg(long, conflicts_with_all = ["log", "log_s3", "log_index", "log_origin", "log_wait"])]
     pub(crate) no_log: bool,
     /// Keep the log's files in a bucket of S3, as FILE says: TOML with endpoint, region, bucket, prefix, access_key_id, secret_access_key
     #[arg(long, value_name = "FILE")]
@@ -502,8 +505,23 @@ pub(crate) struct LogArgs {
     #[arg(long)]
     pub(crate) log_wait: bool,
     /// Milliseconds from one batch of the log to the next
-    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = LOG_INTERVAL_MS, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub(crate) log_interval_ms: u64,
+}
+
+/// Milliseconds from one batch of the log to the next, if nothing else is said.
+pub(crate) const LOG_INTERVAL_MS: u64 = 250;
+
+impl LogArgs {
+    /// Whether anything was said about the log: then it is wanted, whatever becomes of receipts.
+    pub(crate) const fn is_asked(&self) -> bool {
+        self.log.is_some()
+            || self.log_s3.is_some()
+            || self.log_index.is_some()
+            || self.log_origin.is_some()
+            || self.log_wait
+            || !self.witness.is_empty()
+    }
 }
 
 /// Options of `demo`.

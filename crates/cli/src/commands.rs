@@ -41,7 +41,7 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Audit(args) => audit::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
         Command::Log(command) => log::run(context, command),
-        Command::Witness { file } => witness::run(context, &file),
+        Command::Witness { file, new } => witness::run(context, &file, new),
         Command::Monitor { file } => monitor::run(context, &file),
         Command::Demo(args) if args.chat => demo_chat::run(context, args.engine),
         Command::Demo(args) => demo::run(context, &args),

@@ -4,15 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use credence_base::ReceiptDigest;
-use credence_ledger::{Ledger, Schedule, open_folder};
 use credence_log::proof::verify_consistency;
-use credence_log::sequencer::Limits;
 use credence_log::{SignedCheckpoint, VerifierKey};
 use credence_node::shutdown_signal;
 use credence_watch::{AuditError, LogSource, Place, Tree, audit, head, run_log_server};
 use serde::Serialize;
 
-use crate::args::{LogCommand, ReadArgs};
+use crate::args::{LOG_INTERVAL_MS, LogArgs, LogCommand, ReadArgs};
 use crate::commands::{events, serve_log};
 use crate::context::Context;
 use crate::error::CliError;
@@ -71,13 +69,21 @@ pub(crate) fn run(context: &mut Context, command: LogCommand) -> Result<(), CliE
 }
 
 fn init(context: &mut Context, origin: Option<&str>) -> Result<(), CliError> {
-    let signer = Arc::new(serve_log::signer(context, origin)?);
-    let key = signer.verifier().clone();
+    let args = LogArgs {
+        log: None,
+        no_log: false,
+        log_s3: None,
+        log_index: None,
+        log_origin: origin.map(str::to_owned),
+        witness: Vec::new(),
+        quorum: None,
+        log_wait: false,
+        log_interval_ms: LOG_INTERVAL_MS,
+    };
+    let log = serve_log::open(context, &args)?;
+    let key = log.verifier.clone();
+    log.close()?;
     let folder = context.home()?.log();
-    let fail = |e| CliError::because(Exit::Io, "the log cannot be opened", e);
-    let options = open_folder(&folder, signer, Limits::usual()).map_err(fail)?;
-    let ledger = Ledger::open(options, Schedule::new(Box::new(|_| {}))).map_err(fail)?;
-    ledger.close().map_err(fail)?;
     context
         .console
         .say(&format!("the log is in `{}`", folder.display()));

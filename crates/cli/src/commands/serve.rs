@@ -55,13 +55,16 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
     let operator = context.operator()?;
     let key = operator.public_key().to_string();
     let kept = serve_receipts::open(context, args)?;
-    let is_logged = !args.log.no_log && (!args.no_keep || args.log.log.is_some());
+    let is_logged = !args.log.no_log && (!args.no_keep || args.log.is_asked());
     let log = if is_logged {
         Some(serve_log::open(context, &args.log)?)
     } else {
         None
     };
-    let logging = log.as_ref().map(|log| log.logging(&args.log)).transpose()?;
+    let logging = log
+        .as_ref()
+        .map(|log| log.logging(&args.log, &*kept.receipts))
+        .transpose()?;
     let verifier = log.as_ref().map(|log| log.verifier.to_string());
     let care = Care {
         logging,

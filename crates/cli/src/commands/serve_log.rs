@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use credence_ledger::{Folder, Ledger, LedgerError, Options, Schedule, lock_folder};
+use credence_ledger::{Folder, HeadFile, Ledger, LedgerError, Options, Schedule, lock_folder};
 use credence_log::key::VerifierKeyError;
 use credence_log::sequencer::Limits;
 use credence_log::{Algorithm, KeyName, Signer, VerifierKey};
@@ -12,7 +12,7 @@ use credence_node::{Cosigning, Logging};
 use credence_store::file::{self, Access};
 use credence_store::index::{Index, PostgresIndex, SqliteIndex};
 use credence_store::objects::{FolderObjects, Objects, S3Config, S3Objects};
-use credence_store::{KeyFile, Made, read_secret};
+use credence_store::{KeyFile, Made, Receipts, read_secret};
 use credence_witness::WitnessAddress;
 use credence_witness::fetch::Prefix;
 use serde::Deserialize;
@@ -90,9 +90,17 @@ impl Log {
         }
     }
 
-    /// How a server uses it.
-    pub(crate) fn logging(&self, args: &LogArgs) -> Result<Logging, CliError> {
+    /// How a server uses it. What was kept before and is not in it is appended.
+    pub(crate) fn logging(
+        &self,
+        args: &LogArgs,
+        receipts: &dyn Receipts,
+    ) -> Result<Logging, CliError> {
         let logging = Logging::new(Arc::clone(&self.ledger), args.log_wait);
+        logging.catch_up(receipts).map_err(|e| {
+            let what = "it is not known which receipts are not in the log";
+            CliError::because(Exit::Io, what, e)
+        })?;
         if args.witness.is_empty() {
             return Ok(logging);
         }
@@ -151,6 +159,8 @@ fn name(context: &Context, asked: Option<&str>, own: &str) -> Result<KeyName, Cl
 }
 
 fn options(context: &Context, args: &LogArgs, signer: Arc<Signer>) -> Result<Options, CliError> {
+    // First, and held as long as anything is signed: the note of what the key has signed, which stands beside it.
+    let head = HeadFile::open(&context.home()?.log_key().with_extension("head")).map_err(fail)?;
     let own = context.home()?.log();
     let folder = args.log.as_deref().unwrap_or(&own);
     let held: Folder = lock_folder(folder).map_err(fail)?;
@@ -167,6 +177,7 @@ fn options(context: &Context, args: &LogArgs, signer: Arc<Signer>) -> Result<Opt
         limits: Limits::usual(),
         objects,
         index,
+        head: Arc::new(head),
         folder: Some(Arc::new(held)),
     })
 }

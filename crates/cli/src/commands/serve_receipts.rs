@@ -44,11 +44,28 @@ pub(crate) fn open(context: &mut Context, args: &ServeArgs) -> Result<Kept, CliE
     let key = key(context, args)?;
     let objects = FolderObjects::open(context.home()?.vault(), Access::Owner)?;
     let vault = Arc::new(Vault::new(Arc::new(objects), key, len_max));
+    take_in(context, &vault, len_max)?;
     let sweeps = args.receipts_days.map(|days| sweep(&vault, days));
     Ok(Kept {
         receipts: Box::new(vault),
         _sweeps: sweeps.transpose()?,
     })
+}
+
+/// Moves what was kept before into the vault, so that it is encrypted, and goes when it is due, as what comes now.
+fn take_in(context: &mut Context, vault: &Vault, len_max: u64) -> Result<(), CliError> {
+    let folder = context.home()?.receipts();
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let moved = vault.take_in(&FolderReceipts::new(folder.clone(), len_max))?;
+    if moved > 0 {
+        let folder = folder.display();
+        context.console.say(&format!(
+            "moved {moved} receipts from `{folder}` into the vault; copies of that folder are as readable as they were"
+        ));
+    }
+    Ok(())
 }
 
 fn key(context: &mut Context, args: &ServeArgs) -> Result<Option<VaultKey>, CliError> {

@@ -15,10 +15,11 @@ use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::file;
 use credence_verify::{Facts, Policy, Receipt, Refusal, Verified, check};
 use credence_wiring::methods;
+use credence_witness::evidence::EVIDENCE_LEN_MAX;
 
 use crate::args::VerifyArgs;
 use crate::commands::audit::HALF_PPM;
-use crate::commands::verify_shown::{self, EquivocationView};
+use crate::commands::verify_shown::{self, EquivocationView, EvidenceView};
 use crate::commands::verify_stream::{self, StreamView};
 use crate::context::{Context, Found, engine_options};
 use crate::error::{CliError, chain};
@@ -33,6 +34,13 @@ const KEY_STATEMENT_LEN_MAX: usize = 1024 * 1024;
 /// Verifies a bundle and prints what that earned.
 pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliError> {
     let json = context.console.json();
+    if let Some(view) = evidence(args)? {
+        return if json {
+            context.console.data_json(&view)
+        } else {
+            context.console.data(&view.text())
+        };
+    }
     if let Some(view) = shown(args)? {
         return if json {
             context.console.data_json(&view)
@@ -60,6 +68,24 @@ pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliErr
             }
             Err(error)
         }
+    }
+}
+
+/// Evidence against a log, if that is what the file holds.
+fn evidence(args: &VerifyArgs) -> Result<Option<EvidenceView>, CliError> {
+    let Some(path) = &args.bundle else {
+        return Ok(None);
+    };
+    let len_max = u64::try_from(EVIDENCE_LEN_MAX).unwrap_or(u64::MAX);
+    match file::read(path, len_max) {
+        Ok(bytes) if bytes.starts_with(verify_shown::EVIDENCE_START) => {
+            let view = verify_shown::evidence(&bytes);
+            let what = || format!("`{}` shows nothing against any log", path.display());
+            Ok(Some(view.map_err(|error| {
+                CliError::because(Exit::Malformed, what(), error)
+            })?))
+        }
+        Ok(_) | Err(_) => Ok(None),
     }
 }
 

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use credence_log::{Algorithm, Signer};
 use credence_node::shutdown_signal;
 use credence_store::{KeyFile, Made, file};
-use credence_witness::{Host, Limits, WitnessConfig, WitnessEvent, system_clock};
+use credence_watch::Archive;
+use credence_witness::{Evidence, Host, Limits, WitnessConfig, WitnessEvent, system_clock};
 
 use crate::commands::events;
 use crate::commands::serve::log_to_stderr;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, chain};
 use crate::exit::Exit;
 
 /// The longest configuration, in bytes.
 pub(crate) const CONFIG_LEN_MAX: u64 = 1024 * 1024;
 
-/// Runs a witness.
-pub(crate) fn run(context: &mut Context, path: &Path) -> Result<(), CliError> {
+/// Runs a witness. `new` says that it has never cosigned anything, though its key is there.
+pub(crate) fn run(context: &mut Context, path: &Path, new: bool) -> Result<(), CliError> {
     log_to_stderr();
     let (text, folder) = read_config(path)?;
     let config = WitnessConfig::parse(&text, folder).map_err(|e| bad_config(path, e))?;
@@ -33,13 +34,24 @@ pub(crate) fn run(context: &mut Context, path: &Path) -> Result<(), CliError> {
     let text = format!("cosigning; the witness's key is {}", signer.verifier());
     context.console.say(&text);
     let prefix = config.prefix.clone();
+    let archive = Archive {
+        folder: config.evidence.clone(),
+        key: None,
+        clock: system_clock(),
+    };
     events::run(&mut context.console, words, |send| {
         let stop = shutdown_signal()
             .map_err(|e| CliError::ours("the system takes no handler for signals", e))?;
         let host = Host {
+            begins: new || made == Made::New,
             clock: system_clock(),
             // Whoever listens to events lives as long as the witness.
-            sink: Arc::new(move |event| drop(send.send(event))),
+            sink: Arc::new(move |event| {
+                if let WitnessEvent::SplitView { evidence, .. } = &event {
+                    keep(&archive, evidence);
+                }
+                drop(send.send(event));
+            }),
             listening: Arc::new(move |address| {
                 tracing::info!("listening on http://{address}{prefix}");
             }),
@@ -52,6 +64,21 @@ pub(crate) fn run(context: &mut Context, path: &Path) -> Result<(), CliError> {
                 .map_err(|e| CliError::because(Exit::Io, "the witness cannot run", e))
         })
     })
+}
+
+/// Keeps evidence in a file; the event has its text as well, whatever becomes of the file.
+fn keep(archive: &Archive, text: &str) {
+    let Ok(evidence) = Evidence::parse(text.as_bytes()) else {
+        return tracing::error!("the evidence is none; this is a fault of the witness's");
+    };
+    match archive.keep(&evidence) {
+        Ok(files) => {
+            for file in files {
+                tracing::info!("evidence: `{}`", file.display());
+            }
+        }
+        Err(error) => tracing::error!(cause = chain(&error), "evidence is not kept"),
+    }
 }
 
 /// A configuration's text, and the folder from which its paths are taken.

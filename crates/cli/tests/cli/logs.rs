@@ -40,6 +40,27 @@ fn prints(done: &Done, text: &str) {
     assert!(done.out.contains(text), "`{text}` is not in {}", done.out);
 }
 
+/// A home with the model of the shared one and nothing else: a log's key has one log, so tests do not share it.
+fn own_home(place: &Place) -> String {
+    let own = place.path("own-home");
+    let models = own.join("models");
+    std::fs::create_dir_all(&models).unwrap();
+    let mut folders = vec![(home().join("models"), models)];
+    while let Some((from, to)) = folders.pop() {
+        for entry in std::fs::read_dir(&from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                std::fs::create_dir(&to).unwrap();
+                folders.push((entry.path(), to));
+            } else {
+                std::fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    own.to_str().unwrap().to_owned()
+}
+
 /// A process that is ended with the test.
 struct Running(Child);
 
@@ -53,13 +74,12 @@ impl Drop for Running {
 #[test]
 fn receipts_are_logged_proved_and_audited() {
     let place = Place::new();
+    let own = own_home(&place);
     let folder = place.path("log");
     let folder = folder.to_str().unwrap();
     let fast = ["--log-wait", "--log-interval-ms", "20"];
-    let server = start(
-        &place,
-        &[&["cnn", "--no-keep", "--log", folder], &fast[..]].concat(),
-    );
+    let words = ["cnn", "--home", &own, "--no-keep", "--log", folder];
+    let server = start(&place, &[&words, &fast[..]].concat());
     let first: Value = serde_json::from_str(&server.first).unwrap();
     let key = first["log"].as_str().unwrap();
     let (digest, bundle) = answer(&server, &place, "one.json");
@@ -156,9 +176,14 @@ fn evidence_of_a_spot_check_comes_with_the_receipt() {
 #[test]
 fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
     let place = Place::new();
-    let folder = place.path("log");
-    let folder = folder.to_str().unwrap();
-    let key = place.run(&["log", "init"]).expect(0);
+    let own = own_home(&place);
+    let at_own = |words: &[&str]| place.run_at(std::path::Path::new(&own), words);
+    let key = at_own(&["log", "init"]).expect(0);
+    // Another place under the same key would be another history.
+    let elsewhere = place.path("elsewhere");
+    let words = ["serve", "cnn", "--no-keep", "--listen", "127.0.0.1:0"];
+    let words = [&words[..], &["--log", elsewhere.to_str().unwrap()]].concat();
+    at_own(&words).expect(9).says("would be a fork");
     let key = key.out.trim().to_owned();
     let config = format!(
         "name = \"w.test/1\"\nkey = \"w.pem\"\nstate = \"state\"\nlisten = \"127.0.0.1:0\"\nlogs = [\"{key}\"]\n"
@@ -187,9 +212,9 @@ fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
 
     let words = [
         "cnn",
+        "--home",
+        &own,
         "--no-keep",
-        "--log",
-        folder,
         "--log-wait",
         "--log-interval-ms",
         "20",
@@ -207,6 +232,51 @@ fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
     let id = witnessing.0.id().to_string();
     let stopped = Command::new("kill").args(["-0", &id]).status().unwrap();
     assert!(stopped.success());
+}
+
+#[test]
+fn evidence_in_a_file_is_confirmed_by_anyone() {
+    use credence_log::frontier::Frontier;
+    use credence_log::proof::{Plan, TileSet};
+    let place = Place::new();
+    let name = KeyName::new("log.test/1").unwrap();
+    let log = Signer::new(
+        name.clone(),
+        Algorithm::Ed25519,
+        SigningKey::from_seed(&[1; 32]),
+    );
+    let leaf = |byte: u8| Hash::from_bytes([byte; 32]);
+    let mut edge = credence_log::Edge::new();
+    let mut five = Frontier::new();
+    for byte in 0..9 {
+        edge.append(leaf(byte)).unwrap();
+        if byte < 5 {
+            five.append(leaf(byte)).unwrap();
+        }
+    }
+    let sign = |size, root| {
+        let checkpoint = Checkpoint::new(&name, size, root).unwrap();
+        checkpoint.sign(&log).unwrap()
+    };
+    let (smaller, larger) = (sign(5, leaf(99)), sign(9, edge.root()));
+    let mut tiles = TileSet::new();
+    tiles.extend(edge.take_tiles());
+    let proof = Plan::consistency(5, 9).unwrap().make(&tiles).unwrap();
+    let found =
+        credence_witness::Evidence::check(log.verifier(), &smaller, &larger, five.root(), &proof);
+    let text = found.unwrap().encode();
+    let file = place.write("fork.evidence", text.as_bytes());
+    let done = place.run(&["verify", file]).expect(0);
+    prints(&done, "of which one is false");
+    let json = place.run(&["verify", file, "--json"]).expect(0);
+    let json = json.json_of("cli-verify-evidence");
+    assert_eq!(
+        (&json["smaller"]["size"], &json["larger"]["size"]),
+        (&5.into(), &9.into())
+    );
+    let changed = text.replacen("\n9\n", "\n8\n", 1);
+    let file = place.write("changed.evidence", changed.as_bytes());
+    place.run(&["verify", file]).expect(3).says("shows nothing");
 }
 
 #[test]
