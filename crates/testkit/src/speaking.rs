@@ -19,15 +19,28 @@ const TEMPLATE: &str = "{% for message in messages %}{{ '<|start|>' + message['r
 /// # Panics
 /// If its text is refused, which it is not.
 #[must_use]
+pub fn speaking(seed: u64) -> Model {
+    spoken(seed, true)
+}
+
+/// The same without attention: what it says next hangs on the last token alone, and its runs have neither keys nor values.
+///
+/// # Panics
+/// As [`speaking`].
+#[must_use]
+pub fn forgetful(seed: u64) -> Model {
+    spoken(seed, false)
+}
+
 #[expect(
     clippy::expect_used,
     reason = "a test cannot go on without its model, and this crate is for tests alone"
 )]
-pub fn speaking(seed: u64) -> Model {
+fn spoken(seed: u64, attends: bool) -> Model {
     let text = text_spec();
     let bytes = text.to_bytes().expect("the text of the model is valid");
     let vocabulary = u32::try_from(text.tokens.len()).unwrap_or(u32::MAX);
-    speaking_model(seed, (vocabulary, SPEAKING_CONTEXT), &bytes)
+    speaking_model(seed, (vocabulary, SPEAKING_CONTEXT), &bytes, attends)
 }
 
 /// A byte-level tokeniser with a few merges and a template.

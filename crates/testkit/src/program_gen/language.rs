@@ -38,22 +38,24 @@ fn signed(n: u32) -> i32 {
 
 /// A program and its weights; most are valid.
 pub(super) fn program(choices: &mut Choices) -> (ProgramSpec, Vec<Vec<u8>>) {
-    of_text(choices, None, &[1, 254, 3])
+    of_text(choices, None, &[1, 254, 3], true)
 }
 
-/// As [`program`], with this vocabulary, context and text.
+/// As [`program`], with this vocabulary, context and text, and with or without attention.
 pub(super) fn speaking(
     choices: &mut Choices,
     sizes: (u32, u32),
     text: &[u8],
+    attends: bool,
 ) -> (ProgramSpec, Vec<Vec<u8>>) {
-    of_text(choices, Some(sizes), text)
+    of_text(choices, Some(sizes), text, attends)
 }
 
 fn of_text(
     choices: &mut Choices,
     sizes: Option<(u32, u32)>,
     text: &[u8],
+    attends: bool,
 ) -> (ProgramSpec, Vec<Vec<u8>>) {
     let hadamard = *choices.pick(&[2, 4, 8, 16]);
     let (vocabulary, context) = sizes.unwrap_or_else(|| (choices.size(1, 70), choices.size(1, 75)));
@@ -87,12 +89,12 @@ fn of_text(
         spec,
         params: Vec::new(),
     };
-    builder.model(text);
+    builder.model(text, attends);
     (builder.spec, builder.params)
 }
 
 impl Builder<'_> {
-    fn model(&mut self, text: &[u8]) {
+    fn model(&mut self, text: &[u8], attends: bool) {
         let entries: Vec<i32> = text.iter().map(|&byte| byte.into()).collect();
         self.param(Dtype::I8, vec![length(text.len())], &entries);
         let token = self.node(Op::Token(Token {}), Dtype::I32, true);
@@ -103,8 +105,10 @@ impl Builder<'_> {
             x = self.add(x, positions);
         }
         for _ in 0..self.choices.size(1, 2) {
-            let attended = self.attention(x);
-            x = self.add(x, attended);
+            if attends {
+                let attended = self.attention(x);
+                x = self.add(x, attended);
+            }
             let gated = self.gated(x);
             x = self.add(x, gated);
         }
