@@ -10,6 +10,7 @@ mod events;
 mod import;
 mod import_language;
 mod key;
+mod key_statement;
 mod log;
 mod model;
 mod monitor;
@@ -46,6 +47,15 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Demo(args) if args.chat => demo_chat::run(context, args.engine),
         Command::Demo(args) => demo::run(context, &args),
         Command::Key(KeyCommand::Show) => key::show(context),
+        Command::Key(KeyCommand::Rotate { to, statement }) => {
+            key_statement::rotate(context, to, &statement)
+        }
+        Command::Key(KeyCommand::Expire { at, statement }) => {
+            key_statement::expire(context, at, &statement)
+        }
+        Command::Key(KeyCommand::Revoke { since, statement }) => {
+            key_statement::revoke(context, since, &statement)
+        }
         Command::Completions { shell } => completions::run(context, shell),
     }
 }

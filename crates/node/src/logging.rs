@@ -36,6 +36,9 @@ pub enum LoggingError {
     /// The log stopped, and did not recover in time.
     #[error("the log did not say in {} s that the receipt is in it", WAIT_MAX.as_secs())]
     Unsure(#[from] Unsure),
+    /// The log cannot be read.
+    #[error("the log cannot prove that the receipt is in it")]
+    Ledger(#[from] LedgerError),
 }
 
 impl LoggingError {
@@ -47,6 +50,7 @@ impl LoggingError {
                 matches!(error, SequencerError::Full { .. } | SequencerError::Stopped)
             }
             Self::Unsure(_) | Self::Unwitnessed => true,
+            Self::Ledger(_) => false,
         }
     }
 }
@@ -154,6 +158,23 @@ impl Logging {
             pending,
             end: Instant::now() + WAIT_MAX,
         }))
+    }
+
+    /// Logs a digest at once: blocks its thread until it is durably in the log, and cosigned if there are witnesses. Gives the proof, as the text of a
+    /// `tlog-proof` file.
+    ///
+    /// # Errors
+    /// [`LoggingError`], also when the proof that must be there is not.
+    pub fn log_now(&self, digest: ReceiptDigest) -> Result<String, LoggingError> {
+        let wait = Wait {
+            ledger: Arc::clone(&self.ledger),
+            cosigning: self.cosigning.clone(),
+            digest,
+            pending: Some(self.ledger.append(digest)?),
+            end: Instant::now() + WAIT_MAX,
+        };
+        wait.finish()?;
+        Ok(self.prove(digest)?.ok_or(Unsure)?)
     }
 
     /// The proof that a receipt is in the log, as the text of a `tlog-proof` file, once it is, and once enough witnesses saw it if there are any. Blocks its

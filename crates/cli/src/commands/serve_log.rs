@@ -90,7 +90,7 @@ impl Log {
         }
     }
 
-    /// How a server uses it.
+    /// How a server uses it, and whoever logs one thing.
     pub(crate) fn logging(&self, args: &LogArgs) -> Result<Logging, CliError> {
         let logging = Logging::new(Arc::clone(&self.ledger), args.log_wait);
         if args.witness.is_empty() {

@@ -18,7 +18,7 @@ use credence_wiring::methods;
 
 use crate::args::VerifyArgs;
 use crate::commands::audit::HALF_PPM;
-use crate::commands::verify_shown::{self, EquivocationView};
+use crate::commands::verify_shown::ShownView;
 use crate::commands::verify_stream::{self, StreamView};
 use crate::context::{Context, Found, engine_options};
 use crate::error::{CliError, chain};
@@ -63,8 +63,8 @@ pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliErr
     }
 }
 
-/// A log's two truths, if that is what the bundle holds. What cannot be read is for the usual check to name.
-fn shown(args: &VerifyArgs) -> Result<Option<EquivocationView>, CliError> {
+/// A log's two truths, or what becomes of a key, if that is what the bundle holds. What cannot be read is for the usual check to name.
+fn shown(args: &VerifyArgs) -> Result<Option<ShownView>, CliError> {
     let Some(path) = &args.bundle else {
         return Ok(None);
     };
@@ -75,7 +75,11 @@ fn shown(args: &VerifyArgs) -> Result<Option<EquivocationView>, CliError> {
     let Ok(bundle) = Bundle::decode(&bytes, BUNDLE_LEN_MAX) else {
         return Ok(None);
     };
-    let confirmed = verify_shown::equivocation(&bundle).transpose();
+    let facts = Facts {
+        now_unix_s: now_unix_s()?,
+        key_statements: Vec::new(),
+    };
+    let confirmed = ShownView::of(&bundle, &demanded(args)?, &facts).transpose();
     confirmed.map_err(|refusal| refused(path, &refusal))
 }
 

@@ -1,10 +1,113 @@
-//! `credence verify` of a bundle that is no answer: a log's two truths.
+//! `credence verify` of a bundle that is no answer: a log's two truths, or what becomes of a key.
 
 use credence_receipt::{Bundle, Kind};
-use credence_verify::{Refusal, ShownEquivocation, confirm_equivocation};
+use credence_verify::{
+    Facts, Policy, Refusal, ShownEquivocation, ShownKeyStatement, confirm_equivocation,
+    confirm_key_statement,
+};
 use serde::Serialize;
 
+use crate::commands::key_statement::words;
 use crate::time::rfc3339;
+
+/// What `verify` prints of a bundle that is no answer.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum ShownView {
+    /// A log's two truths.
+    Equivocation(EquivocationView),
+    /// What becomes of a key.
+    Key(KeyView),
+}
+
+impl ShownView {
+    /// Confirms a bundle of either kind; `None` if it is of another kind, or cannot be read as any.
+    pub(crate) fn of(
+        bundle: &Bundle,
+        policy: &Policy,
+        facts: &Facts,
+    ) -> Option<Result<Self, Refusal>> {
+        let signed = bundle.receipt().open().ok()?;
+        match signed.into_statement().kind() {
+            Kind::Equivocation => {
+                let shown = confirm_equivocation(bundle);
+                Some(shown.map(|shown| Self::Equivocation(EquivocationView::new(&shown))))
+            }
+            Kind::KeyStatement => {
+                let shown = confirm_key_statement(bundle, policy, facts);
+                Some(shown.map(|shown| Self::Key(KeyView::new(&shown))))
+            }
+            Kind::Inference
+            | Kind::Audit
+            | Kind::Verdict
+            | Kind::WeightsBinding
+            | Kind::Imported => None,
+        }
+    }
+
+    /// The words for people.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Equivocation(view) => view.text(),
+            Self::Key(view) => view.text(),
+        }
+    }
+}
+
+/// What `verify --json` prints of a statement about a key.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyView {
+    accepted: bool,
+    kind: &'static str,
+    statement: String,
+    key: String,
+    says: String,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logged: Option<KeyLoggedView>,
+}
+
+/// Where a statement about a key is logged.
+#[derive(Debug, Serialize)]
+struct KeyLoggedView {
+    log: String,
+    index: u64,
+    cosignatures: usize,
+}
+
+impl KeyView {
+    fn new(shown: &ShownKeyStatement) -> Self {
+        let statement = &shown.statement;
+        Self {
+            accepted: true,
+            kind: "key-statement",
+            statement: shown.digest.to_string(),
+            key: statement.operator.to_string(),
+            says: words(&statement.action),
+            time: rfc3339(statement.time_unix_s),
+            logged: shown.logged.as_ref().map(|logged| KeyLoggedView {
+                log: logged.witnessed().log().to_string(),
+                index: logged.index(),
+                cosignatures: logged.witnessed().cosigners().len(),
+            }),
+        }
+    }
+
+    fn text(&self) -> String {
+        let logged = self.logged.as_ref().map_or_else(
+            || "in no log that the policy names: enough for a key to expire or be revoked, too little for another to take its place".to_owned(),
+            |logged| {
+                let KeyLoggedView { log, index, cosignatures } = logged;
+                format!("entry {index} of log {log}, with {cosignatures} cosignatures")
+            },
+        );
+        format!(
+            "confirmed: a key said what becomes of it\n\n  key        {}\n  says       it {}\n  said       {} by its own clock\n  logged     {logged}\n  statement  {}\n\n\
+             shown: the key signed this; give the file with `--key-statement` when verifying its receipts",
+            self.key, self.says, self.time, self.statement
+        )
+    }
+}
 
 /// What `verify --json` prints of a log's two truths.
 #[derive(Debug, Serialize)]
@@ -17,15 +120,6 @@ pub(crate) struct EquivocationView {
     roots: [String; 2],
     reporter: String,
     time: String,
-}
-
-/// Confirms a bundle of kind equivocation; `None` if it is of another kind, or cannot be read as any.
-pub(crate) fn equivocation(bundle: &Bundle) -> Option<Result<EquivocationView, Refusal>> {
-    let signed = bundle.receipt().open().ok()?;
-    if signed.into_statement().kind() != Kind::Equivocation {
-        return None;
-    }
-    Some(confirm_equivocation(bundle).map(|shown| EquivocationView::new(&shown)))
 }
 
 impl EquivocationView {

@@ -12,9 +12,13 @@ mod flow;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod language;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod monitor;
 #[cfg(test)]
 mod pull;
 #[cfg(test)]
