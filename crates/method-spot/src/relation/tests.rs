@@ -93,7 +93,7 @@ impl Run {
                 for (index, &value) in values.iter().enumerate() {
                     let exists = match &spec.op {
                         Op::Scores(op) => {
-                            credence_exact::cell::sees(op.window, position, index % shape.last())
+                            op.sight().range(position, 0).contains(&(index % shape.last()))
                         }
                         _ => true,
                     };

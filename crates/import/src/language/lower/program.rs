@@ -16,7 +16,7 @@ use crate::language::{Attention, Block, LanguageGraph, Position};
 use crate::number::pow2;
 
 /// Largest magnitude of rotated queries and keys, so that a sum of `width` products fits 31 bits.
-fn head_max(width: usize) -> i32 {
+pub(super) const fn head_max(width: usize) -> i32 {
     match width {
         0..=128 => 4095,
         129..=256 => 2895,
@@ -118,6 +118,7 @@ pub(super) fn program(
         context: narrow(source.context)?,
         logits: logits.node,
         text,
+        encoder: None,
     });
     Ok((emit.spec, emit.params))
 }
@@ -230,6 +231,7 @@ impl BlockEmit<'_> {
             window: attention
                 .window
                 .map(|w| u32::try_from(w).unwrap_or(u32::MAX)),
+            ahead: false,
         };
         let scores = emit.node(self.named("scores"), Op::Scores(op), Dtype::I16, true);
         let op = Op::Attend(Attend {
