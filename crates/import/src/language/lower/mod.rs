@@ -12,6 +12,7 @@
 //! arguments), files, and any comparison with floats (`fidelity`).
 
 mod emit;
+mod encoder;
 mod factor;
 mod gram;
 mod inputs;
@@ -31,6 +32,7 @@ use credence_model::{Model, ModelError};
 
 use self::inputs::collect;
 use self::program::{PRODUCT_MAX, Source, VALUE_MAX, program};
+pub use self::encoder::{EncoderUnits, ImportedEncoder, import_encoder};
 pub use self::units::Units;
 use self::units::{COARSE, refine};
 use self::weights::Weights;
