@@ -40,4 +40,4 @@ pub use lower::{
     import_encoder, import_language,
 };
 pub use sample::{CALIBRATION_TEXT, EVALUATION_TEXT, SampleError, samples};
-pub use text_spec::{TextImport, TextSpecError, import_text};
+pub use text_spec::{TextImport, TextSpecError, WordPieceSource, import_text, import_wordpiece};
