@@ -326,7 +326,7 @@ fn what_changes_the_computation_and_is_not_known_is_refused_by_name() {
         ("at most 1,024", |p| {
             p.config["num_hidden_layers"] = 1025.into()
         }),
-        ("multiple of 3", |p| {
+        ("of: 3", |p| {
             p.config["num_attention_heads"] = 3.into()
         }),
         ("epsilon", |p| p.config["layer_norm_eps"] = 0.0.into()),

@@ -39,5 +39,5 @@ pub use lower::{
     EncoderUnits, ImportedEncoder, ImportedLanguage, LanguageLowerError, LanguageOptions, Units,
     import_encoder, import_language,
 };
-pub use sample::{CALIBRATION_TEXT, EVALUATION_TEXT, SampleError, samples};
-pub use text_spec::{TextImport, TextSpecError, WordPieceSource, import_text, import_wordpiece};
+pub use sample::{CALIBRATION_TEXT, EVALUATION_TEXT, SampleError, samples, sentences};
+pub use text_spec::{TextImport, TextSpecError, WordPieceSource, import_text, import_wordpiece, pinned_text};

@@ -87,6 +87,14 @@ pub fn import_text(source: &TextSource) -> Result<TextImport, TextSpecError> {
     Ok(TextImport { bytes, text, notes })
 }
 
+/// What tokenises for a model whose program carries these bytes.
+///
+/// # Errors
+/// [`TextSpecError::Text`] if they are refused.
+pub fn pinned_text(bytes: &[u8]) -> Result<Text, TextSpecError> {
+    Ok(Text::new(&TextSpec::from_bytes(bytes)?)?)
+}
+
 /// A WordPiece tokenizer, as its model's files have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WordPieceSource {
