@@ -1,4 +1,4 @@
-//! Embeddings: from texts or tokens to one vector each, for whoever serves and for whoever checks (`docs/spec/generation.md`, section 8).
+//! Embeddings: from texts or tokens to one vector each, for whoever serves and for whoever checks (`docs/spec/generation.md`, section 7).
 //!
 //! Nothing is drawn: the vector follows from the tokens. Several texts are run side by side, which changes none of them.
 

@@ -1,4 +1,4 @@
-//! From an embedding to its receipt: claim, commitments, bundle (`docs/spec/generation.md`, section 8).
+//! From an embedding to its receipt: claim, commitments, bundle (`docs/spec/generation.md`, section 7).
 //!
 //! Pure: the salts' master secret and the time are arguments ([`Draws`]).
 
