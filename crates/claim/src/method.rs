@@ -100,6 +100,8 @@ pub enum Fact {
     Evidence,
     /// The engine of a constrained decoding, in the version that the claim names.
     Engine(ConstrainedDecoding),
+    /// Nothing that this method could be given: the claim is for a replay.
+    Replay,
 }
 
 impl fmt::Display for Fact {
@@ -111,6 +113,7 @@ impl fmt::Display for Fact {
             Self::Output => f.write_str("the opened output"),
             Self::TraceSalt => f.write_str("the salt of the trace"),
             Self::Evidence => f.write_str("evidence of this method and version"),
+            Self::Replay => f.write_str("a replay, since this method has no form for such a model"),
             Self::Engine(ConstrainedDecoding { engine, version }) => write!(
                 f,
                 "the engine `{engine}` of constrained decodings in version `{version}`"

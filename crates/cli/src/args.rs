@@ -134,7 +134,7 @@ pub(crate) enum ModelCommand {
     A language model (`.gguf`) is compared with its float model on a built-in text, position by position; --max-divergence bounds the \
     mean Kullback-Leibler divergence of its next-token distribution from the float one, in nats.")]
 pub(crate) struct ImportArgs {
-    /// The model's file: `.onnx` or `.gguf`
+    /// The model's file, `.onnx` or `.gguf`, or an encoder's folder as Hugging Face keeps it
     pub(crate) file: PathBuf,
     /// Name to keep it under [default: the file's name]
     #[arg(long)]
@@ -151,6 +151,12 @@ pub(crate) struct ImportArgs {
     /// Refuse a language model if it diverges further from the float one, in nats
     #[arg(long, value_name = "NATS", default_value_t = 0.05)]
     pub(crate) max_divergence: f64,
+    /// Refuse an encoder if the mean cosine between its embeddings and the float ones is smaller
+    #[arg(long, value_name = "COSINE", default_value_t = 0.995)]
+    pub(crate) min_cosine: f64,
+    /// Compare an encoder on the sentences of this text [default: a built-in text]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) evaluate: Option<PathBuf>,
     /// Keep the model however large its error is
     #[arg(long)]
     pub(crate) allow_error: bool,

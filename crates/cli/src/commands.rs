@@ -8,6 +8,7 @@ mod demo_chat;
 mod demo_verify;
 mod events;
 mod import;
+mod import_encoder;
 mod import_language;
 mod key;
 mod key_statement;

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod cosigning;
+pub mod embedding;
 pub mod http;
 pub mod inference;
 mod keeper;
@@ -34,7 +35,7 @@ pub use keeper::{KeepError, Keeper};
 pub use kept::{Kept, ReceiptKey};
 pub use logging::{Logging, LoggingError};
 pub use serve::{Grace, serve, shutdown_signal};
-pub use service::{AnswerError, Care, HostError, Hosted, ReceiptError, Service};
+pub use service::{AnswerError, Care, Embedded, HostError, Hosted, ReceiptError, Service};
 pub use spot::{SpotAsked, SpotError, Spots};
 
 /// An error and its sources on one line.

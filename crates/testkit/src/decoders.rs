@@ -15,6 +15,7 @@ use credence_verify::{Facts, Policy, check_bytes};
 
 use crate::samples;
 
+mod encoder;
 mod language;
 mod log;
 mod spot;
@@ -82,6 +83,7 @@ pub const TARGETS: &[Target] = &[
         seeds: key_seeds,
         run: key_pem,
     },
+    encoder::FOLDER,
     language::GGUF,
     language::TEXT_SPEC,
     language::PROMPT,

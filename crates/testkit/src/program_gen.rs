@@ -48,6 +48,24 @@ pub(crate) fn speaking_model(seed: u64, sizes: (u32, u32), text: &[u8], attends:
     })
 }
 
+/// A random encoder, of one or two blocks: every position sees all.
+///
+/// # Panics
+/// As [`model`].
+#[must_use]
+pub fn encoder_model(seed: u64) -> Model {
+    first_valid(seed, language::encoder)
+}
+
+/// A random encoder with this vocabulary, context, width of its embeddings and text.
+///
+/// # Panics
+/// As [`model`].
+#[must_use]
+pub(crate) fn embedding_model(seed: u64, sizes: (u32, u32, u32), text: &[u8]) -> Model {
+    first_valid(seed, |choices| language::embedding(choices, sizes, text))
+}
+
 fn first_valid(seed: u64, program: impl Fn(&mut Choices) -> (ProgramSpec, Vec<Vec<u8>>)) -> Model {
     for attempt in 0..100 {
         let mut choices = Choices::new(seed ^ (attempt << 56));

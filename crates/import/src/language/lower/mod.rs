@@ -12,6 +12,7 @@
 //! arguments), files, and any comparison with floats (`fidelity`).
 
 mod emit;
+mod encoder;
 mod factor;
 mod gram;
 mod inputs;
@@ -29,6 +30,7 @@ use credence_exact::NodeId;
 use credence_exec::{Append, Engine, Options, PlanError, SessionError};
 use credence_model::{Model, ModelError};
 
+pub use self::encoder::{EncoderUnits, ImportedEncoder, import_encoder};
 use self::inputs::collect;
 use self::program::{PRODUCT_MAX, Source, VALUE_MAX, head_max, program};
 pub use self::units::Units;

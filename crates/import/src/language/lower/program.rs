@@ -125,6 +125,7 @@ pub(super) fn program(
         context: narrow(source.context)?,
         logits: logits.node,
         text,
+        encoder: None,
     });
     Ok((emit.spec, emit.params))
 }
@@ -237,6 +238,7 @@ impl BlockEmit<'_> {
             window: attention
                 .window
                 .map(|w| u32::try_from(w).unwrap_or(u32::MAX)),
+            ahead: false,
         };
         let scores = emit.node(self.named("scores"), Op::Scores(op), Dtype::I16, true);
         let op = Op::Attend(Attend {

@@ -69,7 +69,7 @@ impl Basis {
 }
 
 /// All rows of a matrix as f64, row-major.
-fn dense(matrix: &dyn Rows, what: &str) -> Result<Vec<f64>, LanguageLowerError> {
+pub(super) fn dense(matrix: &dyn Rows, what: &str) -> Result<Vec<f64>, LanguageLowerError> {
     let columns = matrix.columns();
     let mut values = vec![0.0; matrix.rows() * columns];
     values
@@ -93,7 +93,11 @@ fn dense(matrix: &dyn Rows, what: &str) -> Result<Vec<f64>, LanguageLowerError> 
 }
 
 /// Transforms every column of a matrix.
-fn columns_through(values: &mut [f64], columns: usize, through: impl Fn(&mut [f64]) + Sync + Send) {
+pub(super) fn columns_through(
+    values: &mut [f64],
+    columns: usize,
+    through: impl Fn(&mut [f64]) + Sync + Send,
+) {
     let rows = values.len() / columns;
     let source: &[f64] = values;
     let turned: Vec<Vec<f64>> = (0..columns)
@@ -200,7 +204,7 @@ fn writing(
 }
 
 /// Below one another; a missing bias is 0 where another has one.
-fn stacked(parts: Vec<(Vec<f64>, Vec<f64>)>, columns: usize) -> Real {
+pub(super) fn stacked(parts: Vec<(Vec<f64>, Vec<f64>)>, columns: usize) -> Real {
     let biased = parts.iter().any(|(_, bias)| !bias.is_empty());
     let (mut values, mut biases) = (Vec::new(), Vec::new());
     for (part, bias) in parts {
