@@ -24,6 +24,7 @@
 pub mod extension;
 pub mod field;
 pub mod mle;
+pub mod pcs;
 pub mod reader;
 pub mod sumcheck;
 pub mod transcript;
