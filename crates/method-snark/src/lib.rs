@@ -8,6 +8,7 @@
 //! circuit: a model and a number of positions ──▶ slots and what must hold of them
 //! run: what of a run is public        lookup: all lookups and products ──▶ claims at one point
 //! functional: claims about slots ──▶ weights of committed and public ones        protocol, verify: all of it in order
+//! subject: what a claim says        snark: the method        security: every term of the error
 //! ```
 //!
 //! All sizes come from what the verifier knows, never from a proof. It deliberately holds no prover, no clock and no randomness, and nothing in it can panic.
@@ -33,11 +34,13 @@ pub mod functional;
 pub mod grid;
 pub mod lookup;
 pub mod mle;
-pub mod opening;
+pub mod pcs;
 pub mod protocol;
 pub mod reader;
 pub mod run;
 pub mod security;
+mod snark;
+mod subject;
 pub mod sumcheck;
 pub mod transcript;
 mod verify;
@@ -45,5 +48,7 @@ mod verify;
 pub use extension::K;
 pub use field::F;
 pub use reader::{ReadError, Reader};
+pub use snark::{EVIDENCE_BYTES_MAX, EVIDENCE_VERSION, EvidenceError, Snark};
+pub use subject::{CONTENT_BYTES_MAX, Subject};
 pub use transcript::Transcript;
 pub use verify::{ProofError, WITNESS_DEGREE, verify};

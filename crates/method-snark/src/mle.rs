@@ -6,6 +6,8 @@
 //!
 //! It deliberately knows no sumcheck.
 
+use core::ops::Mul;
+
 use crate::extension::K;
 use crate::field::F;
 
@@ -113,13 +115,14 @@ pub fn fold(values: &mut Vec<K>, coordinate: K) {
     values.truncate(half);
 }
 
-/// The polynomial in one variable whose coefficients are `values`, lowest first, at `at`.
+/// The polynomial in one variable whose coefficients are `values`, lowest first, at `at`, in F or in K.
 #[must_use]
-pub fn horner(values: &[K], at: K) -> K {
-    values
-        .iter()
-        .rev()
-        .fold(K::ZERO, |sum, value| sum * at + *value)
+pub fn horner<B: Copy>(values: &[K], at: B) -> K
+where
+    K: Mul<B, Output = K>,
+{
+    let falling = values.iter().rev();
+    falling.fold(K::ZERO, |sum, value| sum * at + *value)
 }
 
 #[cfg(test)]

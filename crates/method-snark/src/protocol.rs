@@ -15,7 +15,7 @@ use crate::grid::Grid;
 use crate::lookup::LeafClaims;
 use crate::mle::eq_table;
 use crate::run::{Publics, weigh_tables};
-use crate::opening::Security;
+use crate::pcs::Security;
 use crate::transcript::Transcript;
 
 /// The protocol's name and version, the first that a transcript absorbs.
@@ -64,7 +64,7 @@ pub fn start(
 ) -> Transcript {
     let mut transcript = Transcript::new(PROTOCOL);
     let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    transcript.absorb_u64("security", security_bits(statement.security));
+    transcript.absorb_u64("security", statement.security.bits().into());
     transcript.absorb_digest("model", &model.id().digest());
     transcript.absorb_u64("positions", number(circuit.positions));
     transcript.absorb_u64("bound", number(statement.bound.len()));
@@ -190,12 +190,5 @@ impl LinearClaim {
             .map(|(a, b)| a * b)
             .sum();
         rows * positions + self.counts * entries
-    }
-}
-
-fn security_bits(security: Security) -> u64 {
-    match security {
-        Security::Bits100 => 100,
-        Security::Bits128 => 128,
     }
 }

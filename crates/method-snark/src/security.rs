@@ -2,9 +2,13 @@
 //!
 //! All terms but the commitment's are a number of bad challenges over |K|, K of 2^191.99 elements. It deliberately takes sizes from the circuit alone.
 
-use crate::circuit::{Circuit, log2_ceil};
+use credence_claim::HASH_COLLISION_BITS;
+
+use crate::circuit::Circuit;
 use crate::functional::TIE_VARIABLES;
 use crate::lookup;
+use crate::pcs::soundness::{Entry, report};
+use crate::pcs::{Bits, Params};
 
 /// log₂ of |K|, rounded down; what the transcript's challenges lack of being uniform is less than what that leaves out.
 const FIELD_BITS: u32 = 191;
@@ -22,20 +26,43 @@ fn wide(n: usize) -> u128 {
     u128::try_from(n).unwrap_or(u128::MAX)
 }
 
-/// The terms of a circuit, the commitment's apart.
+/// What the terms depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Logarithm of the leaves of the lookup argument.
+    pub log_leaves: u32,
+    /// Logarithm of the committed values.
+    pub log_witness: u32,
+    /// Components of the longest tuple, its table's number apart.
+    pub components: u8,
+    /// Products of matrices that are tied.
+    pub ties: usize,
+}
+
+impl Sizes {
+    /// Those of a circuit.
+    #[must_use]
+    pub fn of(circuit: &Circuit) -> Self {
+        Self {
+            log_leaves: circuit.leaves_log(),
+            log_witness: circuit.witness_log(),
+            components: circuit.power_max(),
+            ties: circuit.steps.iter().filter(|step| step.tied).count(),
+        }
+    }
+}
+
+/// The terms, the commitment's apart.
 #[must_use]
-pub fn terms(circuit: &Circuit) -> Vec<Term> {
-    let layers = u128::from(circuit.leaves_log());
-    let leaves = 1_u128
-        .checked_shl(circuit.leaves_log())
-        .unwrap_or(u128::MAX);
+pub fn terms(sizes: Sizes) -> Vec<Term> {
+    let layers = u128::from(sizes.log_leaves);
+    let leaves = 1_u128.checked_shl(sizes.log_leaves).unwrap_or(u128::MAX);
     let degree = wide(lookup::DEGREE);
-    let powers = u128::from(circuit.power_max()).max(1);
+    let powers = u128::from(sizes.components).max(1);
     let rounds = layers.saturating_mul(layers.saturating_sub(1)) >> 1;
-    let ties = circuit.steps.iter().filter(|step| step.tied).count();
     // Denominators, numerators, three of products, equations, and each tie.
-    let claims = wide(ties).saturating_add(6);
-    let variables = u128::from(circuit.witness_log());
+    let claims = wide(sizes.ties).saturating_add(6);
+    let variables = u128::from(sizes.log_witness);
     let ties_and_equations = wide(TIE_VARIABLES).saturating_mul(3);
     vec![
         Term {
@@ -71,22 +98,63 @@ pub fn terms(circuit: &Circuit) -> Vec<Term> {
 
 /// Bits of all terms together: the chance that challenges let a wrong run pass is at most 2 to the minus this, the commitment's error apart.
 #[must_use]
-pub fn bits(circuit: &Circuit) -> u32 {
-    let all = terms(circuit);
+pub fn interactive(sizes: Sizes) -> Bits {
+    let all = terms(sizes);
     let sum = all.iter().fold(0_u128, |sum, t| sum.saturating_add(t.bad));
-    let log = u128::BITS.saturating_sub(sum.leading_zeros());
-    FIELD_BITS.saturating_sub(log)
+    Bits::whole(FIELD_BITS.saturating_sub(u128::BITS.saturating_sub(sum.leading_zeros())))
 }
 
-/// Bits of two errors together.
+/// Whole bits of all errors of a proof together, at most those of the hash's collision resistance.
 #[must_use]
-pub const fn together(a: u32, b: u32) -> u32 {
-    let less = if a < b { a } else { b };
-    less.saturating_sub(1)
+pub fn total(sizes: Sizes, params: &Params) -> u32 {
+    with(sizes, params, |entry| {
+        entry.bits.plus(Bits::whole(entry.work))
+    })
 }
 
-/// The logarithm of the longest list of committed values, for the page's table.
+/// The same without the work that a prover must do before queries are drawn.
 #[must_use]
-pub fn largest() -> u32 {
-    log2_ceil(1_usize << 27)
+pub fn total_without_work(sizes: Sizes, params: &Params) -> u32 {
+    with(sizes, params, |entry| entry.bits)
+}
+
+fn with(sizes: Sizes, params: &Params, bits: impl Fn(&Entry) -> Bits) -> u32 {
+    let opening = report(params);
+    let mut errors: Vec<Bits> = opening.iter().map(bits).collect();
+    errors.push(interactive(sizes));
+    let sum = u32::try_from(Bits::of_sum(&errors).floor()).unwrap_or(0);
+    sum.min(HASH_COLLISION_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pcs::Security;
+
+    /// The page's table is what the functions give.
+    #[test]
+    fn the_page_says_so() {
+        let page = include_str!("../../../docs/spec/snark.md");
+        for log in [10, 14, 18, 22, 26] {
+            let sizes = Sizes {
+                log_leaves: log,
+                log_witness: log,
+                components: 4,
+                ties: 100,
+            };
+            let bits = |security| {
+                let params = Params::new(log, security).unwrap();
+                (total(sizes, &params), total_without_work(sizes, &params))
+            };
+            let (usual, plain) = bits(Security::Bits100);
+            let (high, high_plain) = bits(Security::Bits128);
+            let own = interactive(sizes).floor();
+            let line = format!("| 2^{log} | {own} | {usual} | {plain} | {high} | {high_plain} |");
+            assert!(page.contains(&line), "{line}");
+            assert!(usual >= 100 && high >= 128, "{line}");
+        }
+        for term in terms(Sizes { log_leaves: 4, log_witness: 4, components: 1, ties: 0 }) {
+            assert!(page.contains(term.name), "{}", term.name);
+        }
+    }
 }

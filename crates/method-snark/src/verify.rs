@@ -10,7 +10,7 @@ use credence_model::Model;
 
 use crate::circuit::Circuit;
 use crate::lookup::{self, LookupError};
-use crate::opening::{self, Commitment, Params, PcsError};
+use crate::pcs::{self, Commitment, Params, ParamsError, PcsError};
 use crate::protocol::{Statement, combine, lookup_challenges, start};
 use crate::reader::{ReadError, Reader};
 use crate::run::{PublicError, Publics, fits};
@@ -40,6 +40,9 @@ pub enum ProofError {
     /// The committed values do not have the sums that the program asks of them.
     #[error("the committed values do not satisfy the program's equations")]
     Equations,
+    /// There are more values than can be committed to.
+    #[error("the run is too long for a proof: use smaller batches")]
+    Params(#[from] ParamsError),
     /// The commitment does not open.
     #[error("the opening of the commitment is refused")]
     Opening(#[from] PcsError),
@@ -60,7 +63,7 @@ pub fn verify(
         return Err(ProofError::Sizes);
     }
     let params = Params::new(circuit.witness_log(), statement.security)?;
-    let commitment = Commitment::read(&mut reader)?;
+    let commitment = Commitment::read(&params, &mut reader)?;
     let mut transcript = start(statement, model, circuit, publics);
     commitment.absorb(&params, &mut transcript);
     let challenges = lookup_challenges(&mut transcript);
@@ -91,7 +94,7 @@ pub fn verify(
     if claim.weights_at(circuit, &reduced.point) * value != reduced.value {
         return Err(ProofError::Equations);
     }
-    opening::verify(
+    pcs::verify(
         &params,
         &commitment,
         &reduced.point,

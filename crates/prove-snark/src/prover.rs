@@ -8,7 +8,7 @@
 
 use credence_method_snark::circuit::{Circuit, Leaf, Rows};
 use credence_method_snark::mle::fold;
-use credence_method_snark::opening::{Params, PcsError};
+use credence_method_snark::pcs::Params;
 use credence_method_snark::protocol::{
     LookupChallenges, Statement, combine, lookup_challenges, start,
 };
@@ -17,7 +17,8 @@ use credence_model::Model;
 use rayon::prelude::*;
 
 use crate::lookup::{Layer, Products, fold_wide, prove_lookups};
-use crate::opening::commit;
+use crate::pcs::commit;
+use crate::prove::ProveError;
 use crate::sumcheck::{Rounds, prove as prove_rounds};
 use crate::witness::{Slots, Witness};
 
@@ -27,18 +28,18 @@ const SPLIT_MIN: usize = 1 << 11;
 /// Proves the witness, right or wrong.
 ///
 /// # Errors
-/// [`PcsError`] if there are more values than can be committed to.
+/// [`ProveError`] if there are more values than can be committed to.
 pub fn prove_witness(
     statement: &Statement<'_>,
     model: &Model,
     circuit: &Circuit,
     witness: &Witness,
-) -> Result<Vec<u8>, PcsError> {
+) -> Result<Vec<u8>, ProveError> {
     let params = Params::new(circuit.witness_log(), statement.security)?;
-    let committed = commit(&params, witness.committed(circuit));
+    let committed = commit(&params, witness.committed(circuit))?;
     let publics = &witness.publics;
     let mut out = publics.front();
-    committed.commitment().write(&mut out);
+    committed.commitment().write(&params, &mut out);
     let mut transcript = start(statement, model, circuit, publics);
     committed.commitment().absorb(&params, &mut transcript);
     let challenges = lookup_challenges(&mut transcript);

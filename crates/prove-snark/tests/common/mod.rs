@@ -3,19 +3,21 @@
 //! It deliberately proves nothing by itself.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod small;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use credence_exec::{Engine, Isa, Options};
 use credence_method_snark::circuit::{Circuit, Leaf, Map, Term};
-use credence_method_snark::opening::Security;
+use credence_method_snark::pcs::Security;
 use credence_method_snark::protocol::Statement;
 use credence_method_snark::run::Publics;
 use credence_method_snark::{F, ProofError, Reader};
 use credence_model::{Model, Tensors};
 use credence_prove_snark::prover::prove_witness;
 use credence_prove_snark::run::node_values;
-use credence_prove_snark::witness::{Slots, Witness};
+use credence_prove_snark::witness::{NodeValues, Slots, Witness};
 
 pub(crate) const STATEMENT: Statement<'_> = Statement {
     bound: &[("claim", b"a claim")],
@@ -26,6 +28,7 @@ pub(crate) struct Run {
     pub(crate) model: Arc<Model>,
     pub(crate) circuit: Circuit,
     pub(crate) witness: Witness,
+    pub(crate) nodes: NodeValues,
 }
 
 pub(crate) fn engine(model: Arc<Model>) -> Engine {
@@ -47,6 +50,7 @@ impl Run {
             model,
             circuit,
             witness,
+            nodes,
         }
     }
 
