@@ -83,7 +83,13 @@ impl Functional {
     }
 
     /// Moves the weights of derived nodes to what they derive from, from the last node to the first; the tie of node number i of them, counted from 0, is weighted by `scale^(i+1)` times `first`.
-    pub fn pull_back(&mut self, circuit: &Circuit, model: &Model, points: &TiePoints, batch: (K, K)) {
+    pub fn pull_back(
+        &mut self,
+        circuit: &Circuit,
+        model: &Model,
+        points: &TiePoints,
+        batch: (K, K),
+    ) {
         let (first, scale) = batch;
         let mut tie = first;
         let mut tied = Vec::new();
@@ -99,7 +105,13 @@ impl Functional {
         }
     }
 
-    fn step(&mut self, step: &Step, circuit: &Circuit, model: &Model, tie: Option<(K, &TiePoints)>) {
+    fn step(
+        &mut self,
+        step: &Step,
+        circuit: &Circuit,
+        model: &Model,
+        tie: Option<(K, &TiePoints)>,
+    ) {
         match &step.map {
             Map::Sparse { rows } => {
                 let weights = self.take(step.y);

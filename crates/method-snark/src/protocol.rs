@@ -14,8 +14,8 @@ use crate::functional::{Functional, TIE_VARIABLES, TiePoints};
 use crate::grid::Grid;
 use crate::lookup::LeafClaims;
 use crate::mle::eq_table;
-use crate::run::{Publics, weigh_tables};
 use crate::pcs::Security;
+use crate::run::{Publics, weigh_tables};
 use crate::transcript::Transcript;
 
 /// The protocol's name and version, the first that a transcript absorbs.
@@ -181,7 +181,12 @@ impl LinearClaim {
     #[must_use]
     pub fn weights_at(&self, circuit: &Circuit, point: &[K]) -> K {
         let grid = Grid::new(point, circuit.log_positions, circuit.positions);
-        let rows: K = self.rows.iter().zip(grid.rows()).map(|(a, b)| *a * *b).sum();
+        let rows: K = self
+            .rows
+            .iter()
+            .zip(grid.rows())
+            .map(|(a, b)| *a * *b)
+            .sum();
         let ours = self.leaves.positions().iter();
         let positions: K = ours.zip(grid.positions()).map(|(a, b)| *a * *b).sum();
         let entries = self.leaves.list(self.first_entry).take(circuit.entries());

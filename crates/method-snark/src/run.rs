@@ -185,10 +185,9 @@ pub fn weigh_tables(circuit: &Circuit, mut weights: impl Iterator<Item = K>, gam
                 return sum;
             };
             let value = match table.entries.row(row) {
-                Some(cells) => cells
-                    .iter()
-                    .rev()
-                    .fold(K::ZERO, |sum, &cell| (sum + K::from(F::from_i64(cell))) * gamma),
+                Some(cells) => cells.iter().rev().fold(K::ZERO, |sum, &cell| {
+                    (sum + K::from(F::from_i64(cell))) * gamma
+                }),
                 None => gamma * F::from_u64(u64::try_from(row).unwrap_or(u64::MAX)),
             };
             sum += weight * (number + value);

@@ -7,7 +7,7 @@ use credence_claim::HASH_COLLISION_BITS;
 use crate::circuit::Circuit;
 use crate::functional::TIE_VARIABLES;
 use crate::lookup;
-use crate::pcs::soundness::{Entry, report};
+use crate::pcs::soundness::{Bound, Entry, report};
 use crate::pcs::{Bits, Params};
 
 /// log₂ of |K|, rounded down; what the transcript's challenges lack of being uniform is less than what that leaves out.
@@ -119,7 +119,7 @@ pub fn total_without_work(sizes: Sizes, params: &Params) -> u32 {
 }
 
 fn with(sizes: Sizes, params: &Params, bits: impl Fn(&Entry) -> Bits) -> u32 {
-    let opening = report(params);
+    let opening = report(params, Bound::Johnson2025);
     let mut errors: Vec<Bits> = opening.iter().map(bits).collect();
     errors.push(interactive(sizes));
     let sum = u32::try_from(Bits::of_sum(&errors).floor()).unwrap_or(0);
@@ -153,7 +153,12 @@ mod tests {
             assert!(page.contains(&line), "{line}");
             assert!(usual >= 100 && high >= 128, "{line}");
         }
-        for term in terms(Sizes { log_leaves: 4, log_witness: 4, components: 1, ties: 0 }) {
+        for term in terms(Sizes {
+            log_leaves: 4,
+            log_witness: 4,
+            components: 1,
+            ties: 0,
+        }) {
             assert!(page.contains(term.name), "{}", term.name);
         }
     }

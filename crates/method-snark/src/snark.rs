@@ -160,7 +160,11 @@ fn decode(
         let shape = program.output_shape(output);
         let dims = shape.map(|shape| shape.dims()).unwrap_or_default().iter();
         let shape = core::iter::once(wide(positions)).chain(dims.map(|&n| wide(n)));
-        tensors.push(Tensor::new(output.name.as_str(), shape.collect(), elements)?);
+        tensors.push(Tensor::new(
+            output.name.as_str(),
+            shape.collect(),
+            elements,
+        )?);
     }
     Ok(Tensors::new(tensors)?)
 }

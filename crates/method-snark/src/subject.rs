@@ -61,8 +61,8 @@ impl<'a> Subject<'a> {
         let tensors = Tensors::decode(input, LIMITS).map_err(|e| malformed(Part::Input, e))?;
         let (inputs, positions) = encode(program, &tensors)?;
         check_counts(case, positions)?;
-        let positions = usize::try_from(positions)
-            .map_err(|_| malformed(Part::Input, ContentError::Inputs))?;
+        let positions =
+            usize::try_from(positions).map_err(|_| malformed(Part::Input, ContentError::Inputs))?;
         let bound = vec![
             ("claim", case.claim().encode()),
             ("operator", case.operator().as_bytes().to_vec()),
@@ -82,7 +82,9 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn bound(&self) -> Vec<(&str, &[u8])> {
         let pairs = self.bound.iter();
-        pairs.map(|(label, bytes)| (*label, bytes.as_slice())).collect()
+        pairs
+            .map(|(label, bytes)| (*label, bytes.as_slice()))
+            .collect()
     }
 
     /// The claimed output's bytes.

@@ -68,12 +68,7 @@ pub fn verify(
     commitment.absorb(&params, &mut transcript);
     let challenges = lookup_challenges(&mut transcript);
     let products = !circuit.gates.a.is_empty();
-    let claims = lookup::verify(
-        circuit.leaves_log(),
-        products,
-        &mut reader,
-        &mut transcript,
-    )?;
+    let claims = lookup::verify(circuit.leaves_log(), products, &mut reader, &mut transcript)?;
     let claim = combine(
         circuit,
         model,

@@ -153,7 +153,10 @@ impl LayerSum {
     fn new(layer: Layer, products: Products, point: &[K], factors: (K, K)) -> Self {
         let (mix, weigh) = factors;
         let half = layer.p.len() / 2;
-        let Layer { p: mut s0, q: mut q0 } = layer;
+        let Layer {
+            p: mut s0,
+            q: mut q0,
+        } = layer;
         let p1 = s0.split_off(half);
         let q1 = q0.split_off(half);
         s0.par_iter_mut()

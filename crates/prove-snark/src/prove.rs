@@ -41,7 +41,9 @@ pub enum ProveError {
     #[error("the model's run cannot be proved")]
     Circuit(#[from] CircuitError),
     /// It would take more memory than it may.
-    #[error("the proof would take {expected} bytes of memory, at most {max} are allowed: raise the limit or use smaller batches")]
+    #[error(
+        "the proof would take {expected} bytes of memory, at most {max} are allowed: raise the limit or use smaller batches"
+    )]
     Memory {
         /// The estimate.
         expected: u64,
@@ -55,7 +57,9 @@ pub enum ProveError {
     #[error("the request cannot be run again")]
     Run(#[from] RunError),
     /// Run again, the request has another output.
-    #[error("run again, the request has another output than the claim: the claim is not this model's")]
+    #[error(
+        "run again, the request has another output than the claim: the claim is not this model's"
+    )]
     Output,
     /// More values than can be committed to.
     #[error("the run is too long for a proof")]

@@ -126,21 +126,23 @@ fn leaves(circuit: &Circuit, witness: &Witness, challenges: LookupChallenges) ->
         .with_min_len(SPLIT_MIN.div_ceil(width))
         .enumerate()
         .for_each(|(row, (p, q))| fill(row, p, q));
-    entries(circuit, witness, (alpha, &powers), &mut p[end..], &mut q[end..]);
+    entries(
+        circuit,
+        witness,
+        (alpha, &powers),
+        &mut p[end..],
+        &mut q[end..],
+    );
     Layer { p, q }
 }
 
 /// The leaves of the tables.
-fn entries(
-    circuit: &Circuit,
-    witness: &Witness,
-    challenges: (K, &[K]),
-    p: &mut [K],
-    q: &mut [K],
-) {
+fn entries(circuit: &Circuit, witness: &Witness, challenges: (K, &[K]), p: &mut [K], q: &mut [K]) {
     let (alpha, powers) = challenges;
     let leaves = p.iter_mut().zip(q).zip(&witness.counts);
-    let numbers = (1_u64..).zip(circuit.tables.iter()).filter(|(_, table)| !table.shown);
+    let numbers = (1_u64..)
+        .zip(circuit.tables.iter())
+        .filter(|(_, table)| !table.shown);
     let rows = numbers
         .flat_map(|(number, table)| (0..table.entries.len()).map(move |row| (number, table, row)));
     for (((p, q), count), (number, table, row)) in leaves.zip(rows) {
@@ -179,11 +181,21 @@ impl WitnessSum {
         let range = (0..half).into_par_iter().with_min_len(SPLIT_MIN);
         if self.values.is_empty() {
             let (v0, v1) = self.base.split_at(half);
-            let one = |i: usize| (w0[i] * v0[i], (w1[i].double() - w0[i]) * (v1[i].double() - v0[i]));
+            let one = |i: usize| {
+                (
+                    w0[i] * v0[i],
+                    (w1[i].double() - w0[i]) * (v1[i].double() - v0[i]),
+                )
+            };
             return range.map(one).reduce(|| none, plus);
         }
         let (v0, v1) = self.values.split_at(half);
-        let one = |i: usize| (w0[i] * v0[i], (w1[i].double() - w0[i]) * (v1[i].double() - v0[i]));
+        let one = |i: usize| {
+            (
+                w0[i] * v0[i],
+                (w1[i].double() - w0[i]) * (v1[i].double() - v0[i]),
+            )
+        };
         range.map(one).reduce(|| none, plus)
     }
 }

@@ -11,7 +11,10 @@ use crate::witness::NodeValues;
 ///
 /// # Errors
 /// [`RunError`] if the request does not fit the model.
-pub fn node_values(engine: &Engine, inputs: &Tensors) -> Result<(NodeValues, Tensors, u64), RunError> {
+pub fn node_values(
+    engine: &Engine,
+    inputs: &Tensors,
+) -> Result<(NodeValues, Tensors, u64), RunError> {
     let mut values = vec![Vec::new(); engine.model().program().spec().nodes.len()];
     let execution = engine.run_observed(inputs, &mut |node, _, cells| {
         let at = usize::try_from(node.0).unwrap_or(usize::MAX);

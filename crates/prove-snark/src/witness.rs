@@ -153,12 +153,7 @@ impl Witness {
     }
 
     /// Fills in what is counted and what is public.
-    fn counted(
-        circuit: &Circuit,
-        indices: &[Index],
-        mut slots: Slots,
-        nodes: &NodeValues,
-    ) -> Self {
+    fn counted(circuit: &Circuit, indices: &[Index], mut slots: Slots, nodes: &NodeValues) -> Self {
         let mut publics = Publics::default();
         for (span, values) in circuit.nodes.iter().zip(nodes) {
             if circuit.inputs.contains(span) {
@@ -229,8 +224,11 @@ impl Witness {
 
 /// What the equations of public slots say that they are.
 fn shown(circuit: &Circuit, slots: &Slots, public: Public, position: usize) -> Vec<F> {
-    let rows = circuit.zeros.some(public.first..public.first + at(public.slots.len));
-    rows.map(|row| slots.sum(&row[..row.len() - 1], position)).collect()
+    let rows = circuit
+        .zeros
+        .some(public.first..public.first + at(public.slots.len));
+    rows.map(|row| slots.sum(&row[..row.len() - 1], position))
+        .collect()
 }
 
 fn spread(slots: &mut Slots, span: Span, values: &[i64]) {
@@ -354,7 +352,8 @@ impl Filler<'_> {
             }
             Hint::Product { a, b } => {
                 let rows = &self.circuit.hint_rows;
-                return self.slots.sum(rows.get(a), position) * self.slots.sum(rows.get(b), position);
+                return self.slots.sum(rows.get(a), position)
+                    * self.slots.sum(rows.get(b), position);
             }
             Hint::Positive { of } => i64::from(self.row(of, position) > 0),
             Hint::Max { of } => {

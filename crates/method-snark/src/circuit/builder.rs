@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use credence_exact::{NodeId, Op, ParamId};
 use credence_model::{Interval, Model, NodeSpec};
 
+use super::arithmetic::slots;
 use super::limits::{
     LEAVES_LOG_MAX, LIMB_BITS_MAX, LIMB_BITS_MIN, POSITIONS_MAX, SHOWN_LOOKUPS_MAX, SHOWN_RATIO,
     SLOTS_MAX,
@@ -15,7 +16,6 @@ use super::limits::{
 use super::{
     Circuit, Entries, FIXED_SLOTS, Hint, Leaf, ONE, Public, Shown, Span, Table, Term, log2_ceil,
 };
-use super::arithmetic::slots;
 
 /// Why a program has no circuit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -543,11 +543,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A new committed value in `0 .. 2^bits`, in limbs that `hint` fills.
-    pub(super) fn fresh(
-        &mut self,
-        bits: u32,
-        hint: impl Fn(u32, u32) -> Hint,
-    ) -> Built<Expr> {
+    pub(super) fn fresh(&mut self, bits: u32, hint: impl Fn(u32, u32) -> Hint) -> Built<Expr> {
         let count = self.demands.ranges.entry(bits).or_insert(0);
         *count = count.saturating_add(1);
         let mut value = Expr::default();

@@ -408,7 +408,9 @@ impl Circuit {
     /// Positions as they are laid out: a power of two.
     #[must_use]
     pub fn width(&self) -> usize {
-        1_usize.checked_shl(self.log_positions).unwrap_or(usize::MAX)
+        1_usize
+            .checked_shl(self.log_positions)
+            .unwrap_or(usize::MAX)
     }
 
     /// Rows of all fixed tables that are proved.

@@ -33,7 +33,10 @@ impl Builder<'_> {
         let nodes = self.entries(op.nodes)?;
         let roots = self.entries(op.roots)?;
         let features = i64::from(x.len);
-        let limits = nodes.chunks_exact(4).filter_map(|node| node.get(1)).copied();
+        let limits = nodes
+            .chunks_exact(4)
+            .filter_map(|node| node.get(1))
+            .copied();
         let (least, most) = limits.fold((0, 0), |(low, high): (i64, i64), limit| {
             (low.min(limit), high.max(limit))
         });
@@ -135,7 +138,8 @@ impl Builder<'_> {
             return Err(self.wide(u32::try_from(width).unwrap_or(u32::MAX)));
         }
         let rows = (0_i64..).zip(entries.chunks_exact(cells.max(1)));
-        let listed = rows.flat_map(|(index, row)| core::iter::once(index).chain(row.iter().copied()));
+        let listed =
+            rows.flat_map(|(index, row)| core::iter::once(index).chain(row.iter().copied()));
         let listed = listed.collect();
         let table = self.fixed(key, || Entries::Listed {
             width,

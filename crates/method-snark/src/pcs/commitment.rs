@@ -1,6 +1,6 @@
 //! What a polynomial is committed by: a root, and its value at one point that follows from the root.
 //!
-//! The value outside of the domain makes the commitment binding to one polynomial: two that agree with the tree on enough leaves would have to agree at a point drawn after it (WHIR, section 5.1; the error is the report's
+//! The value outside of the domain makes the commitment binding to one polynomial: two that agree with the tree on enough leaves would have to agree at a point drawn after it (WHIR, section 5; the error is the report's
 //! "sample" term). A polynomial sent in clear needs none.
 
 use credence_base::Digest;

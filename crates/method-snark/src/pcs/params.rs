@@ -17,7 +17,7 @@ const FINAL_MAX: u32 = 8;
 /// Bits of work before each round's queries are drawn: one hash in 2^16 is good enough.
 pub const WORK_BITS: u32 = 16;
 
-/// Bits by which each round's queries are better than asked for: there are at most seven rounds, and the sum counts.
+/// Bits by which each round's queries are better than asked for: there are at most five rounds, and the sum counts.
 const SPARE_BITS: u32 = 3;
 
 /// How sure a verifier wants to be.
@@ -245,7 +245,7 @@ mod tests {
                     assert_eq!(round.leaf_bytes() % 64, 0);
                     variables = round.variables_left();
                 }
-                assert!(params.rounds().len() <= 7);
+                assert!(params.rounds().len() <= 5);
                 assert!(params.rounds().is_empty() || variables <= FINAL_MAX);
             }
         }

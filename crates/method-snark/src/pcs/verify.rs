@@ -226,7 +226,9 @@ impl Walk {
             .unwrap_or(usize::MAX);
         let last = reader.ks(len).map_err(read("last polynomial"))?;
         steps::last(&last, transcript);
-        let (_, folded) = self.open(number, round, &challenges, reader, transcript)?;
+        let (leaves, folded) = self.open(number, round, &challenges, reader, transcript)?;
+        // Nothing is left to join; whoever goes on with the transcript has the leaves in it.
+        steps::join(leaves, transcript);
         for leaf in folded {
             if mle::horner(&last, leaf.point) != leaf.value {
                 return Err(PcsError::Last { leaf: leaf.leaf });

@@ -73,7 +73,13 @@ impl Draft {
         ParamId(id)
     }
 
-    pub(crate) fn rescale(&mut self, x: NodeId, multiplier: i32, shift: u8, ends: (i32, i32)) -> NodeId {
+    pub(crate) fn rescale(
+        &mut self,
+        x: NodeId,
+        multiplier: i32,
+        shift: u8,
+        ends: (i32, i32),
+    ) -> NodeId {
         let multiplier = self.param(Dtype::I32, &[1], &[multiplier]);
         let op = Op::Rescale(Rescale {
             x,
@@ -254,7 +260,12 @@ pub(crate) fn shown() -> Case {
 fn with_request(name: &'static str, model: Model, values: &[i32]) -> Case {
     let shape: Vec<u64> = [2]
         .into_iter()
-        .chain(model.program().spec().inputs[0].shape.iter().map(|&d| d.into()))
+        .chain(
+            model.program().spec().inputs[0]
+                .shape
+                .iter()
+                .map(|&d| d.into()),
+        )
         .collect();
     let cells = usize::try_from(shape.iter().product::<u64>()).unwrap();
     let elements = values.iter().copied().cycle().take(cells).collect();

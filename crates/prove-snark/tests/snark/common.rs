@@ -1,9 +1,6 @@
 //! What the tests of proofs share: runs of random programs, a check of a witness against its circuit, and an honest prover.
 //!
 //! It deliberately proves nothing by itself.
-#![allow(dead_code, reason = "each test file uses its part")]
-
-pub(crate) mod small;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -86,7 +83,12 @@ impl Run {
                     return Some(format!("product {at} at {position}"));
                 }
             }
-            for (at, (leaf, row)) in circuit.leaves.iter().zip(circuit.looked_up.iter()).enumerate() {
+            for (at, (leaf, row)) in circuit
+                .leaves
+                .iter()
+                .zip(circuit.looked_up.iter())
+                .enumerate()
+            {
                 if let Leaf::Fixed { table } = leaf
                     && !in_table(circuit, *table, row, slots, position)
                 {
@@ -120,6 +122,8 @@ fn in_table(circuit: &Circuit, table: usize, row: &[Term], slots: &Slots, positi
     let tuple: Vec<F> = all.map(component).collect();
     (0..entries.len()).any(|index| {
         let cells = entries.row(index).unwrap().iter();
-        cells.zip(&tuple).all(|(&cell, &own)| own == F::from_i64(cell))
+        cells
+            .zip(&tuple)
+            .all(|(&cell, &own)| own == F::from_i64(cell))
     })
 }

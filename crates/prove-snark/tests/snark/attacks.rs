@@ -2,9 +2,8 @@
 //!
 //! It deliberately tests no byte of a proof; `bytes.rs` does.
 
-mod common;
-
-use common::{Run, STATEMENT, small};
+use crate::common::{Run, STATEMENT};
+use crate::small;
 use credence_method_snark::circuit::{Circuit, Hint, Leaf};
 use credence_method_snark::lookup::LookupError;
 use credence_method_snark::run::PublicError;
@@ -115,7 +114,8 @@ fn a_remainder_cannot_be_another() {
     for (name, model, inputs) in small::programs() {
         let mut run = Run::new(model, &inputs);
         let limbs = run.circuit.hints.iter();
-        let limbs = limbs.filter(|(_, hint)| matches!(hint, Hint::Bits { .. } | Hint::Remainder { .. }));
+        let limbs =
+            limbs.filter(|(_, hint)| matches!(hint, Hint::Bits { .. } | Hint::Remainder { .. }));
         let limbs: Vec<u32> = limbs.map(|&(slot, _)| slot).collect();
         for slot in limbs.into_iter().take(8) {
             let noticed = run.after(slot, 0, F::ONE);
@@ -131,7 +131,11 @@ fn a_count_cannot_be_another() {
         for at in 0..run.witness.counts.len().min(5) {
             run.witness.counts[at] += F::ONE;
             let result = run.verify(&run.prove());
-            assert_eq!(noticed(result), Some(Noticed::Lookups), "{name}: count {at}");
+            assert_eq!(
+                noticed(result),
+                Some(Noticed::Lookups),
+                "{name}: count {at}"
+            );
             run.witness.counts[at] -= F::ONE;
         }
         let own: Vec<u32> = run
