@@ -54,3 +54,31 @@ impl Grid {
             .flat_map(|row| self.columns.iter().map(|column| *row * *column))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_factors_are_the_point_s_weights() {
+        let point: Vec<K> = (3_u32..8).map(K::from).collect();
+        let all = eq_table(&point, K::ONE);
+        for log in 0..=5_u32 {
+            let width = 1_usize << log;
+            let real = width.div_ceil(2);
+            let grid = Grid::new(&point, log, real);
+            for (row, weight) in grid.rows().iter().enumerate() {
+                for (position, own) in grid.positions().iter().enumerate() {
+                    assert_eq!(*weight * *own, all[row * width + position]);
+                }
+            }
+            assert_eq!(grid.positions().len(), real);
+            for first in 0..grid.rows().len() {
+                let list: Vec<K> = grid.list(first).collect();
+                assert_eq!(list, all[first * width..]);
+            }
+            let sum: K = grid.positions().iter().copied().sum();
+            assert_eq!(grid.real(), sum);
+        }
+    }
+}

@@ -13,6 +13,9 @@ use crate::pcs::{Bits, Params};
 /// log₂ of |K|, rounded down; what the transcript's challenges lack of being uniform is less than what that leaves out.
 const FIELD_BITS: u32 = 191;
 
+/// Coordinates of a point over positions, at most.
+const POSITION_VARIABLES: u128 = 20;
+
 /// One term: what could go wrong, and at most how many challenges out of |K| let it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Term {
@@ -63,7 +66,10 @@ pub fn terms(sizes: Sizes) -> Vec<Term> {
     // Denominators, numerators, three of products, equations, and each tie.
     let claims = wide(sizes.ties).saturating_add(6);
     let variables = u128::from(sizes.log_witness);
-    let ties_and_equations = wide(TIE_VARIABLES).saturating_mul(3);
+    // Rows of ties, their columns, equations; and the positions of all.
+    let ties_and_equations = wide(TIE_VARIABLES)
+        .saturating_mul(3)
+        .saturating_add(POSITION_VARIABLES);
     vec![
         Term {
             name: "a lookup that is in no table, or tuples that compress to one value",

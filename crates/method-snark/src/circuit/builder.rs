@@ -44,7 +44,9 @@ pub enum CircuitError {
         bits: u32,
     },
     /// Too many of something.
-    #[error("{what}: at most {max} can be proved at once, got {got}: use smaller batches")]
+    #[error(
+        "{what}: at most {max} can be proved at once, got {got}: use smaller batches, or check by replay"
+    )]
     Size {
         /// Of what.
         what: &'static str,
@@ -567,4 +569,41 @@ fn power(low: u32) -> i64 {
 /// Counts a table's rows.
 fn lookups_once(rows: &mut u64, n: u64) {
     *rows = rows.saturating_add(n);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_hold_all_numbers_below() {
+        let cases = [
+            (1, 0),
+            (2, 1),
+            (3, 2),
+            (4, 2),
+            (255, 8),
+            (256, 8),
+            (257, 9),
+            (u64::MAX, 64),
+        ];
+        for (n, bits) in cases {
+            assert_eq!(bits_of(n), bits, "{n}");
+        }
+    }
+
+    #[test]
+    fn limbs_cover_a_range_once() {
+        for bits in 0..63 {
+            for limb_bits in LIMB_BITS_MIN..=LIMB_BITS_MAX {
+                let mut next = 0;
+                for (low, width) in limbs_of(bits, limb_bits) {
+                    assert_eq!(low, next);
+                    assert!((1..=limb_bits).contains(&width));
+                    next = low + width;
+                }
+                assert_eq!(next, bits);
+            }
+        }
+    }
 }

@@ -489,3 +489,62 @@ pub const fn is_proved(op: &Op) -> bool {
         | Op::Hadamard(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_by_number_and_in_order() {
+        let term = |slot| Term {
+            slot,
+            power: 0,
+            coefficient: 1,
+        };
+        let mut rows = Rows::default();
+        assert!(rows.is_empty() && rows.get(0).is_empty());
+        for row in [vec![1, 2], vec![], vec![3], vec![4, 5, 6]] {
+            rows.push(row.into_iter().map(term));
+        }
+        let slots = |row: &[Term]| row.iter().map(|term| term.slot).collect::<Vec<u32>>();
+        let all: Vec<Vec<u32>> = rows.iter().map(slots).collect();
+        assert_eq!(all, [vec![1, 2], vec![], vec![3], vec![4, 5, 6]]);
+        for (index, row) in all.iter().enumerate() {
+            assert_eq!(&slots(rows.get(index)), row);
+        }
+        assert_eq!(rows.get(4), &[]);
+        let some: Vec<Vec<u32>> = rows.some(1..3).map(slots).collect();
+        assert_eq!(some, all[1..3]);
+        assert_eq!(rows.some(2..9).len(), 0);
+    }
+
+    #[test]
+    fn logarithms_round_up() {
+        let cases = [
+            (0, 0),
+            (1, 0),
+            (2, 1),
+            (3, 2),
+            (4, 2),
+            (5, 3),
+            (1 << 20, 20),
+        ];
+        for (len, log) in cases {
+            assert_eq!(log2_ceil(len), log, "{len}");
+        }
+    }
+
+    #[test]
+    fn tables_have_rows() {
+        let count = Entries::Count(5);
+        assert_eq!((count.len(), count.row(2)), (5, None));
+        let listed = Entries::Listed {
+            width: 2,
+            cells: vec![7, 8, 9, 10],
+        };
+        assert_eq!(listed.len(), 2);
+        assert_eq!(listed.row(1), Some([9, 10].as_slice()));
+        assert_eq!(listed.row(2), None);
+        assert!(!listed.is_empty() && Entries::Count(0).is_empty());
+    }
+}

@@ -9,11 +9,14 @@ use std::collections::BTreeSet;
 use credence_exact::{GatherSum, TreeLeaves};
 
 use super::arithmetic::{count, slots};
-use super::builder::{Builder, Built, Expr, TableKey, bits_of};
+use super::builder::{Builder, Built, CircuitError, Expr, TableKey, bits_of};
 use super::{Entries, Hint, Leaf, ONE, POSITION, Span};
 
 /// Own tables are numbered from here, so that they are none of the fixed ones.
 const OWN_TABLES: i64 = 1 << 32;
+
+/// Most columns of a table whose rows are gathered: a tuple's components are counted in a byte.
+const COLUMNS_MAX: usize = 253;
 
 /// What all walks of one op share.
 struct Forest {
@@ -134,8 +137,12 @@ impl Builder<'_> {
         };
         let key = TableKey::Rows { param: op.table.0 };
         let width = cells.saturating_add(1);
-        if width > usize::from(u8::MAX).saturating_sub(1) {
-            return Err(self.wide(u32::try_from(width).unwrap_or(u32::MAX)));
+        if cells > COLUMNS_MAX {
+            return Err(CircuitError::Size {
+                what: "columns of a gathered table",
+                max: COLUMNS_MAX,
+                got: cells,
+            });
         }
         let rows = (0_i64..).zip(entries.chunks_exact(cells.max(1)));
         let listed =
