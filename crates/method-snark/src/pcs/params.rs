@@ -3,6 +3,8 @@
 //! Rounds, folds, rates and queries follow from `n` and λ by the rules of `docs/spec/snark-pcs.md`, section 3; nothing of it can be chosen by a prover, or by hand. Numbers of queries are found in integer arithmetic, so that
 //! they are the same everywhere.
 
+use crate::extension::K;
+use crate::field::F;
 use crate::pcs::bits::{Bits, MARGIN};
 
 /// Variables of a polynomial, at most.
@@ -19,6 +21,9 @@ pub const WORK_BITS: u32 = 16;
 
 /// Bits by which each round's queries are better than asked for: there are at most five rounds, and the sum counts.
 const SPARE_BITS: u32 = 3;
+
+/// Bytes of a digest.
+const DIGEST_BYTES: usize = 32;
 
 /// How sure a verifier wants to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,14 +84,27 @@ impl Round {
         self.variables_left().saturating_add(self.log_inverse_rate)
     }
 
+    /// Bytes of its sumcheck, nonce, leaves and siblings, at most.
+    fn bytes_max(&self) -> usize {
+        const SUMCHECK: usize = 2 * K::BYTES;
+        let queries = usize::try_from(self.queries).unwrap_or(usize::MAX);
+        let fold = usize::try_from(self.fold).unwrap_or(usize::MAX);
+        let leaves = queries.saturating_mul(self.leaf_bytes());
+        // Of a level with 2^l nodes at most half are siblings.
+        let siblings = (0..self.log_leaves())
+            .map(|level| queries.min(1usize.checked_shl(level).unwrap_or(usize::MAX)))
+            .fold(0, usize::saturating_add);
+        SUMCHECK
+            .saturating_mul(fold)
+            .saturating_add(size_of::<u64>())
+            .saturating_add(leaves)
+            .saturating_add(siblings.saturating_mul(DIGEST_BYTES))
+    }
+
     /// Bytes of a leaf.
     #[must_use]
     pub const fn leaf_bytes(&self) -> usize {
-        let element = if self.is_base {
-            crate::F::BYTES
-        } else {
-            crate::K::BYTES
-        };
+        let element = if self.is_base { F::BYTES } else { K::BYTES };
         element << self.fold
     }
 }
@@ -145,6 +163,19 @@ impl Params {
     #[must_use]
     pub const fn shape(&self) -> &Shape {
         &self.shape
+    }
+
+    /// Bytes of an opening, at most.
+    #[must_use]
+    pub fn proof_bytes_max(&self) -> usize {
+        let rounds = self.rounds();
+        let Some(last) = rounds.last() else {
+            return F::BYTES << self.log_len;
+        };
+        let each = rounds.iter().map(Round::bytes_max);
+        let roots = (DIGEST_BYTES + K::BYTES).saturating_mul(rounds.len().saturating_sub(1));
+        each.fold(roots, usize::saturating_add)
+            .saturating_add(K::BYTES << last.variables_left())
     }
 
     /// The rounds; none if the polynomial is sent in clear.

@@ -112,7 +112,6 @@ impl Kernel for ColumnSums<'_> {
 
     #[inline(always)]
     fn run<const HALVES: bool>(self) -> Vec<K> {
-        let mut sums = vec![[0u64; 3]; 0];
         let mut first = vec![0u64; self.width];
         let mut second = vec![0u64; self.width];
         let mut third = vec![0u64; self.width];
@@ -126,15 +125,8 @@ impl Kernel for ColumnSums<'_> {
                 *c = add(*c, mul::<HALVES>(value, s2));
             }
         }
-        sums.extend(
-            first
-                .into_iter()
-                .zip(second)
-                .zip(third)
-                .map(|((a, b), c)| [a, b, c]),
-        );
-        sums.into_iter()
-            .map(|words| K::new(words.map(F::from_u64)))
+        let sums = first.into_iter().zip(second).zip(third);
+        sums.map(|((a, b), c)| K::new([a, b, c].map(F::from_u64)))
             .collect()
     }
 }

@@ -13,7 +13,13 @@ impl Committed {
     /// The value at `point`: `None` unless it has as many coordinates as the polynomial variables.
     #[must_use]
     pub fn evaluate(&self, point: &[K]) -> Option<K> {
-        mle::evaluate(&self.values, point)
+        const COLUMNS: usize = 5;
+        if Some(self.values.len()) != 1usize.checked_shl(u32::try_from(point.len()).ok()?) {
+            return None;
+        }
+        let (rows, columns) = point.split_at(point.len().saturating_sub(COLUMNS));
+        let sums = tables::eq_columns(&self.values, 1 << columns.len(), rows);
+        mle::evaluate_extension(sums, columns)
     }
 
     /// Appends the proof that the polynomial takes `value` at `point`. If it does not, or the point is of another length, a verifier refuses what comes out.

@@ -315,6 +315,32 @@ fn openings_of_all_sizes_are_accepted() {
 }
 
 #[test]
+fn values_are_those_of_the_polynomial() {
+    for log_len in 0..=12 {
+        let committed = commit(&params(log_len), values(log_len)).unwrap();
+        let mut point = point(log_len);
+        let expected = mle::evaluate(&values(log_len), &point);
+        assert_eq!(committed.evaluate(&point), expected, "{log_len}");
+        point.push(K::ONE);
+        assert_eq!(committed.evaluate(&point), None);
+        assert_eq!(committed.values(), values(log_len));
+    }
+}
+
+#[test]
+fn proofs_are_no_longer_than_said() {
+    for log_len in [0, 11, 12, 13, 16, 18] {
+        let case = Case::honest(&params(log_len));
+        let max = case.params.proof_bytes_max();
+        assert!(case.proof.len() <= max, "{log_len}");
+        assert!(
+            case.proof.len() > max - max / 5,
+            "{log_len}: not far from it"
+        );
+    }
+}
+
+#[test]
 fn prover_and_verifier_leave_the_transcript_alike() {
     for log_len in [4, 12, 13] {
         let case = Case::honest(&params(log_len));
