@@ -12,7 +12,7 @@ use credence_exact::shape::window_cells;
 use credence_exact::{Conv, ParamId};
 use credence_model::Model;
 
-use crate::circuit::{Circuit, Map, ONE, Rows, Span, Step, log2_ceil};
+use crate::circuit::{Circuit, Map, ONE, Rows, Span, Step, Term, log2_ceil};
 use crate::extension::K;
 use crate::field::F;
 use crate::fold::fold_rows;
@@ -34,6 +34,16 @@ pub struct TiePoints {
 #[derive(Debug)]
 pub struct Functional {
     weights: Vec<K>,
+}
+
+/// A weight times a coefficient, of which most are 1 or −1.
+#[inline]
+fn times(weight: K, coefficient: i64) -> K {
+    match coefficient {
+        1 => weight,
+        -1 => -weight,
+        _ => weight * F::from_i64(coefficient),
+    }
 }
 
 fn at(slot: u32) -> usize {
@@ -68,17 +78,23 @@ impl Functional {
         }
     }
 
-    /// Adds rows, each times its weight, components of tuples times powers of `gamma`.
-    pub fn add_rows(&mut self, rows: &Rows, weights: impl Iterator<Item = K>, gamma: K) {
-        for (row, weight) in rows.iter().zip(weights) {
-            let (mut power, mut scaled) = (0_u8, weight);
-            for term in row {
-                while power < term.power {
-                    scaled *= gamma;
-                    power = power.saturating_add(1);
-                }
-                self.add(term.slot, scaled * F::from_i64(term.coefficient));
+    /// Adds a row times a weight, components of a tuple times powers of `gamma`.
+    #[inline]
+    pub fn add_row(&mut self, row: &[Term], weight: K, gamma: K) {
+        let (mut power, mut scaled) = (0_u8, weight);
+        for term in row {
+            while power < term.power {
+                scaled *= gamma;
+                power = power.saturating_add(1);
             }
+            self.add(term.slot, times(scaled, term.coefficient));
+        }
+    }
+
+    /// Adds rows that are no tuples, each times its weight.
+    pub fn add_rows(&mut self, rows: &Rows, weights: impl Iterator<Item = K>) {
+        for (row, weight) in rows.iter().zip(weights) {
+            self.add_row(row, weight, K::ONE);
         }
     }
 
@@ -118,7 +134,7 @@ impl Functional {
                 let rows = circuit.derived.some(rows.clone());
                 for (row, weight) in rows.zip(weights) {
                     for term in row {
-                        self.add(term.slot, weight * F::from_i64(term.coefficient));
+                        self.add(term.slot, times(weight, term.coefficient));
                     }
                 }
             }

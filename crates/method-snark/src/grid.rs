@@ -1,15 +1,17 @@
 //! A random point over values that stand in rows of positions: which weight the point gives to each row and to each position.
 //!
-//! Value `(row, position)` has index `row·2^p + position`, so the point's last p coordinates are the positions' and the others the rows'. Lists that are no rows of positions
-//! (tables, counts) stand behind them, filling rows one after another. It deliberately holds no value of a run.
+//! Value `(row, position)` has index `row·2^q + position`, so the point's last q coordinates are the positions' and the others the rows'. Lists that are no rows of positions
+//! (tables, counts) stand behind them, filling rows one after another. A row's weight is the product of two from short tables, worked out when it is asked for: there may be millions of rows. It deliberately holds no value of a run.
 
 use crate::extension::K;
 use crate::mle::eq_table;
 
-/// `eq(point, ·)` in two factors.
+/// `eq(point, ·)` in three factors.
 #[derive(Debug)]
 pub struct Grid {
-    rows: Vec<K>,
+    high: Vec<K>,
+    low: Vec<K>,
+    log_low: u32,
     columns: Vec<K>,
     positions: usize,
 }
@@ -19,20 +21,37 @@ impl Grid {
     #[must_use]
     pub fn new(point: &[K], log_positions: u32, positions: usize) -> Self {
         let log = usize::try_from(log_positions).unwrap_or(usize::MAX);
-        let (high, low) = point
+        let (rows, columns) = point
             .split_at_checked(point.len().saturating_sub(log))
             .unwrap_or((point, &[]));
+        let (high, low) = rows
+            .split_at_checked(rows.len() >> 1)
+            .unwrap_or((rows, &[]));
         Self {
-            rows: eq_table(high, K::ONE),
-            columns: eq_table(low, K::ONE),
+            high: eq_table(high, K::ONE),
+            low: eq_table(low, K::ONE),
+            log_low: u32::try_from(low.len()).unwrap_or(0),
+            columns: eq_table(columns, K::ONE),
             positions,
         }
     }
 
-    /// The weights of rows.
-    #[must_use]
-    pub fn rows(&self) -> &[K] {
-        &self.rows
+    /// The weights of rows, from row `first` on.
+    pub fn rows(&self, first: usize) -> impl Iterator<Item = K> {
+        let start = first.checked_shr(self.log_low).unwrap_or(0);
+        let skipped = start.checked_shl(self.log_low).unwrap_or(0);
+        let inside = first.saturating_sub(skipped);
+        let high = self.high.get(start..).unwrap_or_default();
+        let (one, others) = high.split_at_checked(1).unwrap_or((high, &[]));
+        let rest = self.low.get(inside..).unwrap_or_default();
+        let of = |low: &'_ [K], high: K| low.iter().map(move |low| high * *low).collect::<Vec<K>>();
+        let begun = one.iter().flat_map(move |high| of(rest, *high));
+        let low = &self.low;
+        begun.chain(
+            others
+                .iter()
+                .flat_map(move |high| low.iter().map(move |low| *high * *low)),
+        )
     }
 
     /// The weights of real positions.
@@ -49,9 +68,8 @@ impl Grid {
 
     /// The weights of a list that begins with row `first`.
     pub fn list(&self, first: usize) -> impl Iterator<Item = K> {
-        let rows = self.rows.get(first..).unwrap_or_default();
-        rows.iter()
-            .flat_map(|row| self.columns.iter().map(|column| *row * *column))
+        self.rows(first)
+            .flat_map(|row| self.columns.iter().map(move |column| row * *column))
     }
 }
 
@@ -67,13 +85,15 @@ mod tests {
             let width = 1_usize << log;
             let real = width.div_ceil(2);
             let grid = Grid::new(&point, log, real);
-            for (row, weight) in grid.rows().iter().enumerate() {
+            for (row, weight) in grid.rows(0).enumerate() {
                 for (position, own) in grid.positions().iter().enumerate() {
-                    assert_eq!(*weight * *own, all[row * width + position]);
+                    assert_eq!(weight * *own, all[row * width + position]);
                 }
             }
             assert_eq!(grid.positions().len(), real);
-            for first in 0..grid.rows().len() {
+            let rows = 32 >> log;
+            for first in 0..=rows {
+                assert_eq!(grid.rows(first).count(), rows - first);
                 let list: Vec<K> = grid.list(first).collect();
                 assert_eq!(list, all[first * width..]);
             }

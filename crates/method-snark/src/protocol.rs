@@ -110,25 +110,24 @@ pub fn combine(
     let mut functional = Functional::new(circuit);
     let LookupChallenges { gamma, alpha } = challenges;
 
-    // Denominators: α − value where there is a leaf, 1 where there is none.
-    functional.add_rows(&circuit.looked_up, leaves.rows().iter().copied(), gamma);
+    // Denominators: α − value where there is a leaf, 1 where there is none. Numerators: 1 for a lookup, minus its count for an entry.
+    let mut scale = batch;
+    let (mut row_weights, mut ones) = (K::ZERO, K::ZERO);
+    let rows = circuit.looked_up.iter().zip(&circuit.leaves);
+    for ((row, leaf), weight) in rows.zip(leaves.rows(0)) {
+        functional.add_row(row, weight, gamma);
+        row_weights += weight;
+        match leaf {
+            Leaf::Fixed { .. } | Leaf::Own { .. } => ones += weight,
+            Leaf::Counted { count } => functional.add(*count, scale * weight),
+        }
+    }
     let first_entry = circuit.looked_up.len();
     let entries = || leaves.list(first_entry).take(circuit.entries());
     let entry_weights: K = entries().sum();
-    let row_weights: K = leaves.rows().iter().take(first_entry).copied().sum();
     let real = row_weights * leaves.real() + entry_weights;
     let listed = weigh_tables(circuit, entries(), gamma);
     let mut sum = alpha * real + (K::ONE - real) - listed - claims.q;
-
-    // Numerators: 1 for a lookup, minus its count for an entry.
-    let mut scale = batch;
-    let mut ones = K::ZERO;
-    for (leaf, weight) in circuit.leaves.iter().zip(leaves.rows()) {
-        match leaf {
-            Leaf::Fixed { .. } | Leaf::Own { .. } => ones += *weight,
-            Leaf::Counted { count } => functional.add(*count, scale * *weight),
-        }
-    }
     sum += scale * (ones * leaves.real() - claims.p);
     let counts = scale;
 
@@ -137,8 +136,7 @@ pub fn combine(
     let rows = [&circuit.gates.a, &circuit.gates.b, &circuit.gates.c];
     for (rows, claim) in rows.into_iter().zip(claims.products) {
         scale *= batch;
-        let weights = gates.rows().iter().map(|weight| scale * *weight);
-        functional.add_rows(rows, weights, gamma);
+        functional.add_rows(rows, gates.rows(0).map(|weight| scale * weight));
         sum += scale * claim;
     }
 
@@ -146,7 +144,7 @@ pub fn combine(
     let variables = usize::try_from(crate::circuit::log2_ceil(circuit.zeros.len()));
     let zeros = zeros.get(..variables.unwrap_or(0)).unwrap_or_default();
     let weights = eq_table(zeros, scale);
-    functional.add_rows(&circuit.zeros, weights.into_iter(), gamma);
+    functional.add_rows(&circuit.zeros, weights.into_iter());
 
     functional.pull_back(circuit, model, &points, (scale * batch, batch));
     sum -= publics.weigh(circuit, &functional, &leaves);
@@ -184,8 +182,8 @@ impl LinearClaim {
         let rows: K = self
             .rows
             .iter()
-            .zip(grid.rows())
-            .map(|(a, b)| *a * *b)
+            .zip(grid.rows(0))
+            .map(|(a, b)| *a * b)
             .sum();
         let ours = self.leaves.positions().iter();
         let positions: K = ours.zip(grid.positions()).map(|(a, b)| *a * *b).sum();

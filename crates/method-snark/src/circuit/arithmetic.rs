@@ -6,9 +6,10 @@ use credence_exact::shape::window_cells;
 use credence_exact::{Add, Concat, Conv, Linear, NodeId, Reindex, Rescale, Shift, SumPool, Table};
 use credence_model::Interval;
 
-use super::builder::{Builder, Built, CircuitError, Expr, TableKey, bits_of};
+use super::builder::{Builder, Built, CircuitError, TableKey, bits_of};
+use super::expr::Expr;
 use super::limits::MODULUS;
-use super::{Entries, Hint, Map, ONE, Span, Step, Term};
+use super::{Entries, Hint, Map, ONE, Span, Step};
 
 /// A value to be rounded: what it is a sum of, and where it can lie.
 pub(super) struct Sum {
@@ -85,14 +86,24 @@ impl Builder<'_> {
             min: op.min,
             max: op.max,
         };
+        // Cells of one channel are alike: one of each is counted for all.
+        let channels = u32::try_from(multipliers.len()).unwrap_or(u32::MAX).max(1);
+        let cells = if self.is_counting() {
+            self.count_as(x.len.checked_div(channels).unwrap_or(0).into());
+            multipliers.len()
+        } else {
+            x.range().len()
+        };
         let multipliers = multipliers.iter().copied().cycle();
-        for ((x, y), m) in slots(x).zip(slots(y)).zip(multipliers) {
+        let cells = slots(x).zip(slots(y)).take(cells);
+        for ((x, y), m) in cells.zip(multipliers) {
             let sum = Sum {
                 expr: Expr::default().and(x, m),
                 ends: times(interval, m),
             };
             self.round(sum, rounding, y)?;
         }
+        self.count_as(1);
         Ok(y)
     }
 
@@ -109,13 +120,20 @@ impl Builder<'_> {
             min: op.min,
             max: op.max,
         };
-        for ((a, b), y) in slots(a).zip(slots(b)).zip(slots(y)) {
+        let cells = if self.is_counting() {
+            self.count_as(a.len.into());
+            1
+        } else {
+            a.range().len()
+        };
+        for ((a, b), y) in slots(a).zip(slots(b)).zip(slots(y)).take(cells) {
             let sum = Sum {
                 expr: Expr::default().and(a, ma).and(b, mb),
                 ends,
             };
             self.round(sum, rounding, y)?;
         }
+        self.count_as(1);
         Ok(y)
     }
 
@@ -227,25 +245,26 @@ impl Builder<'_> {
     /// A node whose cells are sums of earlier slots times integers.
     pub(super) fn sparse(
         &mut self,
+        cells: usize,
         rows: impl Iterator<Item = Result<Expr, CircuitError>>,
     ) -> Built<Span> {
-        let rows: Vec<_> = rows.collect();
-        let y = self.slots(u32::try_from(rows.len()).unwrap_or(u32::MAX))?;
+        let y = self.slots(u32::try_from(cells).unwrap_or(u32::MAX))?;
         self.derive(y, rows)?;
         Ok(y)
     }
 
     /// As [`Self::sparse`], for slots that are there already.
-    pub(super) fn derive(&mut self, y: Span, rows: Vec<Result<Expr, CircuitError>>) -> Built<()> {
+    pub(super) fn derive(
+        &mut self,
+        y: Span,
+        rows: impl Iterator<Item = Result<Expr, CircuitError>>,
+    ) -> Built<()> {
+        if self.is_counting() {
+            return Ok(());
+        }
         let first = self.circuit.derived.len();
         for row in rows {
-            let Expr(terms) = row?;
-            let terms = terms.into_iter().map(|(slot, coefficient)| Term {
-                slot,
-                power: 0,
-                coefficient,
-            });
-            self.circuit.derived.push(terms);
+            self.circuit.derived.push(row?.terms(0));
         }
         let map = Map::Sparse {
             rows: first..self.circuit.derived.len(),
@@ -256,13 +275,14 @@ impl Builder<'_> {
     }
 
     pub(super) fn sum_pool(&mut self, op: &SumPool, id: NodeId) -> Built<Span> {
+        let cells = self.image(id)?.into_iter().product();
         let windows = self.windows(op.x, op.window, id)?;
         let sum = |cells: Vec<u32>| {
             Ok(cells
                 .into_iter()
                 .fold(Expr::default(), |sum, cell| sum.and(cell, 1)))
         };
-        self.sparse(windows.into_iter().map(sum))
+        self.sparse(cells, windows.into_iter().map(sum))
     }
 
     /// The operand's slots in the window of each cell of a pool.
@@ -276,6 +296,9 @@ impl Builder<'_> {
         let [height, width, channels] = self.image(x)?;
         let [rows, columns, _] = self.image(id)?;
         let mut all = Vec::new();
+        if self.is_counting() {
+            return Ok(all);
+        }
         for i in 0..rows {
             for j in 0..columns {
                 for channel in 0..channels {
@@ -316,7 +339,7 @@ impl Builder<'_> {
             what: "a cell of its operand",
         };
         let cell = |index| source(index).map(Expr::slot).ok_or_else(|| absent.clone());
-        self.sparse((0..shape.cells()).map(cell))
+        self.sparse(shape.cells(), (0..shape.cells()).map(cell))
     }
 
     pub(super) fn concat(&mut self, op: &Concat, id: NodeId) -> Built<Span> {
@@ -333,14 +356,15 @@ impl Builder<'_> {
             let run = span.range().len().checked_div(outer).unwrap_or(0);
             runs.push((span, run));
         }
-        let mut rows = Vec::with_capacity(shape.cells());
+        let mut rows = Vec::new();
         for place in 0..outer {
             for &(span, run) in &runs {
                 let skipped = place.saturating_mul(run);
                 rows.extend(slots(span).skip(skipped).take(run));
             }
         }
-        self.sparse(rows.into_iter().map(|slot| Ok(Expr::slot(slot))))
+        let cells = shape.cells();
+        self.sparse(cells, rows.into_iter().map(|slot| Ok(Expr::slot(slot))))
     }
 }
 

@@ -9,13 +9,12 @@ use credence_exact::{NodeId, Op, ParamId};
 use credence_model::{Interval, Model, NodeSpec};
 
 use super::arithmetic::slots;
+use super::expr::Expr;
 use super::limits::{
     LEAVES_LOG_MAX, LIMB_BITS_MAX, LIMB_BITS_MIN, POSITIONS_MAX, SHOWN_LOOKUPS_MAX, SHOWN_RATIO,
     SLOTS_MAX,
 };
-use super::{
-    Circuit, Entries, FIXED_SLOTS, Hint, Leaf, ONE, Public, Shown, Span, Table, Term, log2_ceil,
-};
+use super::{Circuit, Entries, FIXED_SLOTS, Hint, Leaf, Public, Shown, Span, Table, log2_ceil};
 
 /// Why a program has no circuit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,44 +62,6 @@ pub enum CircuitError {
         /// What is not there.
         what: &'static str,
     },
-}
-
-/// A sum of slots times integers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Expr(pub(super) Vec<(u32, i64)>);
-
-impl Expr {
-    pub(super) fn slot(slot: u32) -> Self {
-        Self(vec![(slot, 1)])
-    }
-
-    pub(super) fn constant(value: i64) -> Self {
-        Self(vec![(ONE, value)])
-    }
-
-    /// The same, and a slot times a factor.
-    pub(super) fn and(mut self, slot: u32, factor: i64) -> Self {
-        if factor != 0 {
-            self.0.push((slot, factor));
-        }
-        self
-    }
-
-    /// The same, and another times a power of two or minus that; `None` if a coefficient leaves 64 bits.
-    pub(super) fn and_times(mut self, other: &Self, factor: i64) -> Option<Self> {
-        for &(slot, own) in &other.0 {
-            self.0.push((slot, own.checked_mul(factor)?));
-        }
-        Some(self)
-    }
-
-    fn terms(&self, power: u8) -> impl Iterator<Item = Term> {
-        self.0.iter().map(move |&(slot, coefficient)| Term {
-            slot,
-            power,
-            coefficient,
-        })
-    }
 }
 
 /// What a fixed table is, so that equal ones are made once.
@@ -152,6 +113,8 @@ pub(super) struct Builder<'a> {
     plan: Plan,
     tables: BTreeMap<TableKey, usize>,
     demands: Demands,
+    /// How many times over what is built is counted.
+    times: u64,
 }
 
 pub(super) type Built<T> = Result<T, CircuitError>;
@@ -198,6 +161,7 @@ impl<'a> Builder<'a> {
             plan,
             tables: BTreeMap::new(),
             demands: Demands::default(),
+            times: 1,
         })
     }
 
@@ -444,7 +408,7 @@ impl<'a> Builder<'a> {
     /// Holds the tuple to be a row of the table of this key.
     pub(super) fn look_up(&mut self, key: TableKey, table: usize, tuple: &[&Expr]) -> Built<()> {
         if let Some((count, _)) = self.demands.lookups.get_mut(&key) {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(self.times);
         }
         if self.plan.counting {
             return Ok(());
@@ -494,6 +458,22 @@ impl<'a> Builder<'a> {
         self.count_table(expr, n)
     }
 
+    /// Whether this is the pass that only counts.
+    pub(super) const fn is_counting(&self) -> bool {
+        self.plan.counting
+    }
+
+    /// Counts what is built next so many times over, in the pass that counts.
+    pub(super) const fn count_as(&mut self, times: u64) {
+        self.times = times;
+    }
+
+    /// Counts so many range checks of so many bits.
+    pub(super) fn demand(&mut self, bits: u32, checks: u64) {
+        let count = self.demands.ranges.entry(bits).or_insert(0);
+        *count = count.saturating_add(checks.saturating_mul(self.times));
+    }
+
     /// Holds `expr` to be in `0 .. 2^bits`. `hint` is a row with the same low bits, if there is a shorter one.
     pub(super) fn range(&mut self, expr: &Expr, bits: u32, hint: Option<usize>) -> Built<()> {
         if bits > 62 {
@@ -503,8 +483,7 @@ impl<'a> Builder<'a> {
             self.zero(expr);
             return Ok(());
         }
-        let count = self.demands.ranges.entry(bits).or_insert(0);
-        *count = count.saturating_add(1);
+        self.demand(bits, 1);
         if self.plan.counting {
             return Ok(());
         }
@@ -531,7 +510,7 @@ impl<'a> Builder<'a> {
         }
         if self.plan.counting {
             let count = self.demands.exact.entry(n).or_insert(0);
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(self.times);
             return Ok(());
         }
         if bits <= self.plan.limb_bits {
@@ -546,8 +525,7 @@ impl<'a> Builder<'a> {
 
     /// A new committed value in `0 .. 2^bits`, in limbs that `hint` fills.
     pub(super) fn fresh(&mut self, bits: u32, hint: impl Fn(u32, u32) -> Hint) -> Built<Expr> {
-        let count = self.demands.ranges.entry(bits).or_insert(0);
-        *count = count.saturating_add(1);
+        self.demand(bits, 1);
         let mut value = Expr::default();
         if self.plan.counting {
             return Ok(value);

@@ -13,6 +13,7 @@
 
 mod arithmetic;
 mod builder;
+mod expr;
 mod limits;
 mod select;
 mod trees;

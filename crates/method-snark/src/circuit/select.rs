@@ -1,10 +1,12 @@
 //! Maxima, their places, and softmax as constraints (`docs/spec/snark.md`, sections 4.5 to 4.7).
 
-use credence_exact::{ArgMax, MaxPool, NodeId, Softmax};
+use credence_exact::shape::window_cells;
+use credence_exact::{ArgMax, MaxPool, NodeId, Softmax, Window};
 use credence_model::Interval;
 
 use super::arithmetic::{count, slots};
-use super::builder::{Builder, Built, Expr, bits_of};
+use super::builder::{Builder, Built, bits_of};
+use super::expr::Expr;
 use super::{Hint, ONE, Span};
 
 impl Builder<'_> {
@@ -15,9 +17,16 @@ impl Builder<'_> {
     }
 
     pub(super) fn max_pool(&mut self, op: &MaxPool, id: NodeId) -> Built<Span> {
-        let windows = self.windows(op.x, op.window, id)?;
+        let dims = self.image(id)?;
+        let cells: usize = dims.into_iter().product();
         let bits = self.difference_bits(self.interval(op.x)?)?;
-        let y = self.committed(u32::try_from(windows.len()).unwrap_or(u32::MAX))?;
+        let y = self.committed(u32::try_from(cells).unwrap_or(u32::MAX))?;
+        if self.is_counting() {
+            let inside = self.cells_in_windows(op.x, op.window, dims)?;
+            self.demand(bits, inside);
+            return Ok(y);
+        }
+        let windows = self.windows(op.x, op.window, id)?;
         for (y, window) in slots(y).zip(windows) {
             self.largest(y, &window)?;
             for x in window {
@@ -25,6 +34,21 @@ impl Builder<'_> {
             }
         }
         Ok(y)
+    }
+
+    /// Cells of all windows together.
+    fn cells_in_windows(&self, x: NodeId, window: Window, dims: [usize; 3]) -> Built<u64> {
+        let [height, width, _] = self.image(x)?;
+        let [rows, columns, channels] = dims;
+        let inside = |axis, windows: usize, length| {
+            (0..windows).fold(0_u64, |sum, i| {
+                let cells = window_cells(window, axis, i, length).count();
+                sum.saturating_add(u64::try_from(cells).unwrap_or(u64::MAX))
+            })
+        };
+        Ok(inside(0, rows, height)
+            .saturating_mul(inside(1, columns, width))
+            .saturating_mul(u64::try_from(channels).unwrap_or(u64::MAX)))
     }
 
     /// Holds y to be one of the cells: the product of all differences is 0.
@@ -62,7 +86,7 @@ impl Builder<'_> {
         for (place, row) in slots(places).zip(all.chunks(length.max(1))) {
             rows.push(Ok(self.place_of(place, row, bits)?));
         }
-        self.derive(places, rows)?;
+        self.derive(places, rows.into_iter())?;
         Ok(places)
     }
 

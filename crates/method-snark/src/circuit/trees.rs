@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use credence_exact::{GatherSum, TreeLeaves};
 
 use super::arithmetic::{count, slots};
-use super::builder::{Builder, Built, CircuitError, Expr, TableKey, bits_of};
+use super::builder::{Builder, Built, CircuitError, TableKey, bits_of};
+use super::expr::Expr;
 use super::{Entries, Hint, Leaf, ONE, POSITION, Span};
 
 /// Own tables are numbered from here, so that they are none of the fixed ones.
@@ -75,7 +76,7 @@ impl Builder<'_> {
             let leaf = Expr::constant(-1).and_times(&state, -1);
             rows.push(leaf.ok_or_else(|| self.wide(64)));
         }
-        self.derive(leaves, rows)?;
+        self.derive(leaves, rows.into_iter())?;
         Ok(leaves)
     }
 
@@ -173,7 +174,7 @@ impl Builder<'_> {
             let tuple: Vec<&Expr> = row.iter().collect();
             self.look_up(key, table, &tuple)?;
         }
-        self.sparse(sums.into_iter().map(Ok))
+        self.sparse(cells, sums.into_iter().map(Ok))
     }
 }
 
