@@ -16,7 +16,7 @@ use credence_model::{
     BorderValueError, Model, Program, Tensor, TensorError, Tensors, decode_elements,
 };
 
-use crate::circuit::Circuit;
+use crate::circuit::{Circuit, CircuitError};
 use crate::pcs::{Params, ParamsError, Security};
 use crate::protocol::Statement;
 use crate::reader::{ReadError, Reader};
@@ -36,6 +36,7 @@ pub const EVIDENCE_BYTES_MAX: usize = 1 << 28;
 pub struct Snark {
     model: Option<Arc<Model>>,
     least: Security,
+    prepared: Vec<Circuit>,
 }
 
 /// Why evidence is no proof of the claim.
@@ -91,6 +92,7 @@ impl Snark {
         Self {
             model: Some(model),
             least,
+            prepared: Vec::new(),
         }
     }
 
@@ -100,7 +102,26 @@ impl Snark {
         Self {
             model: None,
             least: Security::Bits100,
+            prepared: Vec::new(),
         }
+    }
+
+    /// Builds the circuit for claims over so many positions now, instead of once for each claim. No answer depends on it.
+    ///
+    /// # Errors
+    /// [`CircuitError`] if the model's runs cannot be proved.
+    pub fn prepare(&mut self, positions: usize) -> Result<(), CircuitError> {
+        if let Some(model) = &self.model
+            && self.ready(positions).is_none()
+        {
+            self.prepared.push(Circuit::new(model, positions)?);
+        }
+        Ok(())
+    }
+
+    fn ready(&self, positions: usize) -> Option<&Circuit> {
+        let mut prepared = self.prepared.iter();
+        prepared.find(|circuit| circuit.positions == positions)
     }
 
     fn security(&self, code: u8) -> Result<Security, EvidenceError> {
@@ -189,14 +210,21 @@ impl Method for Snark {
         let model = model.ok_or(MethodError::Missing(Fact::Model(claimed)))?;
         let evidence = evidence.ok_or(NO_EVIDENCE)?;
         let mut subject = Subject::read(model.program(), case)?;
-        let circuit = Circuit::new(model, subject.positions)
-            .map_err(|error| MethodError::Failed(Box::new(error)))?;
+        let built;
+        let circuit = match self.ready(subject.positions) {
+            Some(circuit) => circuit,
+            None => {
+                built = Circuit::new(model, subject.positions)
+                    .map_err(|error| MethodError::Failed(Box::new(error)))?;
+                &built
+            }
+        };
         let security = self
-            .proof(model, &mut subject, &circuit, evidence)
+            .proof(model, &mut subject, circuit, evidence)
             .map_err(|error| malformed(Part::Evidence, error))?;
         let params = Params::new(circuit.witness_log(), security)
             .map_err(|error| MethodError::Failed(Box::new(error)))?;
-        Ok(finding(&circuit, &params))
+        Ok(finding(circuit, &params))
     }
 }
 

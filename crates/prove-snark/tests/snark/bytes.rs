@@ -9,7 +9,7 @@ use credence_method_snark::pcs::Security;
 use credence_method_snark::protocol::Statement;
 use credence_method_snark::run::Publics;
 use credence_method_snark::{K, ProofError, ReadError, Reader, Transcript, lookup};
-use credence_testkit::program_gen::request;
+use credence_testkit::program_gen::{Choices, request};
 
 fn runs() -> Vec<(&'static str, Run)> {
     let programs = small::programs().into_iter();
@@ -131,4 +131,35 @@ fn the_sum_of_all_lookups_is_a_fraction_and_is_0() {
         })
     );
     assert!(layer);
+}
+
+/// Bytes at random, and proofs with runs of bytes changed, cut out, doubled: refused, and nothing panics.
+#[test]
+fn nothing_that_a_stranger_sends_is_more_than_refused() {
+    let mut choices = Choices::new(5);
+    for (name, run) in runs() {
+        let proof = run.prove();
+        for _ in 0..150 {
+            let place = |choices: &mut Choices, len: usize| {
+                usize::try_from(choices.size(0, u32::try_from(len).unwrap())).unwrap()
+            };
+            let (a, b) = (
+                place(&mut choices, proof.len()),
+                place(&mut choices, proof.len()),
+            );
+            let (from, to) = (a.min(b), a.max(b));
+            let mut other = proof.clone();
+            match choices.size(0, 3) {
+                0 => other.iter_mut().for_each(|byte| {
+                    *byte = u8::try_from(choices.size(0, 255)).unwrap();
+                }),
+                1 => other[from..to].fill(0xff),
+                2 => drop(other.drain(from..to)),
+                _ => other.extend_from_within(from..to),
+            }
+            if other != proof {
+                assert!(run.verify(&other).is_err(), "{name}");
+            }
+        }
+    }
 }

@@ -153,6 +153,11 @@ fn an_honest_claim_is_proved() {
         };
         assert!(got >= bits, "{got}");
         assert!(finding.not_checked[0].contains("trace"));
+        let mut prepared = story.method();
+        for positions in [1, 2, 2] {
+            prepared.prepare(positions).unwrap();
+        }
+        assert_eq!(story.check(&prepared, Some(&evidence)).unwrap(), finding);
     }
 }
 
