@@ -33,6 +33,17 @@ fn noticed(result: Result<impl Sized, ProofError>) -> Option<Noticed> {
 }
 
 impl Run {
+    /// Committed slots but own counts, which are counted anew after each lie: they have a test of their own.
+    fn told(&self) -> Vec<u32> {
+        let counts = self.circuit.leaves.iter().filter_map(|leaf| match leaf {
+            Leaf::Counted { count } => Some(*count),
+            Leaf::Fixed { .. } | Leaf::Own { .. } => None,
+        });
+        let counts: BTreeSet<u32> = counts.collect();
+        let all = self.circuit.committed.iter().copied();
+        all.filter(|slot| !counts.contains(slot)).collect()
+    }
+
     /// What is noticed of the run after one slot is changed and lookups are counted anew.
     fn after(&mut self, slot: u32, position: usize, delta: F) -> Option<Noticed> {
         let before = self.witness.clone();
@@ -50,13 +61,7 @@ fn no_committed_value_of_any_op_can_be_another() {
     for (name, model, inputs) in small::programs() {
         let mut run = Run::new(model, &inputs);
         let mut choices = Choices::new(1);
-        // Own counts are counted anew below; they have a test of their own.
-        let counted = |slot: &u32| {
-            let mut leaves = run.circuit.leaves.iter();
-            leaves.any(|leaf| *leaf == Leaf::Counted { count: *slot })
-        };
-        let committed = run.circuit.committed.iter().copied();
-        let committed: Vec<u32> = committed.filter(|slot| !counted(slot)).collect();
+        let committed = run.told();
         let step = committed.len().div_ceil(60);
         for slot in committed.into_iter().step_by(step) {
             let position = usize::try_from(choices.int(0, 1)).unwrap() % run.circuit.positions;
@@ -188,6 +193,23 @@ fn an_output_cannot_be_another() {
 }
 
 #[test]
+fn an_output_has_its_type() {
+    let (_, model, inputs) = small::programs().remove(1);
+    let mut run = Run::new(model, &inputs);
+    run.witness.publics.outputs[0][3] = 128;
+    let result = run.verify(&run.prove());
+    let refused = matches!(
+        result,
+        Err(ProofError::Public(PublicError::Type {
+            index: 3,
+            got: 128,
+            ..
+        }))
+    );
+    assert!(refused, "{result:?}");
+}
+
+#[test]
 fn an_input_cannot_be_another() {
     for (name, model, inputs) in small::programs() {
         let run = Run::new(model, &inputs);
@@ -254,15 +276,20 @@ fn no_wrong_value_of_a_random_program_passes() {
         let model = model(seed);
         let inputs = request(&model, seed, choices.size(1, 3));
         let mut run = Run::new(model, &inputs);
-        if run.circuit.leaves_log() > 14 || run.circuit.committed.is_empty() {
+        let told = run.told();
+        if run.circuit.leaves_log() > 14 || told.is_empty() {
             continue;
         }
         for _ in 0..6 {
-            let slot = *choices.pick(&run.circuit.committed);
+            let slot = *choices.pick(&told);
             let position = choices.size(0, u32::try_from(run.circuit.positions).unwrap() - 1);
             let delta = F::from_i64(i64::from(*choices.pick(&[1, -1, 256, 1 << 20])));
             let noticed = run.after(slot, usize::try_from(position).unwrap(), delta);
-            assert!(noticed.is_some(), "{seed}: slot {slot} at {position}");
+            let hint = run.circuit.hints.iter().find(|(own, _)| *own == slot);
+            assert!(
+                noticed.is_some(),
+                "{seed}: slot {slot} at {position}, {hint:?}"
+            );
             lies += 1;
         }
     }
