@@ -16,7 +16,7 @@ mod ntt;
 mod open;
 mod tables;
 
-pub use commit::{CommitError, Committed, commit};
+pub use commit::{CommitError, Committed, commit, memory_bytes};
 
 #[cfg(test)]
 mod tests;
