@@ -10,7 +10,7 @@
 
 mod commit;
 mod grind;
-mod kernel;
+pub(crate) mod kernel;
 mod merkle;
 mod ntt;
 mod open;
