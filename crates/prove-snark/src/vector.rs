@@ -5,13 +5,14 @@
 
 use core::ops::{Add, Mul, Sub};
 
-use credence_method_snark::{F, K};
+use credence_method_snark::{F, K, mle};
 use rayon::prelude::*;
 
 use crate::pcs::kernel::{Kernel, add, mul, run, sub};
 
 /// Elements that one task takes.
-const TASK: usize = 1 << 11;
+const TASK: usize = 1 << TASK_LOG;
+const TASK_LOG: usize = 11;
 
 /// Elements whose terms are kept before they are summed.
 const BUFFER: usize = 64;
@@ -114,6 +115,50 @@ impl Kernel for Fold<'_> {
         for (zero, one) in self.zeros.iter_mut().zip(self.ones) {
             let (z, o) = (Wide::<HALVES>::of(*zero), Wide::of(*one));
             *zero = (z + challenge * (o - z)).element();
+        }
+    }
+}
+
+/// As `mle::eq_table`: `scale · eq(point, i)` for every i, the first coordinate the highest bit.
+#[must_use]
+pub fn eq_table(point: &[K], scale: K) -> Vec<K> {
+    // The low bits alone, then a second half for each coordinate above them.
+    let (high, low) = point.split_at(point.len().saturating_sub(TASK_LOG));
+    let mut table = mle::eq_table(low, scale);
+    table.reserve_exact(table.len() * ((1 << high.len()) - 1));
+    for coordinate in high.iter().rev() {
+        let half = table.len();
+        table.resize(2 * half, K::ZERO);
+        let (zeros, ones) = table.split_at_mut(half);
+        let tasks = zeros.par_chunks_mut(TASK).zip(ones.par_chunks_mut(TASK));
+        tasks.for_each(|(zeros, ones)| {
+            run(Stretch {
+                zeros,
+                ones,
+                coordinate: *coordinate,
+            });
+        });
+    }
+    table
+}
+
+struct Stretch<'a> {
+    zeros: &'a mut [K],
+    ones: &'a mut [K],
+    coordinate: K,
+}
+
+impl Kernel for Stretch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const HALVES: bool>(self) {
+        let coordinate = Wide::<HALVES>::of(self.coordinate);
+        for (zero, one) in self.zeros.iter_mut().zip(self.ones) {
+            let value = Wide::<HALVES>::of(*zero);
+            let share = value * coordinate;
+            *one = share.element();
+            *zero = (value - share).element();
         }
     }
 }
@@ -287,7 +332,6 @@ fn filled(values: &[K]) -> [K; BUFFER] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use credence_method_snark::mle;
 
     fn table(len: u64, seed: u64) -> Vec<K> {
         let word = |i: u64| F::from_u64((i ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (i << 40));
@@ -327,6 +371,15 @@ mod tests {
                 lead += rest[i] * products;
             }
             assert_eq!(fraction_sums(&p, &q, (&u, &w), &rest), [zero, lead]);
+        }
+    }
+
+    #[test]
+    fn tables_of_eq_are_the_plain_ones() {
+        for variables in [0, 1, 10, 11, 12, 14] {
+            let point = table(variables, 8);
+            let scale = table(1, 3)[0];
+            assert_eq!(eq_table(&point, scale), mle::eq_table(&point, scale));
         }
     }
 

@@ -6,7 +6,7 @@ use credence_method_snark::{F, K, mle};
 use rayon::prelude::*;
 
 use crate::pcs::kernel::{ColumnSums, RowSums, run};
-use crate::vector::Fold;
+use crate::vector::{self, Fold};
 
 /// Rows that one task sums.
 const ROWS: usize = 1 << 10;
@@ -23,7 +23,7 @@ pub(crate) fn powers(first: K, base: K, count: usize) -> Vec<K> {
 
 /// For each column, `Σ eq(point, row)·value`.
 pub(crate) fn eq_columns(values: &[F], width: usize, point: &[K]) -> Vec<K> {
-    let shares = mle::eq_table(point, K::ONE);
+    let shares = vector::eq_table(point, K::ONE);
     let parts = values
         .par_chunks(ROWS * width)
         .zip(shares.par_chunks(ROWS))
