@@ -66,6 +66,21 @@ fn measure() {
             usize::from(sums[0] == sums[1])
         },
     );
+    report(
+        "product_sums",
+        || {
+            let mut sums = [K::ZERO; 2];
+            for i in 0..half {
+                sums[0] += p[i] * q[i];
+                sums[1] += (p[i + half].double() - p[i]) * (q[i + half].double() - q[i]);
+            }
+            usize::from(sums[0] == sums[1])
+        },
+        || {
+            let sums = vector::product_sums(&p, &q);
+            usize::from(sums[0] == sums[1])
+        },
+    );
 }
 
 fn report(name: &str, plain: impl FnMut() -> usize, vectors: impl FnMut() -> usize) {

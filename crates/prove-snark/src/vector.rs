@@ -321,12 +321,114 @@ impl Kernel for FractionSums<'_> {
     }
 }
 
-fn filled(values: &[K]) -> [K; BUFFER] {
-    let mut block = [K::ZERO; BUFFER];
+fn filled<T: Copy + Default>(values: &[T]) -> [T; BUFFER] {
+    let mut block = [T::default(); BUFFER];
     for (slot, value) in block.iter_mut().zip(values) {
         *slot = *value;
     }
     block
+}
+
+/// A value that is weighed: an element of F or of K.
+pub trait Value: Copy + Default + Send + Sync + private::Times {}
+
+impl Value for F {}
+impl Value for K {}
+
+mod private {
+    use super::{F, K, Wide, add, mul, sub};
+
+    /// Arithmetic of values in loops.
+    pub trait Times: Copy {
+        /// `2·one − zero`: the value at 2 of the line through both.
+        fn at_two(zero: Self, one: Self) -> Self;
+
+        /// The product with a weight, in words.
+        fn times<const HALVES: bool>(self, weight: [u64; 3]) -> [u64; 3];
+    }
+
+    impl Times for F {
+        #[inline(always)]
+        fn at_two(zero: Self, one: Self) -> Self {
+            let one = one.to_u64();
+            Self::from_u64(sub(add(one, one), zero.to_u64()))
+        }
+
+        #[inline(always)]
+        fn times<const HALVES: bool>(self, weight: [u64; 3]) -> [u64; 3] {
+            weight.map(|word| mul::<HALVES>(self.to_u64(), word))
+        }
+    }
+
+    impl Times for K {
+        #[inline(always)]
+        fn at_two(zero: Self, one: Self) -> Self {
+            let (zero, one) = (Wide::<false>::of(zero), Wide::of(one));
+            (one + one - zero).element()
+        }
+
+        #[inline(always)]
+        fn times<const HALVES: bool>(self, weight: [u64; 3]) -> [u64; 3] {
+            (Wide::<HALVES>::of(self) * Wide(weight)).0
+        }
+    }
+}
+
+/// A table of values in F or K and one of weights, of one even length: the polynomial `Σ value·weight` in the highest variable, at 0 and at 2.
+#[must_use]
+pub fn product_sums<V: Value>(values: &[V], weights: &[K]) -> [K; 2] {
+    let half = values.len().min(weights.len()) / 2;
+    let (v0, v1) = values.split_at(half);
+    let (w0, w1) = weights.split_at(half);
+    let values = v0.par_chunks(TASK).zip(v1.par_chunks(TASK));
+    let weights = w0.par_chunks(TASK).zip(w1.par_chunks(TASK));
+    values
+        .zip(weights)
+        .map(|(values, weights)| run(ProductSums { values, weights }))
+        .reduce(|| [K::ZERO; 2], |[a0, a1], [b0, b1]| [a0 + b0, a1 + b1])
+}
+
+struct ProductSums<'a, V> {
+    values: (&'a [V], &'a [V]),
+    weights: (&'a [K], &'a [K]),
+}
+
+impl<V: Value> Kernel for ProductSums<'_, V> {
+    type Output = [K; 2];
+
+    #[inline(always)]
+    fn run<const HALVES: bool>(self) -> [K; 2] {
+        let mut sums = [[K::ZERO; BUFFER]; 2];
+        let (v0, v0_tail) = self.values.0.as_chunks::<BUFFER>();
+        let (v1, v1_tail) = self.values.1.as_chunks::<BUFFER>();
+        let (w0, w0_tail) = self.weights.0.as_chunks::<BUFFER>();
+        let (w1, w1_tail) = self.weights.1.as_chunks::<BUFFER>();
+        for ((v0, v1), (w0, w1)) in v0.iter().zip(v1).zip(w0.iter().zip(w1)) {
+            add_products::<V, HALVES>(&mut sums, (v0, v1), (w0, w1));
+        }
+        add_products::<V, HALVES>(
+            &mut sums,
+            (&filled(v0_tail), &filled(v1_tail)),
+            (&filled(w0_tail), &filled(w1_tail)),
+        );
+        sums.map(|sums| sums.into_iter().sum())
+    }
+}
+
+#[inline(always)]
+fn add_products<V: Value, const HALVES: bool>(
+    [at_zero, at_two]: &mut [[K; BUFFER]; 2],
+    (v0, v1): (&[V; BUFFER], &[V; BUFFER]),
+    (w0, w1): (&[K; BUFFER], &[K; BUFFER]),
+) {
+    for i in 0..BUFFER {
+        let (zero, one) = (Wide::<HALVES>::of(w0[i]), Wide::of(w1[i]));
+        let product = Wide::<HALVES>(v0[i].times::<HALVES>(zero.0));
+        at_zero[i] = (Wide::of(at_zero[i]) + product).element();
+        let weight = one + one - zero;
+        let product = Wide::<HALVES>(V::at_two(v0[i], v1[i]).times::<HALVES>(weight.0));
+        at_two[i] = (Wide::of(at_two[i]) + product).element();
+    }
 }
 
 #[cfg(test)]
@@ -371,6 +473,29 @@ mod tests {
                 lead += rest[i] * products;
             }
             assert_eq!(fraction_sums(&p, &q, (&u, &w), &rest), [zero, lead]);
+        }
+    }
+
+    #[test]
+    fn sums_of_products_are_the_plain_ones() {
+        for len in [2u64, 64, 130, 8192] {
+            let (values, weights) = (table(len, 1), table(len, 2));
+            let base: Vec<F> = values.iter().map(|v| v.coordinates()[1]).collect();
+            let half = values.len() / 2;
+            let plain = |value: &dyn Fn(usize) -> K| -> [K; 2] {
+                let at_two = |i: usize| {
+                    let weight = weights[i + half].double() - weights[i];
+                    (value(i + half).double() - value(i)) * weight
+                };
+                [
+                    (0..half).map(|i| value(i) * weights[i]).sum(),
+                    (0..half).map(at_two).sum(),
+                ]
+            };
+            let wide = plain(&|i| values[i]);
+            assert_eq!(product_sums(&values, &weights), wide, "{len}");
+            let narrow = plain(&|i| K::from(base[i]));
+            assert_eq!(product_sums(&base, &weights), narrow, "{len}");
         }
     }
 
