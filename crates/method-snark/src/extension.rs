@@ -119,7 +119,7 @@ struct Products(u64, u64, u64);
 
 impl Products {
     /// Adds a product. At most 2^31 of them.
-    #[inline]
+    #[inline(always)]
     fn add(self, a: F, b: F) -> Self {
         let (low, high) = a.to_u64().carrying_mul(b.to_u64(), 0);
         let (low, carry) = self.0.overflowing_add(low);
@@ -131,7 +131,7 @@ impl Products {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn reduce(self) -> F {
         // 2^128 = −2^32, modulo p.
         F::from_wide(self.0, self.1) - F::from_u64(self.2 << 32)
@@ -183,7 +183,8 @@ impl Neg for K {
 impl Mul for K {
     type Output = Self;
 
-    #[inline]
+    // Left to itself, the compiler calls it from loops, and moves its operands through memory.
+    #[inline(always)]
     fn mul(self, Self([b0, b1, b2]): Self) -> Self {
         let [a0, a1, a2] = self.0;
         let (twice_b1, twice_b2) = (b1.double(), b2.double());

@@ -54,15 +54,16 @@ pub fn eq_table(point: &[K], scale: K) -> Vec<K> {
         .unwrap_or(0);
     let mut table = Vec::with_capacity(len);
     table.push(scale);
-    // The last coordinate is the lowest bit: it comes last, and stretches the table.
-    for coordinate in point {
-        let mut wider = Vec::with_capacity(table.len().saturating_mul(2));
-        for value in &table {
-            let one = *value * *coordinate;
-            wider.push(*value - one);
-            wider.push(one);
+    // The first coordinate is the highest bit: it comes last, and puts a second half behind the first.
+    for coordinate in point.iter().rev() {
+        let half = table.len();
+        table.extend_from_within(..);
+        if let Some((zeros, ones)) = table.split_at_mut_checked(half) {
+            for (zero, one) in zeros.iter_mut().zip(ones) {
+                *one *= *coordinate;
+                *zero -= *one;
+            }
         }
-        table = wider;
     }
     table
 }

@@ -1,6 +1,8 @@
 //! What a polynomial commitment costs: time to commit, open and verify, and bytes of proof, for 2^12 to 2^22 values.
 //!
-//! `cargo bench -p credence-prove-snark --bench pcs`; with numbers behind `--`, those sizes alone. Each time is the least of several runs.
+//! `cargo bench -p credence-prove-snark --bench pcs`; with numbers behind `--`, those sizes alone. Each time is the least of several runs. Work is counted over all rounds: butterflies of the transforms (a product and
+//! two sums of F each) and bytes hashed in leaves and nodes. Memory is what `memory_bytes` says, and what the process had at its peak so far, from `/proc` where there is one: of one size alone it is that size's, with a
+//! second copy of the values that the benchmark keeps.
 #![expect(clippy::unwrap_used, reason = "a benchmark that fails stops")]
 #![expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
 
@@ -8,7 +10,7 @@ use std::time::Instant;
 
 use credence_method_snark::pcs::{Params, Security, soundness, verify};
 use credence_method_snark::{F, K, Reader, Transcript};
-use credence_prove_snark::pcs::commit;
+use credence_prove_snark::pcs::{commit, memory_bytes};
 
 fn main() {
     let sizes: Vec<u32> = std::env::args()
@@ -20,7 +22,9 @@ fn main() {
         sizes
     };
     println!("threads {}", rayon::current_num_threads());
-    println!("log2  security  commit ms  open ms  verify ms  proof bytes  bits (without work)");
+    println!(
+        "log2  security  commit ms  open ms  verify ms  proof bytes  bits (without work)  M butterflies  MB hashed  MB said  MB peak"
+    );
     for log_len in sizes {
         for security in [Security::Bits100, Security::Bits128] {
             measure(&Params::new(log_len, security).unwrap());
@@ -69,8 +73,31 @@ fn measure(params: &Params) {
     }
     let total = soundness::total(params).floor();
     let idle = soundness::total_without_work(params).floor();
+    let (butterflies, hashed) = work(params);
+    let said = (memory_bytes(params) + (8 << log_len)) / 1_000_000;
+    let peak = peak_kb().map_or_else(String::new, |kb| (kb * 1_024 / 1_000_000).to_string());
     println!(
-        "{log_len:>4}  {:>8}  {commit_ms:>9.2}  {open_ms:>7.2}  {verify_ms:>9.3}  {proof_bytes:>11}  {total} ({idle})",
+        "{log_len:>4}  {:>8}  {commit_ms:>9.2}  {open_ms:>7.2}  {verify_ms:>9.3}  {proof_bytes:>11}  {total:>4} ({idle:>3})           {:>14.1}  {:>9.1}  {said:>7}  {peak:>7}",
         params.security().bits(),
+        butterflies / 1e6,
+        hashed / 1e6,
     );
+}
+
+/// Butterflies and bytes hashed.
+fn work(params: &Params) -> (f64, f64) {
+    let (mut butterflies, mut hashed) = (0.0, 0.0);
+    for round in params.rounds() {
+        let leaves = f64::from(round.log_leaves()).exp2();
+        let words = leaves * f64::from(u32::try_from(round.leaf_bytes()).unwrap()) / 8.0;
+        butterflies += words * f64::from(round.variables_left()) / 2.0;
+        hashed += words * 8.0 + leaves * 64.0;
+    }
+    (butterflies, hashed)
+}
+
+fn peak_kb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }

@@ -4,11 +4,11 @@
 //! the value at 1 follows from the claim. It deliberately knows no circuit.
 
 use credence_method_snark::lookup::{DEGREE, Halves, LeafClaims};
-use credence_method_snark::mle::{eq_table, fold};
 use credence_method_snark::{K, Transcript};
 use rayon::prelude::*;
 
 use crate::sumcheck::{Rounds, prove};
+use crate::vector::{self, eq_table};
 
 /// Fractions, numerators and denominators apart.
 #[derive(Clone, Debug)]
@@ -36,15 +36,7 @@ const SPLIT_MIN: usize = 1 << 11;
 impl Layer {
     /// The sums of fractions i and i + half.
     fn add_up(&self) -> Self {
-        let half = self.p.len() / 2;
-        let (p0, p1) = self.p.split_at(half);
-        let (q0, q1) = self.q.split_at(half);
-        let sum = |i: usize| (p0[i] * q1[i] + p1[i] * q0[i], q0[i] * q1[i]);
-        let (p, q) = (0..half)
-            .into_par_iter()
-            .with_min_len(SPLIT_MIN)
-            .map(sum)
-            .unzip();
+        let (p, q) = vector::add_fractions(&self.p, &self.q);
         Self { p, q }
     }
 }
@@ -159,10 +151,7 @@ impl LayerSum {
         } = layer;
         let p1 = s0.split_off(half);
         let q1 = q0.split_off(half);
-        s0.par_iter_mut()
-            .with_min_len(SPLIT_MIN)
-            .zip(&q0)
-            .for_each(|(p, q)| *p += mix * *q);
+        vector::add_scaled(&mut s0, mix, &q0);
         let rest = eq_table(point.get(1..).unwrap_or_default(), K::ONE);
         let mut point = point.to_vec();
         point.reverse();
@@ -195,22 +184,11 @@ impl LayerSum {
     /// The sums of the factor beside `eq` of the next variable: its value at 0 and its leading coefficient.
     fn sums(&self) -> (K, K) {
         let half = self.s0.len() / 2;
-        let (s, t) = self.s0.split_at(half);
-        let (u, v) = self.p1.split_at(half);
-        let (w, x) = self.q0.split_at(half);
-        let (y, z) = self.q1.split_at(half);
-        let one = |i: usize| {
-            let zero = y[i] * s[i] + u[i] * w[i];
-            let lead = (z[i] - y[i]) * (t[i] - s[i]) + (v[i] - u[i]) * (x[i] - w[i]);
-            (self.rest[i] * zero, self.rest[i] * lead)
-        };
-        let plus = |a: (K, K), b: (K, K)| (a.0 + b.0, a.1 + b.1);
-        let none = (K::ZERO, K::ZERO);
-        let layer = (0..half)
-            .into_par_iter()
-            .with_min_len(SPLIT_MIN)
-            .map(one)
-            .reduce(|| none, plus);
+        let tables = (self.p1.as_slice(), self.q0.as_slice());
+        let layer = vector::fraction_sums(&self.s0, &self.q1, tables, &self.rest);
+        if self.products.a.is_empty() {
+            return layer.into();
+        }
         let Products { a, b, c } = &self.products;
         let value = |values: &[K], i: usize| values.get(i).copied().unwrap_or(K::ZERO);
         let one = |i: usize| {
@@ -222,10 +200,11 @@ impl LayerSum {
             .into_par_iter()
             .with_min_len(SPLIT_MIN)
             .map(one)
-            .reduce(|| none, plus);
+            .reduce(|| (K::ZERO, K::ZERO), |a, b| (a.0 + b.0, a.1 + b.1));
+        let [zero, lead] = layer;
         (
-            layer.0 + self.weigh * products.0,
-            layer.1 + self.weigh * products.1,
+            zero + self.weigh * products.0,
+            lead + self.weigh * products.1,
         )
     }
 }
@@ -260,7 +239,7 @@ impl Rounds for LayerSum {
         self.done *= challenge * next + (K::ONE - challenge) * (K::ONE - next);
         let half = self.s0.len() / 2;
         for table in [&mut self.s0, &mut self.p1, &mut self.q0, &mut self.q1] {
-            fold_wide(table, challenge);
+            vector::fold(table, challenge);
         }
         let Products { a, b, c } = &mut self.products;
         for table in [a, b, c] {
@@ -277,23 +256,7 @@ impl Rounds for LayerSum {
     }
 }
 
-/// As `mle::fold`, side by side if it is long.
-pub(crate) fn fold_wide(values: &mut Vec<K>, challenge: K) {
-    let half = values.len() / 2;
-    if half < SPLIT_MIN {
-        fold(values, challenge);
-        return;
-    }
-    let (zeros, ones) = values.split_at_mut(half);
-    zeros
-        .par_iter_mut()
-        .with_min_len(SPLIT_MIN)
-        .zip(ones)
-        .for_each(|(zero, one)| *zero += challenge * (*one - *zero));
-    values.truncate(half);
-}
-
-/// The same of a table of `2·half` values of which those behind its end are 0.
+/// Sets the highest variable of a table of `2·half` values of which those behind its end are 0.
 fn fold_short(values: &mut Vec<K>, half: usize, challenge: K) {
     let len = values.len();
     let ones: Vec<K> = values.split_off(half.min(len));

@@ -9,7 +9,7 @@
 use credence_claim::{Case, MethodError};
 use credence_exec::{Engine, RunError};
 use credence_method_snark::circuit::{Circuit, CircuitError};
-use credence_method_snark::pcs::{ParamsError, Security};
+use credence_method_snark::pcs::{Params, ParamsError, Security};
 use credence_method_snark::protocol::Statement;
 use credence_method_snark::{CONTENT_BYTES_MAX, K, Subject};
 use credence_model::{TensorError, TensorLimits, Tensors};
@@ -69,16 +69,19 @@ pub enum ProveError {
     Commit(#[from] CommitError),
 }
 
-/// Bytes of memory that a proof takes, roughly: layers of fractions, committed values with their code, and slots.
+/// Bytes of memory that a proof takes, roughly: what is committed and opened, layers of fractions, values with their weights, and slots. The circuit itself is not in it.
 #[must_use]
-pub fn memory_bytes(circuit: &Circuit) -> u64 {
+pub fn memory_bytes(circuit: &Circuit, params: &Params) -> u64 {
     let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let element = wide(K::BYTES);
     let leaves = 1_u64 << circuit.leaves_log();
     let committed = 1_u64 << circuit.witness_log();
     let slots = u64::from(circuit.slots) * wide(circuit.width());
-    // Numerators and denominators of all layers, and equality tables; values, weights and the code at rate 1/4 with its tree.
-    leaves * element * 5 + committed * (2 * element + 8 + 4 * 8 + 64) + slots * 8
+    // Numerators and denominators of all layers, and an equality table; values, folded ones and weights.
+    leaves * element * 5
+        + committed * (2 * element + 8)
+        + slots * 8
+        + crate::pcs::memory_bytes(params)
 }
 
 /// Proves a claim about the engine's model.
@@ -92,7 +95,8 @@ pub fn prove(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Vec<u
     }
     let subject = Subject::read(model.program(), case).map_err(ProveError::Claim)?;
     let circuit = Circuit::new(model, subject.positions)?;
-    let expected = memory_bytes(&circuit);
+    let params = Params::new(circuit.witness_log(), options.security)?;
+    let expected = memory_bytes(&circuit, &params);
     if expected > options.memory_bytes_max {
         return Err(ProveError::Memory {
             expected,

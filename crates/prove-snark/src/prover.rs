@@ -7,7 +7,6 @@
 //! It deliberately does not look whether the witness is right: a proof of a wrong one is refused by whoever checks it.
 
 use credence_method_snark::circuit::{Circuit, Leaf, Rows};
-use credence_method_snark::mle::fold;
 use credence_method_snark::pcs::Params;
 use credence_method_snark::protocol::{
     LookupChallenges, Statement, combine, lookup_challenges, start,
@@ -16,10 +15,11 @@ use credence_method_snark::{F, K, WITNESS_DEGREE};
 use credence_model::Model;
 use rayon::prelude::*;
 
-use crate::lookup::{Layer, Products, fold_wide, prove_lookups};
+use crate::lookup::{Layer, Products, prove_lookups};
 use crate::pcs::commit;
 use crate::prove::ProveError;
 use crate::sumcheck::{Rounds, prove as prove_rounds};
+use crate::vector;
 use crate::witness::{Slots, Witness};
 
 /// Points below which a loop stays on its thread.
@@ -172,32 +172,6 @@ impl WitnessSum {
         let base = self.base.first().map(|value| K::from(*value));
         self.values.first().copied().or(base).unwrap_or(K::ZERO)
     }
-
-    fn sums(&self) -> (K, K) {
-        let half = self.weights.len() / 2;
-        let (w0, w1) = self.weights.split_at(half);
-        let plus = |a: (K, K), b: (K, K)| (a.0 + b.0, a.1 + b.1);
-        let none = (K::ZERO, K::ZERO);
-        let range = (0..half).into_par_iter().with_min_len(SPLIT_MIN);
-        if self.values.is_empty() {
-            let (v0, v1) = self.base.split_at(half);
-            let one = |i: usize| {
-                (
-                    w0[i] * v0[i],
-                    (w1[i].double() - w0[i]) * (v1[i].double() - v0[i]),
-                )
-            };
-            return range.map(one).reduce(|| none, plus);
-        }
-        let (v0, v1) = self.values.split_at(half);
-        let one = |i: usize| {
-            (
-                w0[i] * v0[i],
-                (w1[i].double() - w0[i]) * (v1[i].double() - v0[i]),
-            )
-        };
-        range.map(one).reduce(|| none, plus)
-    }
 }
 
 impl Rounds for WitnessSum {
@@ -210,8 +184,10 @@ impl Rounds for WitnessSum {
     }
 
     fn message(&mut self, _claim: K) -> Vec<K> {
-        let (zero, two) = self.sums();
-        vec![zero, two]
+        if self.values.is_empty() {
+            return vector::product_sums(&self.base, &self.weights).to_vec();
+        }
+        vector::product_sums(&self.values, &self.weights).to_vec()
     }
 
     fn bind(&mut self, challenge: K) {
@@ -226,12 +202,8 @@ impl Rounds for WitnessSum {
                 .collect();
             self.base = Vec::new();
         } else {
-            fold_wide(&mut self.values, challenge);
+            vector::fold(&mut self.values, challenge);
         }
-        if self.weights.len() < 2 * SPLIT_MIN {
-            fold(&mut self.weights, challenge);
-        } else {
-            fold_wide(&mut self.weights, challenge);
-        }
+        vector::fold(&mut self.weights, challenge);
     }
 }

@@ -10,13 +10,13 @@
 
 mod commit;
 mod grind;
-mod kernel;
+pub(crate) mod kernel;
 mod merkle;
 mod ntt;
 mod open;
 mod tables;
 
-pub use commit::{CommitError, Committed, commit};
+pub use commit::{CommitError, Committed, commit, memory_bytes};
 
 #[cfg(test)]
 mod tests;

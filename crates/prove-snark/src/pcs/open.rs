@@ -8,6 +8,7 @@ use credence_method_snark::{K, Transcript, mle, sumcheck};
 use crate::pcs::commit::{Committed, Kept, Oracle, bytes};
 use crate::pcs::grind::grind;
 use crate::pcs::tables;
+use crate::vector;
 
 impl Committed {
     /// The value at `point`: `None` unless it has as many coordinates as the polynomial variables.
@@ -84,7 +85,7 @@ impl Committed {
         }
         let [(_, of_point), (_, of_sample)] = parts;
         let scale = of_point.first().copied().unwrap_or_default();
-        let mut weights = mle::eq_table(rows, scale);
+        let mut weights = vector::eq_table(rows, scale);
         let scale = of_sample.first().copied().unwrap_or_default();
         tables::add_powers(&mut weights, scale, kept.sample_point.pow(1 << round.fold));
         let shares = mle::eq_table(&challenges, K::ONE);

@@ -6,6 +6,7 @@ use credence_method_snark::{F, K, mle};
 use rayon::prelude::*;
 
 use crate::pcs::kernel::{ColumnSums, RowSums, run};
+use crate::vector::{self, Fold};
 
 /// Rows that one task sums.
 const ROWS: usize = 1 << 10;
@@ -22,7 +23,7 @@ pub(crate) fn powers(first: K, base: K, count: usize) -> Vec<K> {
 
 /// For each column, `Σ eq(point, row)·value`.
 pub(crate) fn eq_columns(values: &[F], width: usize, point: &[K]) -> Vec<K> {
-    let shares = mle::eq_table(point, K::ONE);
+    let shares = vector::eq_table(point, K::ONE);
     let parts = values
         .par_chunks(ROWS * width)
         .zip(shares.par_chunks(ROWS))
@@ -105,11 +106,14 @@ pub(crate) fn fold(table: &[K], width: usize, challenge: K) -> Vec<K> {
         .zip(table.par_chunks(task * 2))
         .for_each(|(folded, table)| {
             let rows = folded.chunks_exact_mut(half).zip(table.chunks_exact(width));
-            for (folded, row) in rows {
-                let (zeros, ones) = row.split_at(half);
-                for ((slot, zero), one) in folded.iter_mut().zip(zeros).zip(ones) {
-                    *slot = *zero + challenge * (*one - *zero);
-                }
+            for (zeros, row) in rows {
+                let (from, ones) = row.split_at(half);
+                zeros.copy_from_slice(from);
+                run(Fold {
+                    zeros,
+                    ones,
+                    challenge,
+                });
             }
         });
     folded
