@@ -82,6 +82,14 @@ domains! {
     DISPUTE_LINK = "credence/dispute-link/v1";
     /// The start of a Fiat–Shamir transcript.
     TRANSCRIPT = "credence/transcript/v1";
+    /// A leaf of a succinct proof's tree: the opened symbol of a codeword.
+    SNARK_LEAF = "credence/snark-leaf/v1";
+    /// An inner node of a succinct proof's tree.
+    SNARK_NODE = "credence/snark-node/v1";
+    /// The values of a polynomial that a succinct proof sends in clear.
+    SNARK_VALUES = "credence/snark-values/v1";
+    /// The work that a succinct proof shows before it may draw.
+    SNARK_WORK = "credence/snark-work/v1";
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ impl MethodId {
     /// The method that opens a few cells of the run.
     pub const SPOT: Self = Self(Cow::Borrowed("spot"));
 
+    /// The method that checks a succinct proof of the whole run.
+    pub const SNARK: Self = Self(Cow::Borrowed("snark"));
+
     /// Checks `name`.
     ///
     /// # Errors
@@ -306,7 +309,7 @@ mod tests {
 
     #[test]
     fn known_ids_are_the_ones_their_names_give() {
-        for id in [MethodId::SIGNED, MethodId::REPLAY] {
+        for id in [MethodId::SIGNED, MethodId::REPLAY, MethodId::SNARK] {
             assert_eq!(MethodId::new(id.as_str()), Ok(id));
         }
         assert!(MethodId::new("Replay").is_err());
