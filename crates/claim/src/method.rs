@@ -27,6 +27,9 @@ impl MethodId {
     /// The method that opens a few cells of the run.
     pub const SPOT: Self = Self(Cow::Borrowed("spot"));
 
+    /// The evidence of a referee's verdict: the dispute itself. No claim is accepted by it.
+    pub const DISPUTE: Self = Self(Cow::Borrowed("dispute"));
+
     /// Checks `name`.
     ///
     /// # Errors

@@ -173,6 +173,29 @@ impl Fetcher {
     }
 }
 
+impl Fetcher {
+    /// Sends bytes of a media type to `url`.
+    ///
+    /// # Errors
+    /// As [`Fetcher::get`].
+    pub fn post_bytes(
+        &self,
+        url: &str,
+        media_type: &str,
+        body: &[u8],
+        bounds: Bounds,
+    ) -> Result<Reply, FetchError> {
+        let request = self
+            .0
+            .post(url)
+            .header("content-type", media_type)
+            .config()
+            .timeout_global(Some(bounds.time_max))
+            .build();
+        read(url, request.send(body), bounds)
+    }
+}
+
 fn read(
     url: &str,
     answer: Result<Response<ureq::Body>, ureq::Error>,
