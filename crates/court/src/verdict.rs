@@ -14,7 +14,7 @@ use core::fmt;
 use credence_base::wire::{Reader, WireError, Writer};
 use credence_base::{Digest, ModelId, Name, NameError, PublicKey, ReceiptDigest};
 use credence_claim::{Evidence, MethodId, Openings};
-use credence_dispute::{Party, Reason, Transcript, TranscriptError, Verdict};
+use credence_dispute::{Party, Reason, RefereeError, Transcript, TranscriptError, Verdict};
 use credence_method_spot::{Card, CardError};
 use credence_receipt::{
     Bundle, BundleError, ENVELOPE_LEN_MAX, Envelope, EnvelopeError, Loser, OpenError, Statement,
@@ -207,6 +207,9 @@ pub enum VerdictRefusal {
     /// The card has the model's text.
     #[error("the model's card in the bundle holds its text: disputes go by the card without it")]
     Text,
+    /// There can be no such dispute.
+    #[error("there can be no such dispute")]
+    Referee(#[from] RefereeError),
     /// The transcript shows no verdict.
     #[error("the transcript leads to no verdict")]
     Transcript(#[from] TranscriptError),
@@ -246,6 +249,16 @@ fn ending(statement: &VerdictStatement) -> Ending {
     }
 }
 
+/// The dossier in a bundle.
+pub(crate) fn dossier_of(bundle: &Bundle) -> Result<Dossier, VerdictRefusal> {
+    let is_dossier = |evidence: &&Evidence| {
+        evidence.method == MethodId::DISPUTE && evidence.version == u32::from(DOSSIER_VERSION)
+    };
+    let evidence = bundle.evidence().iter().find(is_dossier);
+    let evidence = evidence.ok_or(VerdictRefusal::NoDossier)?;
+    Ok(Dossier::decode(&evidence.bytes)?)
+}
+
 /// Reaches a verdict again.
 ///
 /// # Errors
@@ -254,12 +267,7 @@ pub fn confirm(bundle: &Bundle) -> Result<ShownVerdict, VerdictRefusal> {
     let Statement::Verdict(stated) = bundle.receipt().open()?.into_statement() else {
         return Err(VerdictRefusal::Kind);
     };
-    let is_dossier = |evidence: &&Evidence| {
-        evidence.method == MethodId::DISPUTE && evidence.version == u32::from(DOSSIER_VERSION)
-    };
-    let evidence = bundle.evidence().iter().find(is_dossier);
-    let evidence = evidence.ok_or(VerdictRefusal::NoDossier)?;
-    let dossier = Dossier::decode(&evidence.bytes)?;
+    let dossier = dossier_of(bundle)?;
     let claim = claim_of(&dossier.receipt, &dossier.transcript.terms)?;
     let model = claim.fields().model;
     let card = Card::decode(model, &dossier.card)?;

@@ -15,6 +15,7 @@ use credence_verify::{Facts, Policy, check_bytes};
 
 use crate::samples;
 
+mod dispute;
 mod language;
 mod log;
 mod spot;
@@ -97,6 +98,8 @@ pub const TARGETS: &[Target] = &[
     spot::EVIDENCE,
     spot::CARD,
     spot::CHECK,
+    dispute::MESSAGE,
+    dispute::TRANSCRIPT,
 ];
 
 /// Runs the target of that name, as libFuzzer's entry points do.

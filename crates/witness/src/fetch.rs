@@ -174,6 +174,32 @@ impl Fetcher {
 }
 
 impl Fetcher {
+    /// Sends `body`, of a media type, to `url`, and gives a header of the answer beside it, if it is there and text.
+    ///
+    /// # Errors
+    /// As [`Fetcher::get`].
+    pub fn post_for(
+        &self,
+        url: &str,
+        (media_type, body): (&str, &str),
+        header: &str,
+        bounds: Bounds,
+    ) -> Result<(Reply, Option<String>), FetchError> {
+        let request = self
+            .0
+            .post(url)
+            .header("content-type", media_type)
+            .config()
+            .timeout_global(Some(bounds.time_max))
+            .build();
+        let answer = request.send(body);
+        let named = answer.as_ref().ok().and_then(|answer| {
+            let value = answer.headers().get(header)?;
+            value.to_str().ok().map(str::to_owned)
+        });
+        Ok((read(url, answer, bounds)?, named))
+    }
+
     /// Sends bytes of a media type to `url`.
     ///
     /// # Errors

@@ -16,9 +16,9 @@ use credence_store::file;
 use credence_verify::{Facts, Policy, Receipt, Refusal, Verified, check};
 use credence_wiring::methods;
 
-use crate::args::VerifyArgs;
-use crate::commands::audit::HALF_PPM;
-use crate::commands::verify_shown::{self, EquivocationView};
+use crate::args::{Draws, VerifyArgs};
+use crate::commands::audit::{HALF_PPM, checkpoint_challenge};
+use crate::commands::verify_shown::{self, Shown};
 use crate::commands::verify_stream::{self, StreamView};
 use crate::context::{Context, Found, engine_options};
 use crate::error::{CliError, chain};
@@ -63,8 +63,8 @@ pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliErr
     }
 }
 
-/// A log's two truths, if that is what the bundle holds. What cannot be read is for the usual check to name.
-fn shown(args: &VerifyArgs) -> Result<Option<EquivocationView>, CliError> {
+/// What a bundle shows that holds no answer: a log's two truths, or a referee's verdict. What cannot be read is for the usual check to name.
+fn shown(args: &VerifyArgs) -> Result<Option<Shown>, CliError> {
     let Some(path) = &args.bundle else {
         return Ok(None);
     };
@@ -75,8 +75,7 @@ fn shown(args: &VerifyArgs) -> Result<Option<EquivocationView>, CliError> {
     let Ok(bundle) = Bundle::decode(&bytes, BUNDLE_LEN_MAX) else {
         return Ok(None);
     };
-    let confirmed = verify_shown::equivocation(&bundle).transpose();
-    confirmed.map_err(|refusal| refused(path, &refusal))
+    verify_shown::shown(path, &bundle).transpose()
 }
 
 /// What the check of a bundle gave, and of a stream; at least one of them.
@@ -137,12 +136,18 @@ fn verify(
     };
     let spot = match args.challenge {
         // What an audit kept: just the cells that its draws asked for.
-        Some(challenge) => Spot::drawing(
-            Vec::new(),
-            (args.cells, args.rows),
-            HALF_PPM,
-            Challenge::Auditor(*challenge.as_bytes()),
-        ),
+        Some(draws) => {
+            let challenge = match draws {
+                Draws::Drawn(digest) => Challenge::Auditor(*digest.as_bytes()),
+                Draws::Checkpoint => checkpoint_challenge(&bundle, &policy, facts.now_unix_s)?,
+                Draws::Random => {
+                    let what = "an audit is checked by the bytes that it drew, not by others";
+                    return Err(CliError::new(Exit::Usage, what));
+                }
+            };
+            let drawn = (args.cells, args.rows);
+            Spot::drawing(Vec::new(), drawn, HALF_PPM, challenge)
+        }
         // What an operator attached by itself.
         None => Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim),
     };
@@ -162,15 +167,19 @@ fn key_statements(paths: &[PathBuf]) -> Result<Vec<Bundle>, CliError> {
     paths.iter().map(read).collect()
 }
 
+/// What a file demands.
+pub(crate) fn read_policy(path: &Path) -> Result<Policy, CliError> {
+    let bytes = file::read(path, policy::POLICY_BYTES_MAX)?;
+    policy::read(&bytes).map_err(|error| {
+        let what = format!("`{}` cannot be used: {}", path.display(), chain(&error));
+        CliError::new(Exit::Usage, what).hint("`docs/spec/policy.md` lists the fields of a policy")
+    })
+}
+
 /// What the options demand.
 fn demanded(args: &VerifyArgs) -> Result<Policy, CliError> {
     if let Some(path) = &args.policy {
-        let bytes = file::read(path, policy::POLICY_BYTES_MAX)?;
-        return policy::read(&bytes).map_err(|error| {
-            let what = format!("`{}` cannot be used: {}", path.display(), chain(&error));
-            CliError::new(Exit::Usage, what)
-                .hint("`docs/spec/policy.md` lists the fields of a policy")
-        });
+        return read_policy(path);
     }
     let of = |error: policy::PolicyError| CliError::of(Exit::Usage, error);
     let usual = policy::usual();

@@ -1,9 +1,14 @@
-//! `credence verify` of a bundle that is no answer: a log's two truths.
+//! `credence verify` of a bundle that is no answer: a log's two truths, or a referee's verdict.
+
+use std::path::Path;
 
 use credence_receipt::{Bundle, Kind};
 use credence_verify::{Refusal, ShownEquivocation, confirm_equivocation};
 use serde::Serialize;
 
+use crate::commands::dispute_view::{self, VerdictView};
+use crate::commands::verify::refused;
+use crate::error::CliError;
 use crate::time::rfc3339;
 
 /// What `verify --json` prints of a log's two truths.
@@ -19,13 +24,38 @@ pub(crate) struct EquivocationView {
     time: String,
 }
 
-/// Confirms a bundle of kind equivocation; `None` if it is of another kind, or cannot be read as any.
-pub(crate) fn equivocation(bundle: &Bundle) -> Option<Result<EquivocationView, Refusal>> {
-    let signed = bundle.receipt().open().ok()?;
-    if signed.into_statement().kind() != Kind::Equivocation {
-        return None;
+/// What is confirmed of a bundle that holds no answer.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Shown {
+    Equivocation(EquivocationView),
+    Verdict(VerdictView),
+}
+
+impl Shown {
+    /// The words for people.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Equivocation(view) => view.text(),
+            Self::Verdict(view) => view.text(),
+        }
     }
-    Some(confirm_equivocation(bundle).map(|shown| EquivocationView::new(&shown)))
+}
+
+/// Confirms a bundle of kind equivocation or verdict; `None` if it is of another kind, or cannot be read as any.
+pub(crate) fn shown(path: &Path, bundle: &Bundle) -> Option<Result<Shown, CliError>> {
+    let signed = bundle.receipt().open().ok()?;
+    match signed.into_statement().kind() {
+        Kind::Equivocation => Some(equivocation(path, bundle)),
+        Kind::Verdict => Some(dispute_view::confirmed(path, bundle).map(Shown::Verdict)),
+        _ => None,
+    }
+}
+
+fn equivocation(path: &Path, bundle: &Bundle) -> Result<Shown, CliError> {
+    let confirmed = confirm_equivocation(bundle);
+    let shown = confirmed.map_err(|refusal: Refusal| refused(path, &refusal))?;
+    Ok(Shown::Equivocation(EquivocationView::new(&shown)))
 }
 
 impl EquivocationView {
