@@ -217,9 +217,9 @@ pub enum VerdictRefusal {
     #[error("the referee's word is false: it states {stated}, the transcript leads to {reached}")]
     Otherwise {
         /// What the referee signed.
-        stated: Ending,
+        stated: Box<Ending>,
         /// What follows.
-        reached: Ending,
+        reached: Box<Ending>,
     },
     /// A reason that is none.
     #[error("the verdict's reason is no name")]
@@ -241,12 +241,12 @@ impl fmt::Display for Ending {
     }
 }
 
-fn ending(statement: &VerdictStatement) -> Ending {
-    Ending {
+fn ending(statement: &VerdictStatement) -> Box<Ending> {
+    Box::new(Ending {
         loser: statement.loser.as_str(),
         reason: statement.reason.clone(),
         transcript: statement.transcript,
-    }
+    })
 }
 
 /// The dossier in a bundle.

@@ -135,6 +135,8 @@ pub struct Honeypots {
     pub prompts: Prompts,
     /// The mean time from one to the next, in seconds; rounds draw.
     pub every_s: u64,
+    /// The client that asks: it calls itself as users' do.
+    pub client: Fetcher,
 }
 
 /// What an auditor works with.
@@ -435,7 +437,7 @@ impl Auditor {
         let operator = self.setup.means.operator.clone();
         let sent = honeypots
             .prompts
-            .send(draw(second), &self.fetcher, &operator);
+            .send(draw(second), &honeypots.client, &operator);
         let now = (self.setup.clock)();
         let audited = sent.and_then(|bundle| audit(&self.setup.means, &self.fetcher, &bundle, now));
         let Some(audited) = audited else {

@@ -57,7 +57,7 @@ impl Chance {
         let shift = 64_u32;
         let wide = u128::from(over) << shift;
         let quotient = wide / u128::from(under);
-        let rest = wide % u128::from(under) != 0;
+        let rest = !wide.is_multiple_of(u128::from(under));
         Self::normal(quotient, -i64::from(shift), rest, side)
     }
 

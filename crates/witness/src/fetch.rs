@@ -130,6 +130,12 @@ impl Fetcher {
     /// A client with no connections yet.
     #[must_use]
     pub fn new() -> Self {
+        Self::named("credence")
+    }
+
+    /// A client that calls itself so in the header `user-agent`.
+    #[must_use]
+    pub fn named(user_agent: &str) -> Self {
         Self(
             Agent::config_builder()
                 .http_status_as_error(false)
@@ -137,7 +143,7 @@ impl Fetcher {
                 .max_redirects_will_error(false)
                 .max_response_header_size(HEAD_LEN_MAX)
                 .max_idle_age(IDLE_MAX)
-                .user_agent("credence")
+                .user_agent(user_agent)
                 .build()
                 .into(),
         )

@@ -180,6 +180,14 @@ pub(crate) struct AuditorArgs {
     /// The mean time from one such request to the next, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, requires = "prompts", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) honeypot_every: u64,
+    /// What such a request calls its sender
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "curl/8.5.0",
+        requires = "prompts"
+    )]
+    pub(crate) user_agent: String,
     /// The auditor's folder [default: `auditor` in the home folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,

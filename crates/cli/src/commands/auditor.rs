@@ -14,7 +14,7 @@ use credence_watch::auditor::{
     board_path, run_auditor,
 };
 use credence_watch::{Followed, Place};
-use credence_witness::fetch::Prefix;
+use credence_witness::fetch::{Fetcher, Prefix};
 use credence_witness::system_clock;
 
 use crate::args::{AuditorArgs, parse_log_key};
@@ -104,6 +104,7 @@ fn setup(context: &Context, args: &AuditorArgs) -> Result<AuditorSetup, CliError
         Ok::<_, CliError>(Honeypots {
             prompts,
             every_s: if args.once { 1 } else { args.honeypot_every },
+            client: Fetcher::named(&args.user_agent),
         })
     });
     let own = context.home()?.path().join("auditor");

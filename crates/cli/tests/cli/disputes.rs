@@ -241,6 +241,89 @@ fn an_operator_that_lies_loses_and_anyone_confirms_it() {
         .says("no verdict");
 }
 
+/// The same answer with its last token exchanged, signed again.
+fn with_another_token(bundle: &Bundle, key: &credence_base::SigningKey) -> Bundle {
+    let credence_receipt::Statement::Inference(inference) =
+        bundle.receipt().open().unwrap().into_statement()
+    else {
+        panic!("the server answers with inferences")
+    };
+    let mut openings = bundle.openings().clone();
+    let opened = openings.output.as_mut().unwrap();
+    let mut output = credence_generate::Output::decode(&opened.content).unwrap();
+    *output.tokens.last_mut().unwrap() ^= 1;
+    opened.content = output.encode().unwrap();
+    let root = credence_claim::commitment::output_root(&opened.content);
+    let commitment =
+        credence_claim::commitment::output_commitment(&inference.operator, &opened.salt, &root);
+    let claim = credence_claim::Claim::new(credence_claim::ClaimFields {
+        output: commitment,
+        ..inference.claim.fields().clone()
+    });
+    let statement = credence_receipt::Statement::Inference(credence_receipt::Inference {
+        claim: claim.unwrap(),
+        ..inference
+    });
+    let envelope = credence_receipt::sign(&statement, key).unwrap();
+    Bundle::new(envelope, openings, Vec::new()).unwrap()
+}
+
+#[test]
+fn an_edited_token_of_a_language_model_loses_by_two_logits() {
+    let world = World::new("600");
+    let place = &world.place;
+    let tiny = crate::language::tiny();
+    for home in [&world.operator, &world.challenger] {
+        let import = ["model", "import", tiny.to_str().unwrap(), "--name", "tiny"];
+        place.run_at(home, &import).expect(0);
+    }
+    let asked = [
+        "chat",
+        "tiny",
+        "a b",
+        "--max-tokens",
+        "5",
+        "--receipt",
+        "told.json",
+    ];
+    place.run_at(&world.operator, &asked).expect(0);
+    let key = KeyFile::at(world.operator.join("keys/operator.pem"))
+        .read()
+        .unwrap();
+    let told = std::fs::read(place.path("told.json")).unwrap();
+    let honest = Bundle::decode(&told, BUNDLE_LEN_MAX).unwrap();
+    let lie = with_another_token(&honest, &key);
+    let kept = world.operator.join("receipts");
+    std::fs::create_dir_all(&kept).unwrap();
+    for (name, bundle) in [("lie.json", &lie), ("honest.json", &honest)] {
+        let bytes = bundle.encode().unwrap();
+        let digest = bundle.receipt().digest();
+        std::fs::write(kept.join(format!("{digest}.json")), &bytes).unwrap();
+        std::fs::write(place.path(name), &bytes).unwrap();
+    }
+    let arguments = [
+        "serve",
+        "tiny",
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+        "--disputes",
+        &world.referee.url,
+    ];
+    let server = Running::start(place, &world.operator, &arguments);
+    let view = world.open("lie.json", &["--json"]).expect(0).json();
+    assert_eq!(
+        (&view["loser"], &view["reason"]),
+        (&"operator".into(), &"wrong-token".into())
+    );
+    let view = world
+        .open("honest.json", &["--anyway", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(view["loser"], "challenger");
+    assert_eq!(server.signal("-TERM"), Some(0));
+}
+
 #[test]
 fn a_challenger_of_what_is_right_loses() {
     let world = World::new("600");

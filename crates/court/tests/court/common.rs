@@ -19,6 +19,7 @@ use credence_court::{
 use credence_dispute::{Body, Party, Referee, Terms, Verdict};
 use credence_exec::{Engine, Isa, Options};
 use credence_method_spot::{Tree, root_of};
+use credence_model::Model;
 use credence_prove_dispute::{Challenger, Operator, PlayError, Player, Sections};
 use credence_receipt::{Envelope, Inference, Statement, sign};
 use credence_testkit::program_gen::{model, request};
@@ -197,11 +198,35 @@ pub(crate) fn told(seed: u64, lie: Lie, salt: u8) -> Told {
         Lie::Output => *output.last_mut().unwrap() ^= 1,
     }
     let contents = [inputs.encode(), vec![1, 0, 0, 0, 0], output];
+    let (claim, openings) = claimed(&model, contents, (&shown[0], salt), execution.positions);
+    let statement = Statement::Inference(Inference {
+        claim: claim.clone(),
+        operator: operator().public_key(),
+        time_unix_s: NOON,
+    });
+    let receipt = sign(&statement, &operator()).unwrap();
+    Told {
+        player,
+        claim,
+        openings,
+        receipt,
+        shown,
+        truth,
+    }
+}
+
+/// The claim of such contents and trace, and what opens it.
+fn claimed(
+    model: &Model,
+    contents: [Vec<u8>; 3],
+    (shown, salt): (&[u8], u8),
+    positions: u64,
+) -> (Claim, Openings) {
     let [input, params, output] = &contents;
-    let len = u64::try_from(shown[0].len()).unwrap();
+    let len = u64::try_from(shown.len()).unwrap();
     let mut list = vec![1, 0, 0, 0, 0];
     list.extend(len.to_le_bytes());
-    list.extend(root_of(Tree::Positions, &shown[0]).as_bytes());
+    list.extend(root_of(Tree::Positions, shown).as_bytes());
     let roots = Roots {
         input: commitment::input_root(input),
         params: commitment::params_root(params),
@@ -219,8 +244,8 @@ pub(crate) fn told(seed: u64, lie: Lie, salt: u8) -> Told {
         output: commitments.output,
         trace: commitments.trace,
         counts: Counts {
-            input: execution.positions,
-            output: execution.positions,
+            input: positions,
+            output: positions,
         },
         finish: FinishReason::Complete,
         nonce: None,
@@ -240,20 +265,7 @@ pub(crate) fn told(seed: u64, lie: Lie, salt: u8) -> Told {
         output: opened(salts.output, output),
         trace: Some(salts.trace),
     };
-    let statement = Statement::Inference(Inference {
-        claim: claim.clone(),
-        operator: key,
-        time_unix_s: NOON,
-    });
-    let receipt = sign(&statement, &operator()).unwrap();
-    Told {
-        player,
-        claim,
-        openings,
-        receipt,
-        shown,
-        truth,
-    }
+    (claim, openings)
 }
 
 impl Told {

@@ -112,3 +112,28 @@ fn terms_are_the_referees() {
     file(next, Vec::new()).unwrap();
     assert_eq!(operator().public_key(), next.operator);
 }
+
+#[test]
+fn golden_bytes() {
+    let sample = credence_testkit::samples::BUNDLE;
+    let bundle = credence_receipt::Bundle::decode(sample, credence_receipt::BUNDLE_LEN_MAX);
+    let receipt = bundle.unwrap().receipt().clone();
+    let terms = Terms {
+        claim: credence_base::ClaimDigest::from_bytes([1; 32]),
+        operator: operator().public_key(),
+        challenger: challenger().public_key(),
+        started_unix_s: NOON,
+        turn_s: 600,
+    };
+    let own = referee().public_key();
+    let filing = Filing::sign((terms, receipt, vec![7, 8, 9]), &challenger(), &own);
+    let bytes = filing.encode().unwrap();
+    assert_eq!(hex::encode(&bytes[..110]), GOLDEN_HEAD);
+    assert_eq!(hex::encode(&bytes[bytes.len() - 71..]), GOLDEN_TAIL);
+    let pass = credence_court::Pass::sign(&operator(), &own, NOON);
+    assert_eq!(pass.query(), GOLDEN_PASS);
+}
+
+const GOLDEN_HEAD: &str = "";
+const GOLDEN_TAIL: &str = "";
+const GOLDEN_PASS: &str = "";

@@ -4,8 +4,8 @@
 //! prompts: a line each  {"path":"/v1/chat/completions","body":{…}}     one is drawn, now and then ─▶ answer ─▶ the path of its bundle ─▶ bundle
 //! ```
 //!
-//! What an operator can still tell apart: addresses, times, and prompts that it has seen before. Use real ones, often changed, from where users are. It deliberately
-//! names itself by no header but the one that it is given.
+//! The client calls itself as it is told to. What an operator can still tell apart: addresses, times, and prompts that it has seen before. Use real ones, often
+//! changed, from where users are. It deliberately sends no header of its own.
 
 use std::path::Path;
 use std::time::Duration;
