@@ -80,6 +80,12 @@ domains! {
     DISPUTE_MESSAGE = "credence/dispute-message/v1";
     /// The next head of a dispute's chain, from the last one and what happened since.
     DISPUTE_LINK = "credence/dispute-link/v1";
+    /// The first bytes of what a challenger signs when it files a dispute with a referee.
+    DISPUTE_FILING = "credence/dispute-filing/v1";
+    /// The first bytes of what a party signs to read a dispute at its referee.
+    DISPUTE_PASS = "credence/dispute-pass/v1";
+    /// Whether an auditor samples an entry of a log.
+    AUDIT_SAMPLE = "credence/audit-sample/v1";
     /// The start of a Fiat–Shamir transcript.
     TRANSCRIPT = "credence/transcript/v1";
     /// A leaf of a succinct proof's tree: the opened symbol of a codeword.

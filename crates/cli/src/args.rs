@@ -6,8 +6,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use credence_base::{Digest, Name, Nonce, PublicKey, ReceiptDigest};
+use credence_base::{Name, Nonce, PublicKey, ReceiptDigest};
 use credence_log::VerifierKey;
+
+mod audits;
+
+pub(crate) use audits::{
+    AuditArgs, AuditorArgs, ConfidenceArgs, DisputeCommand, Draws, OpenArgs, RefereeArgs,
+    parse_log_key,
+};
 
 /// Answers that can be checked: run models exactly, sign what came of it, verify it offline.
 #[derive(Debug, Parser)]
@@ -56,6 +63,16 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Have an operator open a few cells of a run, drawn after it signed, and check them without the model
     Audit(AuditArgs),
+    /// Dispute an answer before a referee, be one, and check verdicts
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  credence dispute open answer.bundle.json --referee http://127.0.0.1:8195\n  credence dispute verify verdict.json"
+    )]
+    Dispute(DisputeCommand),
+    /// Audit a random sample of an operator's answers, and keep score
+    Auditor(AuditorArgs),
+    /// Say how sure an answer or an operator is, by which formula, and what a cheater would need
+    Confidence(ConfidenceArgs),
     /// Answer over HTTP, each answer with a receipt
     Serve(ServeArgs),
     /// Show, prove, audit and serve logs of receipts
@@ -328,9 +345,9 @@ pub(crate) struct VerifyArgs {
     /// Demand this method, `signed`, `replay` or `spot`; may be repeated [default: signed and replay]
     #[arg(long, value_name = "METHOD")]
     pub(crate) require: Vec<Name>,
-    /// Check the evidence of an audit against the 32 bytes that it drew, in hexadecimal
-    #[arg(long, value_name = "HEX")]
-    pub(crate) challenge: Option<Digest>,
+    /// Check the evidence of an audit against the 32 bytes that it drew, in hexadecimal, or `checkpoint`: the policy then names the log's witnesses
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) challenge: Option<Draws>,
     /// Cells that the audit drew
     #[arg(long, value_name = "N", default_value_t = 64, requires = "challenge")]
     pub(crate) cells: u32,
@@ -378,6 +395,9 @@ pub(crate) struct ServeArgs {
     /// Attach the evidence of a spot check to each receipt: 80 bits against a run that is half wrong; each answer is run a second time for it
     #[arg(long)]
     pub(crate) spot: bool,
+    /// Answer disputes about what is signed here before this referee, by its address; may be given several times
+    #[arg(long, value_name = "URL", conflicts_with = "no_keep")]
+    pub(crate) disputes: Vec<String>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
     /// Inferences at once; one more is answered 429
@@ -446,31 +466,6 @@ pub(crate) enum LogCommand {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8194")]
         listen: SocketAddr,
     },
-}
-
-/// Options of `audit`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    credence audit out.bundle.json --operator http://127.0.0.1:8191\n  \
-    credence audit out.bundle.json --operator https://example.com --cells 256 --out audited.bundle.json\n\n\
-    The bundle must be the whole one, with its openings: they entitle to see a part of the run. The operator runs the request again and opens what \
-    this machine's random bytes draw. No model is needed: the program is checked against the 32 bytes of the model's id. What the check earns, \
-    and with which bound, is printed; one wrong weight among millions is for `verify` with the model to find.")]
-pub(crate) struct AuditArgs {
-    /// The bundle
-    pub(crate) bundle: PathBuf,
-    /// Where the operator answers
-    #[arg(long, value_name = "URL")]
-    pub(crate) operator: String,
-    /// Cells to draw
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) cells: u32,
-    /// Tokens of the answer to draw again; the last is always among them
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
-    pub(crate) rows: u32,
-    /// Write the evidence to FILE
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
 }
 
 /// Which log to read.

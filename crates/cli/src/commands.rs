@@ -1,11 +1,15 @@
 //! The commands, one file each.
 
 mod audit;
+mod auditor;
 mod chat;
 mod completions;
+mod confidence;
 mod demo;
 mod demo_chat;
 mod demo_verify;
+mod dispute;
+mod dispute_view;
 mod events;
 mod import;
 mod import_encoder;
@@ -41,6 +45,9 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Audit(args) => audit::run(context, &args),
+        Command::Dispute(command) => dispute::run(context, command),
+        Command::Auditor(args) => auditor::run(context, &args),
+        Command::Confidence(args) => confidence::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
         Command::Log(command) => log::run(context, command),
         Command::Witness { file } => witness::run(context, &file),

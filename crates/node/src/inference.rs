@@ -36,6 +36,11 @@ impl Operator {
         head.sign(&self.key)
     }
 
+    /// The key that signs.
+    pub(crate) const fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
     /// The key that receipts name.
     #[must_use]
     pub const fn public_key(&self) -> &PublicKey {

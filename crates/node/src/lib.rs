@@ -16,11 +16,11 @@
 #![forbid(unsafe_code)]
 
 mod cosigning;
+mod disputes;
 pub mod embedding;
 pub mod http;
 pub mod inference;
 mod keeper;
-mod kept;
 mod logging;
 pub mod oip;
 pub mod openai;
@@ -30,9 +30,10 @@ pub mod speech;
 mod spot;
 
 pub use cosigning::{Cosigning, CosigningError};
+pub use credence_receipt::{Kept, ReceiptKey};
+pub use disputes::Disputing;
 pub use inference::{Answer, Draws, IssueError, Operator, Question};
 pub use keeper::{KeepError, Keeper};
-pub use kept::{Kept, ReceiptKey};
 pub use logging::{Logging, LoggingError};
 pub use serve::{Grace, serve, shutdown_signal};
 pub use service::{AnswerError, Care, Embedded, HostError, Hosted, ReceiptError, Service};

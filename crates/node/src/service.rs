@@ -3,23 +3,24 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTimeError;
+use std::time::{Duration, SystemTimeError};
 
 use credence_base::json::JsonError;
 use credence_base::{ModelId, Nonce, ReceiptDigest};
 use credence_claim::Openings;
+use credence_court::CourtClient;
 use credence_exec::{Engine, Execution, Options, PlanError, RunError};
 use credence_generate::{EmbedError, Embedder, Language, LanguageError, Prompt};
 use credence_method_spot::Demand;
 use credence_model::Model;
-use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError, ReceiptKey};
 use credence_store::{Receipts, StoreError};
 use zeroize::Zeroizing;
 
+use crate::disputes::Disputing;
 use crate::embedding::{Embed, issue_embedding};
 use crate::inference::{Answer, Draws, IssueError, Operator, Question, issue};
 use crate::keeper::{KeepError, Keeper, now_unix_s};
-use crate::kept::{Kept, ReceiptKey};
 use crate::logging::{Logging, Wait};
 use crate::speech::{Caps, Speaker};
 use crate::spot::{SpotAsked, SpotError, Spots};
@@ -273,6 +274,20 @@ impl Service {
     pub fn models(&self) -> impl Iterator<Item = &Arc<Hosted>> {
         let own = |(name, hosted): &(&String, &Arc<Hosted>)| **name == hosted.name;
         self.models.iter().filter(own).map(|(_, hosted)| hosted)
+    }
+
+    /// Answers disputes about what was signed here, before these referees and no others, for as long as what comes back is held.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn answer_disputes(
+        &self,
+        courts: Vec<CourtClient>,
+        every: Duration,
+    ) -> Result<Disputing, io::Error> {
+        let models = self.models.values();
+        let models = models.map(|own| (own.id(), (Arc::clone(&own.model), own.options)));
+        Disputing::start(&self.keeper, models.collect(), courts, every)
     }
 
     /// The model of that name or id.

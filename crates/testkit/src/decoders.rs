@@ -15,6 +15,7 @@ use credence_verify::{Facts, Policy, check_bytes};
 
 use crate::samples;
 
+mod dispute;
 mod encoder;
 mod language;
 mod log;
@@ -99,6 +100,8 @@ pub const TARGETS: &[Target] = &[
     spot::EVIDENCE,
     spot::CARD,
     spot::CHECK,
+    dispute::MESSAGE,
+    dispute::TRANSCRIPT,
 ];
 
 /// Runs the target of that name, as libFuzzer's entry points do.

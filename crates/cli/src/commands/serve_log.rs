@@ -13,6 +13,7 @@ use credence_store::file::{self, Access};
 use credence_store::index::{Index, PostgresIndex, SqliteIndex};
 use credence_store::objects::{FolderObjects, Objects, S3Config, S3Objects};
 use credence_store::{KeyFile, Made, read_secret};
+use credence_watch::auditor::Publish;
 use credence_witness::WitnessAddress;
 use credence_witness::fetch::Prefix;
 use serde::Deserialize;
@@ -88,6 +89,17 @@ impl Log {
             };
             std::thread::sleep(CLOSE_LOOK);
         }
+    }
+
+    /// How an auditor uses it: a digest is durably in the log when the call returns.
+    pub(crate) fn publish(&self) -> Publish {
+        // The log ends when it is closed, whoever still holds this.
+        let ledger = Arc::downgrade(&self.ledger);
+        Arc::new(move |digest| {
+            let ledger = ledger.upgrade().ok_or("the log is closed")?;
+            let pending = ledger.append(digest).map_err(|e| chain(&e))?;
+            pending.wait().map(|_| ()).map_err(|e| chain(&e))
+        })
     }
 
     /// How a server uses it, and whoever logs one thing.

@@ -16,8 +16,8 @@ use credence_store::file;
 use credence_verify::{Facts, Policy, Receipt, Refusal, Verified, check};
 use credence_wiring::methods;
 
-use crate::args::VerifyArgs;
-use crate::commands::audit::HALF_PPM;
+use crate::args::{Draws, VerifyArgs};
+use crate::commands::audit::{HALF_PPM, checkpoint_challenge};
 use crate::commands::verify_shown::ShownView;
 use crate::commands::verify_stream::{self, StreamView};
 use crate::context::{Context, Found, engine_options};
@@ -63,7 +63,7 @@ pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliErr
     }
 }
 
-/// A log's two truths, or what becomes of a key, if that is what the bundle holds. What cannot be read is for the usual check to name.
+/// A log's two truths, what becomes of a key, or a referee's verdict, if that is what the bundle holds. What cannot be read is for the usual check to name.
 fn shown(args: &VerifyArgs) -> Result<Option<ShownView>, CliError> {
     let Some(path) = &args.bundle else {
         return Ok(None);
@@ -79,8 +79,7 @@ fn shown(args: &VerifyArgs) -> Result<Option<ShownView>, CliError> {
         now_unix_s: now_unix_s()?,
         key_statements: Vec::new(),
     };
-    let confirmed = ShownView::of(&bundle, &demanded(args)?, &facts).transpose();
-    confirmed.map_err(|refusal| refused(path, &refusal))
+    ShownView::of(path, &bundle, &demanded(args)?, &facts).transpose()
 }
 
 /// What the check of a bundle gave, and of a stream; at least one of them.
@@ -141,12 +140,18 @@ fn verify(
     };
     let spot = match args.challenge {
         // What an audit kept: just the cells that its draws asked for.
-        Some(challenge) => Spot::drawing(
-            Vec::new(),
-            (args.cells, args.rows),
-            HALF_PPM,
-            Challenge::Auditor(*challenge.as_bytes()),
-        ),
+        Some(draws) => {
+            let challenge = match draws {
+                Draws::Drawn(digest) => Challenge::Auditor(*digest.as_bytes()),
+                Draws::Checkpoint => checkpoint_challenge(&bundle, &policy, facts.now_unix_s)?,
+                Draws::Random => {
+                    let what = "an audit is checked by the bytes that it drew, not by others";
+                    return Err(CliError::new(Exit::Usage, what));
+                }
+            };
+            let drawn = (args.cells, args.rows);
+            Spot::drawing(Vec::new(), drawn, HALF_PPM, challenge)
+        }
         // What an operator attached by itself.
         None => Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim),
     };
@@ -166,15 +171,19 @@ fn key_statements(paths: &[PathBuf]) -> Result<Vec<Bundle>, CliError> {
     paths.iter().map(read).collect()
 }
 
+/// What a file demands.
+pub(crate) fn read_policy(path: &Path) -> Result<Policy, CliError> {
+    let bytes = file::read(path, policy::POLICY_BYTES_MAX)?;
+    policy::read(&bytes).map_err(|error| {
+        let what = format!("`{}` cannot be used: {}", path.display(), chain(&error));
+        CliError::new(Exit::Usage, what).hint("`docs/spec/policy.md` lists the fields of a policy")
+    })
+}
+
 /// What the options demand.
 fn demanded(args: &VerifyArgs) -> Result<Policy, CliError> {
     if let Some(path) = &args.policy {
-        let bytes = file::read(path, policy::POLICY_BYTES_MAX)?;
-        return policy::read(&bytes).map_err(|error| {
-            let what = format!("`{}` cannot be used: {}", path.display(), chain(&error));
-            CliError::new(Exit::Usage, what)
-                .hint("`docs/spec/policy.md` lists the fields of a policy")
-        });
+        return read_policy(path);
     }
     let of = |error: policy::PolicyError| CliError::of(Exit::Usage, error);
     let usual = policy::usual();

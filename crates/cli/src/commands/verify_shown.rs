@@ -1,4 +1,6 @@
-//! `credence verify` of a bundle that is no answer: a log's two truths, or what becomes of a key.
+//! `credence verify` of a bundle that is no answer: a log's two truths, what becomes of a key, or a referee's verdict.
+
+use std::path::Path;
 
 use credence_receipt::{Bundle, Kind};
 use credence_verify::{
@@ -7,7 +9,10 @@ use credence_verify::{
 };
 use serde::Serialize;
 
+use crate::commands::dispute_view::{self, VerdictView};
 use crate::commands::key_statement::words;
+use crate::commands::verify::refused;
+use crate::error::CliError;
 use crate::time::rfc3339;
 
 /// What `verify` prints of a bundle that is no answer.
@@ -18,30 +23,31 @@ pub(crate) enum ShownView {
     Equivocation(EquivocationView),
     /// What becomes of a key.
     Key(KeyView),
+    /// Who lost a dispute.
+    Verdict(VerdictView),
 }
 
 impl ShownView {
-    /// Confirms a bundle of either kind; `None` if it is of another kind, or cannot be read as any.
+    /// Confirms a bundle of one of these kinds; `None` if it is of another, or cannot be read as any.
     pub(crate) fn of(
+        path: &Path,
         bundle: &Bundle,
         policy: &Policy,
         facts: &Facts,
-    ) -> Option<Result<Self, Refusal>> {
+    ) -> Option<Result<Self, CliError>> {
         let signed = bundle.receipt().open().ok()?;
+        let refuse = |refusal: Refusal| refused(path, &refusal);
         match signed.into_statement().kind() {
             Kind::Equivocation => {
-                let shown = confirm_equivocation(bundle);
+                let shown = confirm_equivocation(bundle).map_err(refuse);
                 Some(shown.map(|shown| Self::Equivocation(EquivocationView::new(&shown))))
             }
             Kind::KeyStatement => {
-                let shown = confirm_key_statement(bundle, policy, facts);
+                let shown = confirm_key_statement(bundle, policy, facts).map_err(refuse);
                 Some(shown.map(|shown| Self::Key(KeyView::new(&shown))))
             }
-            Kind::Inference
-            | Kind::Audit
-            | Kind::Verdict
-            | Kind::WeightsBinding
-            | Kind::Imported => None,
+            Kind::Verdict => Some(dispute_view::confirmed(path, bundle).map(Self::Verdict)),
+            Kind::Inference | Kind::Audit | Kind::WeightsBinding | Kind::Imported => None,
         }
     }
 
@@ -50,6 +56,7 @@ impl ShownView {
         match self {
             Self::Equivocation(view) => view.text(),
             Self::Key(view) => view.text(),
+            Self::Verdict(view) => view.text(),
         }
     }
 }

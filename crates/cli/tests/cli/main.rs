@@ -2,9 +2,13 @@
 #![cfg(test)]
 
 #[cfg(test)]
+mod auditors;
+#[cfg(test)]
 mod bad_places;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod disputes;
 #[cfg(test)]
 mod exit_codes;
 #[cfg(test)]

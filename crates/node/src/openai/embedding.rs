@@ -3,11 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credence_base::{ModelId, Nonce};
+use credence_receipt::Kept;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::kept::Kept;
 use crate::openai::completion::Prompted;
 use crate::openai::error::RequestError;
 use crate::openai::fields::Fields;
