@@ -80,8 +80,22 @@ domains! {
     DISPUTE_MESSAGE = "credence/dispute-message/v1";
     /// The next head of a dispute's chain, from the last one and what happened since.
     DISPUTE_LINK = "credence/dispute-link/v1";
+    /// The first bytes of what a challenger signs when it files a dispute with a referee.
+    DISPUTE_FILING = "credence/dispute-filing/v1";
+    /// The first bytes of what a party signs to read a dispute at its referee.
+    DISPUTE_PASS = "credence/dispute-pass/v1";
+    /// Whether an auditor samples an entry of a log.
+    AUDIT_SAMPLE = "credence/audit-sample/v1";
     /// The start of a Fiat–Shamir transcript.
     TRANSCRIPT = "credence/transcript/v1";
+    /// A leaf of a succinct proof's tree: the opened symbol of a codeword.
+    SNARK_LEAF = "credence/snark-leaf/v1";
+    /// An inner node of a succinct proof's tree.
+    SNARK_NODE = "credence/snark-node/v1";
+    /// The values of a polynomial that a succinct proof sends in clear.
+    SNARK_VALUES = "credence/snark-values/v1";
+    /// The work that a succinct proof shows before it may draw.
+    SNARK_WORK = "credence/snark-work/v1";
 }
 
 #[cfg(test)]

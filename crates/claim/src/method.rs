@@ -27,6 +27,11 @@ impl MethodId {
     /// The method that opens a few cells of the run.
     pub const SPOT: Self = Self(Cow::Borrowed("spot"));
 
+    /// The method that checks a succinct proof of the whole run.
+    pub const SNARK: Self = Self(Cow::Borrowed("snark"));
+    /// The evidence of a referee's verdict: the dispute itself. No claim is accepted by it.
+    pub const DISPUTE: Self = Self(Cow::Borrowed("dispute"));
+
     /// Checks `name`.
     ///
     /// # Errors
@@ -100,6 +105,8 @@ pub enum Fact {
     Evidence,
     /// The engine of a constrained decoding, in the version that the claim names.
     Engine(ConstrainedDecoding),
+    /// Nothing that this method could be given: the claim is for a replay.
+    Replay,
 }
 
 impl fmt::Display for Fact {
@@ -111,6 +118,7 @@ impl fmt::Display for Fact {
             Self::Output => f.write_str("the opened output"),
             Self::TraceSalt => f.write_str("the salt of the trace"),
             Self::Evidence => f.write_str("evidence of this method and version"),
+            Self::Replay => f.write_str("a replay, since this method has no form for such a model"),
             Self::Engine(ConstrainedDecoding { engine, version }) => write!(
                 f,
                 "the engine `{engine}` of constrained decodings in version `{version}`"
@@ -303,7 +311,7 @@ mod tests {
 
     #[test]
     fn known_ids_are_the_ones_their_names_give() {
-        for id in [MethodId::SIGNED, MethodId::REPLAY] {
+        for id in [MethodId::SIGNED, MethodId::REPLAY, MethodId::SNARK] {
             assert_eq!(MethodId::new(id.as_str()), Ok(id));
         }
         assert!(MethodId::new("Replay").is_err());

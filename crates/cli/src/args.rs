@@ -6,8 +6,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use credence_base::{Digest, Name, Nonce, PublicKey, ReceiptDigest};
+use credence_base::{Name, Nonce, PublicKey, ReceiptDigest};
 use credence_log::VerifierKey;
+
+mod audits;
+
+pub(crate) use audits::{
+    AuditArgs, AuditorArgs, ConfidenceArgs, DisputeCommand, Draws, OpenArgs, RefereeArgs,
+    parse_log_key,
+};
 
 /// Answers that can be checked: run models exactly, sign what came of it, verify it offline.
 #[derive(Debug, Parser)]
@@ -56,6 +63,16 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Have an operator open a few cells of a run, drawn after it signed, and check them without the model
     Audit(AuditArgs),
+    /// Dispute an answer before a referee, be one, and check verdicts
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  credence dispute open answer.bundle.json --referee http://127.0.0.1:8195\n  credence dispute verify verdict.json"
+    )]
+    Dispute(DisputeCommand),
+    /// Audit a random sample of an operator's answers, and keep score
+    Auditor(AuditorArgs),
+    /// Say how sure an answer or an operator is, by which formula, and what a cheater would need
+    Confidence(ConfidenceArgs),
     /// Answer over HTTP, each answer with a receipt
     Serve(ServeArgs),
     /// Show, prove, audit and serve logs of receipts
@@ -85,8 +102,11 @@ pub(crate) enum Command {
     },
     /// See it all: import, run, sign, verify, and catch two lies
     Demo(DemoArgs),
-    /// Show the operator's key
-    #[command(subcommand, after_help = "Examples:\n  credence key show")]
+    /// Show the operator's key, or state what becomes of it
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  credence key show\n  credence key rotate"
+    )]
     Key(KeyCommand),
     /// Print completions for a shell
     #[command(
@@ -134,7 +154,7 @@ pub(crate) enum ModelCommand {
     A language model (`.gguf`) is compared with its float model on a built-in text, position by position; --max-divergence bounds the \
     mean Kullback-Leibler divergence of its next-token distribution from the float one, in nats.")]
 pub(crate) struct ImportArgs {
-    /// The model's file: `.onnx` or `.gguf`
+    /// The model's file, `.onnx` or `.gguf`, or an encoder's folder as Hugging Face keeps it
     pub(crate) file: PathBuf,
     /// Name to keep it under [default: the file's name]
     #[arg(long)]
@@ -151,6 +171,12 @@ pub(crate) struct ImportArgs {
     /// Refuse a language model if it diverges further from the float one, in nats
     #[arg(long, value_name = "NATS", default_value_t = 0.05)]
     pub(crate) max_divergence: f64,
+    /// Refuse an encoder if the mean cosine between its embeddings and the float ones is smaller
+    #[arg(long, value_name = "COSINE", default_value_t = 0.995)]
+    pub(crate) min_cosine: f64,
+    /// Compare an encoder on the sentences of this text [default: a built-in text]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) evaluate: Option<PathBuf>,
     /// Keep the model however large its error is
     #[arg(long)]
     pub(crate) allow_error: bool,
@@ -322,9 +348,9 @@ pub(crate) struct VerifyArgs {
     /// Demand this method, `signed`, `replay` or `spot`; may be repeated [default: signed and replay]
     #[arg(long, value_name = "METHOD")]
     pub(crate) require: Vec<Name>,
-    /// Check the evidence of an audit against the 32 bytes that it drew, in hexadecimal
-    #[arg(long, value_name = "HEX")]
-    pub(crate) challenge: Option<Digest>,
+    /// Check the evidence of an audit against the 32 bytes that it drew, in hexadecimal, or `checkpoint`: the policy then names the log's witnesses
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) challenge: Option<Draws>,
     /// Cells that the audit drew
     #[arg(long, value_name = "N", default_value_t = 64, requires = "challenge")]
     pub(crate) cells: u32,
@@ -372,6 +398,9 @@ pub(crate) struct ServeArgs {
     /// Attach the evidence of a spot check to each receipt: 80 bits against a run that is half wrong; each answer is run a second time for it
     #[arg(long)]
     pub(crate) spot: bool,
+    /// Answer disputes about what is signed here before this referee, by its address; may be given several times
+    #[arg(long, value_name = "URL", conflicts_with = "no_keep")]
+    pub(crate) disputes: Vec<String>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
     /// Inferences at once; one more is answered 429
@@ -440,31 +469,6 @@ pub(crate) enum LogCommand {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8194")]
         listen: SocketAddr,
     },
-}
-
-/// Options of `audit`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    credence audit out.bundle.json --operator http://127.0.0.1:8191\n  \
-    credence audit out.bundle.json --operator https://example.com --cells 256 --out audited.bundle.json\n\n\
-    The bundle must be the whole one, with its openings: they entitle to see a part of the run. The operator runs the request again and opens what \
-    this machine's random bytes draw. No model is needed: the program is checked against the 32 bytes of the model's id. What the check earns, \
-    and with which bound, is printed; one wrong weight among millions is for `verify` with the model to find.")]
-pub(crate) struct AuditArgs {
-    /// The bundle
-    pub(crate) bundle: PathBuf,
-    /// Where the operator answers
-    #[arg(long, value_name = "URL")]
-    pub(crate) operator: String,
-    /// Cells to draw
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) cells: u32,
-    /// Tokens of the answer to draw again; the last is always among them
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
-    pub(crate) rows: u32,
-    /// Write the evidence to FILE
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
 }
 
 /// Which log to read.
@@ -547,6 +551,49 @@ pub(crate) enum KeyCommand {
         after_help = "Examples:\n  credence key show\n  credence verify out.bundle.json --operator \"$(credence key show)\""
     )]
     Show,
+    /// State that another key takes this one's place, and put it there
+    #[command(
+        after_help = "Examples:\n  credence key rotate\n  credence key rotate --to \"$(credence key show --home /srv/next)\"\n\n\
+            Whoever accepts the old key accepts the new one with this statement (`credence verify --key-statement`), if a log that they believe shows it. \
+            A new key is made and put in the old one's place, which is kept beside it; with `--to` no file changes."
+    )]
+    Rotate {
+        /// The key that takes its place [default: a new one]
+        #[arg(long, value_name = "KEY", value_parser = parse_key)]
+        to: Option<PublicKey>,
+        #[command(flatten)]
+        statement: StatementArgs,
+    },
+    /// State that the key signs nothing after a time
+    #[command(after_help = "Examples:\n  credence key expire --at 2027-12-31T23:59:59Z")]
+    Expire {
+        /// The last second in which it may sign, as in `2027-12-31T23:59:59Z`; a day alone means its first second
+        #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
+        at: u64,
+        #[command(flatten)]
+        statement: StatementArgs,
+    },
+    /// State that the key may be in wrong hands: no receipt that was not logged before counts
+    #[command(
+        after_help = "Examples:\n  credence key revoke\n  credence key revoke --since 2026-11-01 --out revoked.bundle.json"
+    )]
+    Revoke {
+        /// The first second in which it may have been [default: now]
+        #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
+        since: Option<u64>,
+        #[command(flatten)]
+        statement: StatementArgs,
+    },
+}
+
+/// Where a statement about a key goes.
+#[derive(Debug, Args)]
+pub(crate) struct StatementArgs {
+    /// Write the statement to FILE [default: named after the key, in the current folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 fn parse_key(text: &str) -> Result<PublicKey, String> {

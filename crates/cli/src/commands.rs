@@ -1,15 +1,21 @@
 //! The commands, one file each.
 
 mod audit;
+mod auditor;
 mod chat;
 mod completions;
+mod confidence;
 mod demo;
 mod demo_chat;
 mod demo_verify;
+mod dispute;
+mod dispute_view;
 mod events;
 mod import;
+mod import_encoder;
 mod import_language;
 mod key;
+mod key_statement;
 mod log;
 mod model;
 mod monitor;
@@ -19,6 +25,7 @@ mod serve;
 mod serve_log;
 mod serve_receipts;
 mod verify;
+mod verify_evidence;
 mod verify_shown;
 mod verify_stream;
 mod witness;
@@ -39,6 +46,9 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Audit(args) => audit::run(context, &args),
+        Command::Dispute(command) => dispute::run(context, command),
+        Command::Auditor(args) => auditor::run(context, &args),
+        Command::Confidence(args) => confidence::run(context, &args),
         Command::Serve(args) => serve::run(context, &args),
         Command::Log(command) => log::run(context, command),
         Command::Witness { file, new } => witness::run(context, &file, new),
@@ -46,6 +56,15 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Demo(args) if args.chat => demo_chat::run(context, args.engine),
         Command::Demo(args) => demo::run(context, &args),
         Command::Key(KeyCommand::Show) => key::show(context),
+        Command::Key(KeyCommand::Rotate { to, statement }) => {
+            key_statement::rotate(context, to, &statement)
+        }
+        Command::Key(KeyCommand::Expire { at, statement }) => {
+            key_statement::expire(context, at, &statement)
+        }
+        Command::Key(KeyCommand::Revoke { since, statement }) => {
+            key_statement::revoke(context, since, &statement)
+        }
         Command::Completions { shell } => completions::run(context, shell),
     }
 }

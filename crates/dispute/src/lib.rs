@@ -39,7 +39,8 @@ mod verdict;
 pub use draw::{Cuts, Drawing, Tally};
 pub use examine::{Asked, Examined, Examiner};
 pub use message::{
-    Body, MESSAGE_BYTES_MAX, MessageError, Opening, SPLIT_LEVELS, Sums, sign, signed_bytes,
+    Body, MESSAGE_BYTES_MAX, MessageError, Opening, SPLIT_LEVELS, Sums, sign, signed_body,
+    signed_bytes,
 };
 pub use opened::{OpenError, Opened, ReadPlace, TreeOpening};
 pub use referee::{At, Ignored, Question, Referee, RefereeError, Status};

@@ -387,8 +387,9 @@ pub fn sign(key: &SigningKey, head: &Digest, party: Party, body: &[u8]) -> Vec<u
     [signature.as_bytes().as_slice(), body].concat()
 }
 
-/// The body of a message, if its signature is the party's at this point of the dispute.
-pub(crate) fn signed_body<'m>(
+/// The body of a message, if its signature is the party's at this point of the dispute. One hash and one check of a signature, whatever the message says.
+#[must_use]
+pub fn signed_body<'m>(
     key: &PublicKey,
     head: &Digest,
     party: Party,

@@ -37,6 +37,9 @@ pub enum RefereeError {
     /// The card is of another model.
     #[error("the card at hand is of another model than the claim's")]
     Model,
+    /// The card has the model's tokeniser.
+    #[error("a dispute is about token ids alone: the card must be without the model's text")]
+    Text,
     /// The claim uses a feature that no relation describes.
     #[error("the claim's decoding was constrained, which a dispute cannot decide")]
     Constrained,
@@ -194,6 +197,10 @@ impl<'a> Referee<'a> {
         }
         if claim.fields().model != card.id() {
             return Err(RefereeError::Model);
+        }
+        // With words at hand some transcripts would end sooner: one transcript has one verdict.
+        if card.text().is_some() {
+            return Err(RefereeError::Text);
         }
         if claim.fields().constrained.is_some() {
             return Err(RefereeError::Constrained);

@@ -6,8 +6,7 @@
 //!
 //! It deliberately reads no byte: all of it follows from the program and the run's extent.
 
-use credence_exact::cell::sees;
-use credence_exact::{NodeId, Shape};
+use credence_exact::{NodeId, Shape, Sight};
 use credence_method_spot::{Cell, Layout, Tree, View};
 use credence_model::{NodeSpec, TILE_POSITIONS, TraceLayout};
 
@@ -220,7 +219,11 @@ fn score(layout: &Layout<'_>, position: u64, behind: u64, late: bool) -> Option<
             continue;
         };
         let here = usize::try_from(position).ok()?;
-        if !sees(layout.window(node), here, seen) {
+        let sight = Sight {
+            window: layout.window(node),
+            ahead: false,
+        };
+        if !sight.range(here, 0).contains(&seen) {
             return None;
         }
         return Some(Cell {

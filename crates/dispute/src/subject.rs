@@ -122,7 +122,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The trace root over roots of sections with the lengths that the layout gives. None unless there are exactly these sections.
+/// The trace root over roots of sections with the lengths that the layout gives. None unless there are exactly these sections, and empty ones have the root of
+/// nothing: no step of a dispute leads into them.
 fn trace_root(layout: &Layout<'_>, roots: &[Digest]) -> Option<TraceRoot> {
     let sections = layout.sections();
     if sections.len() != roots.len() {
@@ -131,9 +132,11 @@ fn trace_root(layout: &Layout<'_>, roots: &[Digest]) -> Option<TraceRoot> {
     let mut list = Writer::new();
     list.count(sections.len()).ok()?;
     for (section, root) in sections.iter().zip(roots) {
-        list.u8(section.kind()?)
-            .u64(layout.len(*section))
-            .digest(root);
+        let len = layout.len(*section);
+        if len == 0 && *root != tree::root(domain::TRACE_SECTION, &[]) {
+            return None;
+        }
+        list.u8(section.kind()?).u64(len).digest(root);
     }
     let root = tree::root(domain::TRACE_ROOT, &list.finish());
     Some(TraceRoot::from_digest(root))

@@ -7,12 +7,10 @@
 
 mod language;
 
-pub use language::sees;
-
 use crate::shape::window_cells;
 use crate::{
     ACCUMULATOR_LIMIT, Add, Concat, Conv, DtypeError, GatherSum, Linear, MaxPool, NodeId, Op,
-    ParamId, Reindex, Rescale, RescaleError, Shape, ShapeError, Softmax, SumPool, Table,
+    ParamId, Reindex, Rescale, RescaleError, Shape, ShapeError, Sight, Softmax, SumPool, Table,
     TreeLeaves, Window, clamp, rescale,
 };
 
@@ -78,7 +76,7 @@ pub trait Context {
     fn token(&mut self) -> Result<i64, CellError> {
         Err(NO_TOKENS)
     }
-    /// Language models: a cell of a node at this position or an earlier one.
+    /// Language models: a cell of a node at a position that this one sees.
     fn past(&mut self, node: NodeId, position: usize, index: usize) -> Result<i64, CellError> {
         let (_, _) = (node, position);
         Err(CellError::Absent {
@@ -86,8 +84,12 @@ pub trait Context {
             index,
         })
     }
-    /// Language models: the window of a [`Scores`](crate::Scores) node.
-    fn window(&self, scores: NodeId) -> Result<Option<u32>, CellError> {
+    /// Encoders: the number of positions of the run.
+    fn positions(&self) -> Result<usize, CellError> {
+        Err(NO_TOKENS)
+    }
+    /// Language models: what a position sees by a [`Scores`](crate::Scores) node.
+    fn sight(&self, scores: NodeId) -> Result<Sight, CellError> {
         let _ = scores;
         Err(NO_TOKENS)
     }

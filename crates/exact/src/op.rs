@@ -11,7 +11,7 @@ mod language;
 use serde::{Deserialize, Serialize};
 
 pub use self::language::{
-    Attend, Embed, Hadamard, MaxAbs, Mul, Position, Quantise, RmsRatio, Rope, Scores, Token,
+    Attend, Embed, Hadamard, MaxAbs, Mul, Position, Quantise, RmsRatio, Rope, Scores, Sight, Token,
 };
 use crate::{Multiplier, Shift};
 

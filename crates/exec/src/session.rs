@@ -56,6 +56,14 @@ pub enum SessionError {
         /// Tokens given.
         tokens: usize,
     },
+    /// Tokens for a run of an encoder that already has some.
+    #[error(
+        "an encoder takes a text's tokens at once, since each sees all; {got} were there already: begin another session"
+    )]
+    Whole {
+        /// Positions of the session.
+        got: usize,
+    },
 }
 
 /// A run of a language model so far.
@@ -177,7 +185,7 @@ impl Room {
         sums: Option<&'a mut [i32]>,
     ) -> Tile<'a> {
         let count = rows.len();
-        let last = rows.iter().map(|row| row.position).max().unwrap_or(0);
+        let last = rows.iter().map(|row| row.last).max().unwrap_or(0);
         Tile {
             first: 0,
             rows,
@@ -203,7 +211,7 @@ fn blocks<'t>(tile: &'t Tile<'_>, heads: usize) -> impl Iterator<Item = (Row, [&
         .zip(fixed)
         .enumerate()
         .map(move |(at, (row, fixed))| {
-            let scores = &tile.scores[at * stride..][..heads * score_row_bytes(row.position)];
+            let scores = &tile.scores[at * stride..][..heads * score_row_bytes(row.last)];
             (*row, [fixed, scores])
         })
 }
@@ -296,7 +304,7 @@ impl Engine {
         let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut workspace = taken.unwrap_or_default();
         let run = || {
-            for asked in asked.chunks(self.plan().main.tile_positions) {
+            for asked in self.tiles(&asked) {
                 let mut tile = Tokens {
                     engine: self,
                     caches: &caches,
@@ -320,9 +328,33 @@ impl Engine {
         Ok(())
     }
 
+    /// Rows that are computed together: as many as a tile has, but of an encoder always the whole of a session's, since each reads all of them.
+    fn tiles<'r>(&self, asked: &'r [Asked]) -> Vec<&'r [Asked]> {
+        let most = self.plan().main.tile_positions;
+        let language = self.model().program().spec().language.as_ref();
+        if language.is_none_or(|language| language.encoder.is_none()) {
+            return asked.chunks(most).collect();
+        }
+        let (mut tiles, mut rest) = (Vec::new(), asked);
+        while !rest.is_empty() {
+            let mut end = 0;
+            for whole in rest.chunk_by(|a, b| a.row.session == b.row.session) {
+                if end > 0 && end + whole.len() > most {
+                    break;
+                }
+                end += whole.len();
+            }
+            let (tile, later) = rest.split_at(end);
+            tiles.push(tile);
+            rest = later;
+        }
+        tiles
+    }
+
     fn check(&self, appends: &[Append<'_>]) -> Result<Vec<Asked>, SessionError> {
         let language = self.model().program().spec().language.as_ref();
         let language = language.ok_or(SessionError::NotLanguage)?;
+        let whole = language.encoder.is_some();
         let mut asked = Vec::new();
         for (session, append) in appends.iter().enumerate() {
             let (len, max) = (append.session.len, index(language.context));
@@ -330,6 +362,10 @@ impl Engine {
             if got > max {
                 return Err(SessionError::Context { got, max });
             }
+            if whole && len > 0 && !append.tokens.is_empty() {
+                return Err(SessionError::Whole { got: len });
+            }
+            let got_last = got.saturating_sub(1);
             let (got, tokens) = (append.sampled, append.tokens.len());
             let first = tokens
                 .checked_sub(got)
@@ -345,6 +381,7 @@ impl Engine {
                 let row = Row {
                     session,
                     position,
+                    last: if whole { got_last } else { position },
                     token,
                 };
                 asked.push(Asked {

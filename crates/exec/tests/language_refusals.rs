@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 use credence_exact::{Dtype, NodeId, Op, ParamId};
-use credence_model::{Model, ProgramSpec};
+use credence_model::{Decode, EncoderSpec, Model, ProgramSpec};
 use credence_testkit::program_gen::language_model;
 
 /// A model's parts, to be spoiled.
@@ -91,6 +91,48 @@ fn what_a_language_model_is() {
         p.spec.nodes[usize::try_from(logits.0).unwrap()].cut = false;
     });
     refuses("Count", |p| p.spec.language = None);
+}
+
+#[test]
+fn what_an_encoder_is() {
+    let decode = |multiplier, shift| EncoderSpec {
+        decode: Decode::Scale { multiplier, shift },
+    };
+    let encoder = |spec: EncoderSpec| {
+        move |p: &mut Parts| {
+            for node in &mut p.spec.nodes {
+                if let Op::Scores(op) = &mut node.op {
+                    (op.ahead, op.window) = (true, None);
+                }
+            }
+            p.spec.language.as_mut().unwrap().encoder = Some(spec.clone());
+        }
+    };
+    let mut parts = Parts::new(1);
+    encoder(decode(1, 30))(&mut parts);
+    assert_eq!(words(parts), "accepted");
+    refuses(
+        "decoded by a scale",
+        encoder(EncoderSpec {
+            decode: Decode::Integer {},
+        }),
+    );
+    refuses("multiplier above 0", encoder(decode(0, 30)));
+    refuses("multiplier above 0", encoder(decode(1, 127)));
+    refuses("see all others", |p| {
+        p.spec.language.as_mut().unwrap().encoder = Some(decode(1, 30));
+    });
+    refuses("see all others", |p| {
+        if let Op::Scores(op) = &mut p.node(is_scores).op {
+            (op.ahead, op.window) = (true, None);
+        }
+    });
+    refuses("none where later positions are seen", |p| {
+        encoder(decode(1, 30))(p);
+        if let Op::Scores(op) = &mut p.node(is_scores).op {
+            op.window = Some(3);
+        }
+    });
 }
 
 #[test]

@@ -14,6 +14,12 @@ pub enum LanguageError {
     /// It takes tensors.
     #[error("this model takes tensors, not text")]
     NotLanguage,
+    /// It gives a vector for a text, and says nothing.
+    #[error("this model is an encoder: it gives embeddings, and no text")]
+    Encoder,
+    /// It says something, and gives no vector for a text.
+    #[error("this model is no encoder: it gives text, and no embeddings")]
+    NotEncoder,
     /// Its tokeniser cannot be used.
     #[error("the model's tokeniser or template is refused")]
     Text(#[from] TextError),
@@ -43,22 +49,15 @@ impl Language {
     /// # Errors
     /// [`LanguageError`] if the model is none of language, or its text is refused.
     pub fn new(engine: Engine) -> Result<Self, LanguageError> {
-        let (context, vocabulary, bytes) = {
-            let model = engine.model();
-            let language = model.program().spec().language.as_ref();
+        let context = {
+            let language = engine.model().program().spec().language.as_ref();
             let language = language.ok_or(LanguageError::NotLanguage)?;
-            let param = model.param(language.text);
-            let bytes = param
-                .map(|param| param.bytes().to_vec())
-                .unwrap_or_default();
-            (language.context, language.vocabulary, bytes)
+            if language.encoder.is_some() {
+                return Err(LanguageError::Encoder);
+            }
+            language.context
         };
-        let text = Text::new(&TextSpec::from_bytes(&bytes)?)?;
-        let expected = usize::try_from(vocabulary).unwrap_or(usize::MAX);
-        let got = text.vocab_len();
-        if got != expected {
-            return Err(LanguageError::Vocabulary { expected, got });
-        }
+        let text = pinned_text(&engine)?;
         Ok(Self {
             engine,
             text,
@@ -104,6 +103,24 @@ impl Language {
     pub const fn context(&self) -> usize {
         self.context
     }
+}
+
+/// The tokeniser and template that a model pins.
+pub(crate) fn pinned_text(engine: &Engine) -> Result<Text, LanguageError> {
+    let model = engine.model();
+    let language = model.program().spec().language.as_ref();
+    let language = language.ok_or(LanguageError::NotLanguage)?;
+    let param = model.param(language.text);
+    let bytes = param
+        .map(|param| param.bytes().to_vec())
+        .unwrap_or_default();
+    let text = Text::new(&TextSpec::from_bytes(&bytes)?)?;
+    let expected = usize::try_from(language.vocabulary).unwrap_or(usize::MAX);
+    let got = text.vocab_len();
+    if got != expected {
+        return Err(LanguageError::Vocabulary { expected, got });
+    }
+    Ok(text)
 }
 
 /// The tokens as they add to an answer's text: hidden ones add none, and may not come.

@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod embed;
 mod generation;
 mod language;
 mod output;
@@ -20,6 +21,7 @@ mod retrace;
 mod stops;
 
 pub use credence_grammar::{ENGINE, VERSION};
+pub use embed::{EmbedError, Embedder, Embedding};
 pub use generation::{Finish, Generation, GenerationError, Limits, Piece};
 pub use language::{Language, LanguageError};
 pub use output::{OUTPUT_BYTES_MAX, Output, OutputError};

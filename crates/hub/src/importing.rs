@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use credence_import::fidelity::{Fidelity, FidelityError, measure};
 use credence_import::language::{
-    LanguageFidelityError, LanguageLowerError, SampleError, TextSpecError,
+    EncoderFidelityError, LanguageFidelityError, LanguageLowerError, SampleError, TextSpecError,
 };
 use credence_import::{
     Clipping, EvaluateError, Graph, ImportError, ImportOptions, Imported, Options, Tensors,
@@ -56,6 +56,9 @@ pub enum ImportFileError {
     /// The comparison of a language model failed.
     #[error("the language model's fidelity cannot be measured")]
     LanguageFidelity(#[source] Box<LanguageFidelityError>),
+    /// The comparison of an encoder failed.
+    #[error("the encoder's fidelity cannot be measured")]
+    EncoderFidelity(#[source] Box<EncoderFidelityError>),
 }
 
 /// Whose float outputs the exact ones were compared with.

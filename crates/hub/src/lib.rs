@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod catalogue;
+mod encoder;
 mod error;
 mod hub;
 mod importing;
@@ -25,6 +26,7 @@ mod query;
 pub use catalogue::{
     BUILT_IN, CATALOGUE_BYTES_MAX, Catalogue, CatalogueEntry, CatalogueError, Source,
 };
+pub use encoder::{EncoderCandidate, EncoderImport, import_encoder_folder};
 pub use error::HubError;
 pub use hub::{Entry, Hub, Loaded, Removed};
 pub use importing::{

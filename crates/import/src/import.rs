@@ -15,7 +15,7 @@ use crate::reach::Reaches;
 
 /// Version of everything in this crate that a `ModelId` depends on. The same graph, options and calibration set give the same id only
 /// under the same version.
-pub const IMPORTER_VERSION: u32 = 3;
+pub const IMPORTER_VERSION: u32 = 4;
 
 /// What an import depends on besides the graph.
 #[derive(Debug)]

@@ -47,6 +47,19 @@ const fn truncate(x: f64) -> i32 {
     x as i32
 }
 
+/// x rounded to the nearest integer, if `0 ≤ x < 2⁵³`, where every integer is an f64.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "no conversion from f64 to an integer is infallible; the value has been seen to be in range"
+)]
+pub(crate) fn round_wide(x: f64) -> Option<u64> {
+    let rounded = x.round();
+    (0.0..9_007_199_254_740_992.0)
+        .contains(&rounded)
+        .then_some(rounded as u64)
+}
+
 /// The nearest f32; what exceeds its range is infinite.
 #[expect(
     clippy::cast_possible_truncation,

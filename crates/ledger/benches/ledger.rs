@@ -23,7 +23,9 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use credence_base::{ReceiptDigest, SigningKey};
-use credence_ledger::{Driver, Ledger, LedgerError, Options, Pending, Schedule, open_folder};
+use credence_ledger::{
+    Driver, Ledger, LedgerError, MemoryHead, Options, Pending, Schedule, open_folder,
+};
 use credence_log::entry::{self, EntriesId};
 use credence_log::hash::Hash;
 use credence_log::sequencer::{Kind, Limits, Record, SequencerError, numbered};
@@ -256,6 +258,7 @@ fn large(size: u64) {
         limits: LIMITS,
         objects: Arc::new(objects),
         index: pointing.clone(),
+        head: Arc::new(MemoryHead::default()),
         folder: None,
     };
     let ledger = Ledger::open(options, schedule()).unwrap();
@@ -356,10 +359,10 @@ fn synthesise(objects: &FolderObjects, size: u64, positions: &[u64]) {
     let root = Frontier::from_peaks(size, peaks).unwrap().root();
     let signer = signer();
     let checkpoint = Checkpoint::new(signer.verifier().name(), size, root).unwrap();
-    let checkpoint = checkpoint.sign(&signer).unwrap();
+    let signed = checkpoint.clone().sign(&signer).unwrap();
     add(Object {
         name: ObjectName::new(numbered(Kind::Checkpoint, 1)).unwrap(),
-        bytes: checkpoint.encode().into_bytes(),
+        bytes: signed.encode().into_bytes(),
     });
     let record = Record {
         number: 1,

@@ -28,6 +28,7 @@
 )]
 
 mod compare;
+mod encoder;
 mod language;
 mod params;
 mod replay;

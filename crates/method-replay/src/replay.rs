@@ -9,17 +9,17 @@ use credence_claim::{
     Part, Quantity, Refutation, SeedSource,
 };
 use credence_exec::{Engine, Options, PlanError, RunError};
-use credence_generate::{Language, LanguageError};
+use credence_generate::{Embedder, Language, LanguageError};
 use credence_model::{Model, Program, Tensor, TensorLimits, Tensors};
 
 use crate::compare::first_difference;
-use crate::language;
 use crate::params::check_tensor_params;
+use crate::{encoder, language};
 
 /// The longest input or output that is read, in bytes.
 pub const CONTENT_BYTES_MAX: usize = 1 << 30;
 
-const LIMITS: TensorLimits = TensorLimits {
+pub(crate) const LIMITS: TensorLimits = TensorLimits {
     bytes_max: CONTENT_BYTES_MAX,
 };
 
@@ -40,6 +40,7 @@ struct Subject {
 enum Runner {
     Tensors(Box<Engine>),
     Language(Box<Language>),
+    Encoder(Box<Embedder>),
 }
 
 /// Why a model cannot be run again here.
@@ -60,10 +61,12 @@ impl Replay {
     /// [`ReplayError`] when the model cannot be run on this machine.
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self, ReplayError> {
         let engine = Engine::new(Arc::clone(&model), options)?;
-        let runner = if model.program().language().is_some() {
-            Runner::Language(Box::new(Language::new(engine)?))
-        } else {
-            Runner::Tensors(Box::new(engine))
+        let runner = match &model.program().spec().language {
+            Some(language) if language.encoder.is_some() => {
+                Runner::Encoder(Box::new(Embedder::new(engine)?))
+            }
+            Some(_) => Runner::Language(Box::new(Language::new(engine)?)),
+            None => Runner::Tensors(Box::new(engine)),
         };
         let subject = Some(Subject { model, runner });
         Ok(Self { subject })
@@ -99,11 +102,12 @@ impl Method for Replay {
     /// Checks, in this order: that the model is the claimed one; fields that a tensor model fixes; parameters; the number of
     /// positions; then runs, and compares the output and the trace.
     ///
-    /// A language model's answer: see [`language`].
+    /// A language model's answer: see [`language`]; an encoder's: see [`encoder`].
     fn check(&self, case: &Case<'_>, _evidence: Option<&[u8]>) -> Result<Finding, MethodError> {
         let subject = self.subject(case.claim())?;
         let engine = match &subject.runner {
             Runner::Language(own) => return language::check(own, case),
+            Runner::Encoder(own) => return encoder::check(own, case),
             Runner::Tensors(engine) => engine,
         };
         check_fixed_fields(case.claim())?;
@@ -136,7 +140,7 @@ impl Method for Replay {
 }
 
 /// What a tensor model leaves no choice about: it draws nothing, constrains nothing and always completes.
-fn check_fixed_fields(claim: &Claim) -> Result<(), MethodError> {
+pub(crate) fn check_fixed_fields(claim: &Claim) -> Result<(), MethodError> {
     // Naming every field makes a new one an error here until someone decides how it is checked.
     let ClaimFields {
         profile: Profile::Exact1,

@@ -97,6 +97,9 @@ pub enum LayoutError {
         /// Positions given.
         got: u64,
     },
+    /// Later positions are seen: there is no form for opening such a run yet.
+    #[error("runs of encoders cannot be opened cell by cell: verify by replay")]
+    Encoder,
     /// Its trace would have 2^62 bytes or more.
     #[error("the run's trace is too large to be opened")]
     TooLarge,
@@ -206,6 +209,9 @@ impl<'a> Layout<'a> {
             });
         }
         if let Some(language) = &program.spec().language {
+            if language.encoder.is_some() {
+                return Err(LayoutError::Encoder);
+            }
             let max = u64::from(language.context);
             if positions > max {
                 return Err(LayoutError::Context {

@@ -8,7 +8,7 @@
 //! up. It deliberately does not care where bytes come from, nor how a cell was chosen.
 
 use credence_exact::cell::{CellError, Context, evaluate};
-use credence_exact::{Dtype, NodeId, Op, ParamId, Shape};
+use credence_exact::{Dtype, NodeId, Op, ParamId, Shape, Sight};
 
 use crate::layout::{Layout, Place, Tree, View};
 use crate::memo::Memo;
@@ -440,8 +440,11 @@ impl<S: Source> Context for Reading<'_, '_, S> {
         self.read(place.ok_or(absent("an operand", index))?)
     }
 
-    fn window(&self, scores: NodeId) -> Result<Option<u32>, CellError> {
-        Ok(self.layout.window(scores))
+    fn sight(&self, scores: NodeId) -> Result<Sight, CellError> {
+        Ok(Sight {
+            window: self.layout.window(scores),
+            ahead: false,
+        })
     }
 }
 

@@ -9,7 +9,9 @@
 use std::error::Error;
 
 use credence_base::Profile;
-use credence_claim::{Case, ClaimFields, FinishReason, MethodError, Part, Refutation, SeedSource};
+use credence_claim::{
+    Case, ClaimFields, Fact, FinishReason, MethodError, Part, Refutation, SeedSource,
+};
 use credence_exec::sampling::Parameters;
 use credence_model::{Tensor, TensorLimits, Tensors, encode_elements};
 
@@ -93,7 +95,12 @@ impl Subject {
     /// # Errors
     /// [`MethodError`]: something is not opened, has no sense, or contradicts the claim.
     pub fn read(card: &Card, case: &Case<'_>) -> Result<Self, MethodError> {
-        if card.program().language().is_some() {
+        let language = card.program().spec().language.as_ref();
+        if language.is_some_and(|language| language.encoder.is_some()) {
+            // Its positions see one another, and no opening is laid out for that.
+            return Err(MethodError::Missing(Fact::Replay));
+        }
+        if language.is_some() {
             language::read(card, case)
         } else {
             tensors(card, case)

@@ -16,7 +16,7 @@ use credence_exact::{NodeId, Op, ParamId, Shape};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::TraceLayout;
-use crate::spec::{NodeSpec, ProgramSpec};
+use crate::spec::{Decode, NodeSpec, ProgramSpec};
 
 /// Scores stand in rows filled up to a multiple of this many positions, and so do the values of the cache: 64 bytes of i16.
 pub const TILE_POSITIONS: usize = 32;
@@ -32,10 +32,21 @@ pub struct LanguageSpec {
     pub vocabulary: u32,
     /// Most positions of a run, `1 ..= 2²⁰`.
     pub context: u32,
-    /// The node of the logits: `[vocabulary]` of i32 in units of 2⁻¹⁶ nat, cut.
+    /// The node of the logits: `[vocabulary]` of i32 in units of 2⁻¹⁶ nat, cut; of an encoder's embedding, `[D]` of i32.
     pub logits: NodeId,
     /// Tokeniser and chat template: bytes, as i8.
     pub text: ParamId,
+    /// Present if positions see those behind them too, and `logits` is the embedding of a text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub encoder: Option<EncoderSpec>,
+}
+
+/// What makes an encoder of a language model: its answer is one vector for a whole text, taken at the last position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderSpec {
+    /// From an integer of the embedding to FP32: of the kind `scale`.
+    pub decode: Decode,
 }
 
 /// Where cut nodes stand that share a block.

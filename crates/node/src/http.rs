@@ -23,6 +23,7 @@
 
 mod audit;
 mod body;
+mod embeddings;
 mod error;
 mod infer;
 mod limits;

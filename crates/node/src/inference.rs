@@ -9,6 +9,7 @@ use credence_claim::{
     Salts, SeedSource, commitment,
 };
 use credence_exec::Execution;
+use credence_generate::PromptError;
 use credence_method_replay::TENSOR_PARAMS;
 use credence_model::Tensors;
 use credence_receipt::{Bundle, BundleError, Inference, SignError, Statement, sign};
@@ -33,6 +34,11 @@ impl Operator {
     #[must_use]
     pub fn sign_head(&self, head: &Head) -> Signature {
         head.sign(&self.key)
+    }
+
+    /// The key that signs.
+    pub(crate) const fn key(&self) -> &SigningKey {
+        &self.key
     }
 
     /// The key that receipts name.
@@ -85,6 +91,9 @@ pub enum IssueError {
     /// The bundle cannot be put together.
     #[error("the bundle cannot be put together")]
     Bundle(#[from] BundleError),
+    /// What was asked has no canonical form.
+    #[error("what was asked cannot be written")]
+    Prompt(#[from] PromptError),
 }
 
 /// Claims that `model` answered `question` by `execution`, and signs it.

@@ -10,10 +10,10 @@ use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::{Receipts, StoreError};
 
 use crate::inference::Operator;
-use crate::kept::Kept;
 use crate::logging::{Logging, LoggingError, Wait};
 use crate::speech::issue::{Begun, CloseError, Outcome, close};
 use crate::spot::{SpotError, Spots};
+use credence_receipt::Kept;
 
 /// Why a finished answer has no receipt.
 #[derive(Debug, thiserror::Error)]

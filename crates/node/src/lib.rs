@@ -16,10 +16,11 @@
 #![forbid(unsafe_code)]
 
 mod cosigning;
+mod disputes;
+pub mod embedding;
 pub mod http;
 pub mod inference;
 mod keeper;
-mod kept;
 mod logging;
 pub mod oip;
 pub mod openai;
@@ -29,12 +30,13 @@ pub mod speech;
 mod spot;
 
 pub use cosigning::{Cosigning, CosigningError};
+pub use credence_receipt::{Kept, ReceiptKey};
+pub use disputes::Disputing;
 pub use inference::{Answer, Draws, IssueError, Operator, Question};
 pub use keeper::{KeepError, Keeper};
-pub use kept::{Kept, ReceiptKey};
 pub use logging::{CatchUpError, Logging, LoggingError};
 pub use serve::{Grace, serve, shutdown_signal};
-pub use service::{AnswerError, Care, HostError, Hosted, ReceiptError, Service};
+pub use service::{AnswerError, Care, Embedded, HostError, Hosted, ReceiptError, Service};
 pub use spot::{SpotAsked, SpotError, Spots};
 
 /// An error and its sources on one line.

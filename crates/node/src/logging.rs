@@ -10,7 +10,7 @@
 //! for such a receipt has it appended, which is safe to do twice.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{io, thread};
 
 use credence_base::ReceiptDigest;
@@ -52,6 +52,9 @@ pub enum LoggingError {
     /// The log stopped, and did not recover in time.
     #[error("the log did not say in {} s that the receipt is in it", WAIT_MAX.as_secs())]
     Unsure(#[from] Unsure),
+    /// The log cannot be read.
+    #[error("the log cannot prove that the receipt is in it")]
+    Ledger(#[from] LedgerError),
 }
 
 impl LoggingError {
@@ -63,6 +66,7 @@ impl LoggingError {
                 matches!(error, SequencerError::Full { .. } | SequencerError::Stopped)
             }
             Self::Unsure(_) | Self::Unwitnessed => true,
+            Self::Ledger(_) => false,
         }
     }
 }
@@ -161,7 +165,11 @@ impl Logging {
     pub fn catch_up(&self, receipts: &dyn Receipts) -> Result<usize, CatchUpError> {
         let last = self.ledger.published();
         let last_s = last.map_or(0, |published| published.time_ms / 1000);
-        let kept = receipts.kept_since(last_s.saturating_sub(MARGIN_S))?;
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now_s = now_s.map_or(0, |now| now.as_secs());
+        // A log that is ahead of the clock stands still, and its time says nothing of what came since.
+        let since_s = if last_s > now_s { 0 } else { last_s };
+        let kept = receipts.kept_since(since_s.saturating_sub(MARGIN_S))?;
         let count = kept.len();
         // Weak, so that nothing keeps the log from ending.
         let ledger = Arc::downgrade(&self.ledger);
@@ -190,6 +198,23 @@ impl Logging {
             pending,
             end: Instant::now() + WAIT_MAX,
         }))
+    }
+
+    /// Logs a digest at once: blocks its thread until it is durably in the log, and cosigned if there are witnesses. Gives the proof, as the text of a
+    /// `tlog-proof` file.
+    ///
+    /// # Errors
+    /// [`LoggingError`], also when the proof that must be there is not.
+    pub fn log_now(&self, digest: ReceiptDigest) -> Result<String, LoggingError> {
+        let wait = Wait {
+            ledger: Arc::clone(&self.ledger),
+            cosigning: self.cosigning.clone(),
+            digest,
+            pending: Some(self.ledger.append(digest)?),
+            end: Instant::now() + WAIT_MAX,
+        };
+        wait.finish()?;
+        Ok(self.prove(digest)?.ok_or(Unsure)?)
     }
 
     /// The proof that a receipt is in the log, as the text of a `tlog-proof` file, once it is, and once enough witnesses saw it if there are any. Blocks its

@@ -14,6 +14,7 @@
 mod asked;
 mod chat;
 mod completion;
+mod embedding;
 mod error;
 mod fields;
 mod format;
@@ -26,6 +27,9 @@ mod view;
 pub use asked::{Asked, CHOICES_MAX};
 pub use chat::{Chat, read_chat};
 pub use completion::{Completion, PROMPTS_MAX, Prompted, read_completion};
+pub use embedding::{
+    Embeddings, Encoding, INPUT_TOKENS_MAX, INPUTS_MAX, embeddings_body, read_embeddings,
+};
 pub use error::RequestError;
 pub use format::grammar_param;
 pub use number::{NumberError, millionths};

@@ -3,22 +3,24 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTimeError;
+use std::time::{Duration, SystemTimeError};
 
 use credence_base::json::JsonError;
-use credence_base::{ModelId, ReceiptDigest};
+use credence_base::{ModelId, Nonce, ReceiptDigest};
 use credence_claim::Openings;
+use credence_court::CourtClient;
 use credence_exec::{Engine, Execution, Options, PlanError, RunError};
-use credence_generate::{Language, LanguageError};
+use credence_generate::{EmbedError, Embedder, Language, LanguageError, Prompt};
 use credence_method_spot::Demand;
 use credence_model::Model;
-use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError, ReceiptKey};
 use credence_store::{Receipts, StoreError};
 use zeroize::Zeroizing;
 
+use crate::disputes::Disputing;
+use crate::embedding::{Embed, issue_embedding};
 use crate::inference::{Answer, Draws, IssueError, Operator, Question, issue};
 use crate::keeper::{KeepError, Keeper, now_unix_s};
-use crate::kept::ReceiptKey;
 use crate::logging::{Logging, Wait};
 use crate::speech::{Caps, Speaker};
 use crate::spot::{SpotAsked, SpotError, Spots};
@@ -39,6 +41,8 @@ enum Runs {
     Tensors(Box<Engine>),
     /// Many answers side by side, on a thread of their own.
     Language(Speaker),
+    /// Texts of a request side by side, on the thread that asks.
+    Encoder(Box<Embedder>),
 }
 
 /// Why a model cannot be hosted.
@@ -75,11 +79,15 @@ impl Hosted {
         caps: Caps,
     ) -> Result<Self, HostError> {
         let engine = Engine::new(Arc::clone(&model), options)?;
-        let runs = if model.program().spec().language.is_some() {
-            let language = Arc::new(Language::new(engine)?);
-            Runs::Language(Speaker::start(language, caps).map_err(HostError::Thread)?)
-        } else {
-            Runs::Tensors(Box::new(engine))
+        let runs = match &model.program().spec().language {
+            Some(language) if language.encoder.is_some() => {
+                Runs::Encoder(Box::new(Embedder::new(engine)?))
+            }
+            Some(_) => {
+                let language = Arc::new(Language::new(engine)?);
+                Runs::Language(Speaker::start(language, caps).map_err(HostError::Thread)?)
+            }
+            None => Runs::Tensors(Box::new(engine)),
         };
         Ok(Self {
             name,
@@ -111,8 +119,17 @@ impl Hosted {
     #[must_use]
     pub const fn speaker(&self) -> Option<&Speaker> {
         match &self.runs {
-            Runs::Tensors(_) => None,
+            Runs::Tensors(_) | Runs::Encoder(_) => None,
             Runs::Language(speaker) => Some(speaker),
+        }
+    }
+
+    /// What embeds texts, if it is an encoder.
+    #[must_use]
+    pub const fn embedder(&self) -> Option<&Embedder> {
+        match &self.runs {
+            Runs::Tensors(_) | Runs::Language(_) => None,
+            Runs::Encoder(embedder) => Some(embedder),
         }
     }
 }
@@ -126,6 +143,12 @@ pub enum AnswerError {
     /// It takes text, not tensors.
     #[error("this is a language model: ask it at `/v1/chat/completions` or `/v1/completions`")]
     Language,
+    /// It takes texts, and gives embeddings.
+    #[error("this is an encoder: ask it at `/v1/embeddings`")]
+    Encoder,
+    /// The texts of an encoder cannot be run.
+    #[error("the texts cannot be embedded")]
+    Embed(#[from] EmbedError),
     /// No receipt could be made.
     #[error("no receipt could be made")]
     Issue(#[from] IssueError),
@@ -145,11 +168,22 @@ impl AnswerError {
     #[must_use]
     pub const fn is_clients(&self) -> bool {
         match self {
-            Self::Language => true,
+            Self::Language | Self::Encoder => true,
             Self::Run(error) => !matches!(error, RunError::Cell { .. } | RunError::Answer(_)),
             _ => false,
         }
     }
+}
+
+/// An embedding, signed and kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// The vector.
+    pub vector: Vec<f32>,
+    /// Tokens of the text.
+    pub tokens: usize,
+    /// Its receipt.
+    pub kept: Kept,
 }
 
 /// What is done with receipts beside keeping them.
@@ -242,6 +276,20 @@ impl Service {
         self.models.iter().filter(own).map(|(_, hosted)| hosted)
     }
 
+    /// Answers disputes about what was signed here, before these referees and no others, for as long as what comes back is held.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn answer_disputes(
+        &self,
+        courts: Vec<CourtClient>,
+        every: Duration,
+    ) -> Result<Disputing, io::Error> {
+        let models = self.models.values();
+        let models = models.map(|own| (own.id(), (Arc::clone(&own.model), own.options)));
+        Disputing::start(&self.keeper, models.collect(), courts, every)
+    }
+
     /// The model of that name or id.
     #[must_use]
     pub fn model(&self, name: &str) -> Option<&Arc<Hosted>> {
@@ -270,6 +318,7 @@ impl Service {
         match &hosted.runs {
             Runs::Tensors(engine) => Ok(engine.run(&question.inputs)?),
             Runs::Language(_) => Err(AnswerError::Language),
+            Runs::Encoder(_) => Err(AnswerError::Encoder),
         }
     }
 
@@ -312,6 +361,41 @@ impl Service {
     pub fn answer(&self, hosted: &Hosted, question: &Question) -> Result<Answer, AnswerError> {
         let execution = self.execute(hosted, question)?;
         self.sign_and_keep(hosted, question, execution)
+    }
+
+    /// Embeds texts side by side, signs each embedding and keeps its receipt. Blocks its thread.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; no embedding may then be given.
+    pub fn embed(
+        &self,
+        (model, embedder): (ModelId, &Embedder),
+        prompts: &[Prompt],
+        nonce: Option<Nonce>,
+    ) -> Result<Vec<Embedded>, AnswerError> {
+        let texts: Vec<&[u32]> = prompts.iter().map(Prompt::ids).collect();
+        let mut embedded = Vec::with_capacity(prompts.len());
+        let mut waits = Vec::new();
+        for (prompt, made) in prompts.iter().zip(embedder.run(&texts)?) {
+            let asked = Embed {
+                model,
+                prompt,
+                nonce,
+            };
+            let bundle =
+                issue_embedding(&self.keeper.operator, &asked, &made, &Draws::from_system()?)?;
+            let kept = Kept::of(&bundle);
+            waits.extend(self.keeper.keep(kept.digest, &bundle)?);
+            embedded.push(Embedded {
+                vector: made.vector().to_vec(),
+                tokens: prompt.ids().len(),
+                kept,
+            });
+        }
+        for wait in waits {
+            wait.finish().map_err(KeepError::from)?;
+        }
+        Ok(embedded)
     }
 
     /// Evidence of a spot check of a receipt that was kept, for whoever has its key. Blocks its thread for as long as the run takes.

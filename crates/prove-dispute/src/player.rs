@@ -69,6 +69,7 @@ pub enum PlayError {
 pub struct Player {
     engine: Engine,
     card: Card,
+    card_bytes: Vec<u8>,
     weights: Vec<u8>,
 }
 
@@ -103,10 +104,12 @@ impl Player {
             weights_root: &root_of(Tree::Weights, &weights),
             text: None,
         };
-        let card = Card::decode(model.id(), &parts.encode()?)?;
+        let card_bytes = parts.encode()?;
+        let card = Card::decode(model.id(), &card_bytes)?;
         Ok(Self {
             engine,
             card,
+            card_bytes,
             weights,
         })
     }
@@ -115,6 +118,12 @@ impl Player {
     #[must_use]
     pub const fn card(&self) -> &Card {
         &self.card
+    }
+
+    /// The same as bytes, for a referee.
+    #[must_use]
+    pub fn card_bytes(&self) -> &[u8] {
+        &self.card_bytes
     }
 
     /// The bytes of the tree of weights.

@@ -26,6 +26,7 @@
 
 mod bundle;
 mod envelope;
+mod kept;
 mod kind;
 mod statement;
 
@@ -34,6 +35,7 @@ pub use envelope::{
     ENVELOPE_LEN_MAX, Envelope, EnvelopeError, OpenError, PAYLOAD_TYPE, SignError, Signed, pae,
     sign,
 };
+pub use kept::{Kept, ReceiptKey};
 pub use kind::Kind;
 pub use statement::{
     AUDIT_NUMBERS_MAX, Audit, AuditOutcome, Equivocation, Imported, Inference, KeyAction,

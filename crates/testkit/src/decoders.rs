@@ -15,6 +15,8 @@ use credence_verify::{Facts, Policy, check_bytes};
 
 use crate::samples;
 
+mod dispute;
+mod encoder;
 mod language;
 mod log;
 mod spot;
@@ -82,6 +84,7 @@ pub const TARGETS: &[Target] = &[
         seeds: key_seeds,
         run: key_pem,
     },
+    encoder::FOLDER,
     language::GGUF,
     language::TEXT_SPEC,
     language::PROMPT,
@@ -97,6 +100,8 @@ pub const TARGETS: &[Target] = &[
     spot::EVIDENCE,
     spot::CARD,
     spot::CHECK,
+    dispute::MESSAGE,
+    dispute::TRANSCRIPT,
 ];
 
 /// Runs the target of that name, as libFuzzer's entry points do.

@@ -37,13 +37,33 @@ pub fn language_model(seed: u64) -> Model {
     first_valid(seed, language::program)
 }
 
-/// A random language model with this vocabulary, context and text.
+/// A random language model with this vocabulary, context and text, with or without attention.
 ///
 /// # Panics
 /// As [`model`].
 #[must_use]
-pub(crate) fn speaking_model(seed: u64, sizes: (u32, u32), text: &[u8]) -> Model {
-    first_valid(seed, |choices| language::speaking(choices, sizes, text))
+pub(crate) fn speaking_model(seed: u64, sizes: (u32, u32), text: &[u8], attends: bool) -> Model {
+    first_valid(seed, |choices| {
+        language::speaking(choices, sizes, text, attends)
+    })
+}
+
+/// A random encoder, of one or two blocks: every position sees all.
+///
+/// # Panics
+/// As [`model`].
+#[must_use]
+pub fn encoder_model(seed: u64) -> Model {
+    first_valid(seed, language::encoder)
+}
+
+/// A random encoder with this vocabulary, context, width of its embeddings and text.
+///
+/// # Panics
+/// As [`model`].
+#[must_use]
+pub(crate) fn embedding_model(seed: u64, sizes: (u32, u32, u32), text: &[u8]) -> Model {
+    first_valid(seed, |choices| language::embedding(choices, sizes, text))
 }
 
 fn first_valid(seed: u64, program: impl Fn(&mut Choices) -> (ProgramSpec, Vec<Vec<u8>>)) -> Model {

@@ -19,15 +19,28 @@ const TEMPLATE: &str = "{% for message in messages %}{{ '<|start|>' + message['r
 /// # Panics
 /// If its text is refused, which it is not.
 #[must_use]
+pub fn speaking(seed: u64) -> Model {
+    spoken(seed, true)
+}
+
+/// The same without attention: what it says next hangs on the last token alone, and its runs have neither keys nor values.
+///
+/// # Panics
+/// As [`speaking`].
+#[must_use]
+pub fn forgetful(seed: u64) -> Model {
+    spoken(seed, false)
+}
+
 #[expect(
     clippy::expect_used,
     reason = "a test cannot go on without its model, and this crate is for tests alone"
 )]
-pub fn speaking(seed: u64) -> Model {
+fn spoken(seed: u64, attends: bool) -> Model {
     let text = text_spec();
     let bytes = text.to_bytes().expect("the text of the model is valid");
     let vocabulary = u32::try_from(text.tokens.len()).unwrap_or(u32::MAX);
-    speaking_model(seed, (vocabulary, SPEAKING_CONTEXT), &bytes)
+    speaking_model(seed, (vocabulary, SPEAKING_CONTEXT), &bytes, attends)
 }
 
 /// A byte-level tokeniser with a few merges and a template.
@@ -72,4 +85,66 @@ fn byte_char(byte: u8) -> char {
         .ok()
         .and_then(|before| char::from_u32(256 + before));
     code.unwrap_or(' ')
+}
+
+/// Positions of a run of the encoder.
+pub const EMBEDDING_CONTEXT: u32 = 40;
+/// Elements of its embeddings.
+pub const EMBEDDING_WIDTH: u32 = 24;
+
+/// A small encoder with a tokeniser of words; a seed gives the same one on every machine.
+///
+/// # Panics
+/// If its text is refused, which it is not.
+#[must_use]
+#[expect(
+    clippy::expect_used,
+    reason = "a test cannot go on without its model, and this crate is for tests alone"
+)]
+pub fn embedding(seed: u64) -> Model {
+    let text = pieces_spec();
+    let bytes = text.to_bytes().expect("the text of the model is valid");
+    let vocabulary = u32::try_from(text.tokens.len()).unwrap_or(u32::MAX);
+    let sizes = (vocabulary, EMBEDDING_CONTEXT, EMBEDDING_WIDTH);
+    crate::program_gen::embedding_model(seed, sizes, &bytes)
+}
+
+/// A WordPiece tokeniser of letters and a few words.
+#[must_use]
+pub fn pieces_spec() -> TextSpec {
+    let specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
+    let mut tokens: Vec<String> = specials.map(str::to_owned).to_vec();
+    tokens.extend(["the", "thing", "##s", "##ing", ".", "!"].map(str::to_owned));
+    for letter in 'a'..='z' {
+        tokens.push(letter.to_string());
+        if letter != 's' {
+            tokens.push(format!("##{letter}"));
+        }
+    }
+    let types = (0..tokens.len()).map(|id| match id {
+        1 => 2,
+        0 | 2 | 3 => 3,
+        _ => 1,
+    });
+    TextSpec {
+        version: credence_text::SPEC_VERSION,
+        kind: "wordpiece".to_owned(),
+        pre: Some("bert-uncased".to_owned()),
+        types: types.collect(),
+        tokens,
+        merges: None,
+        scores: None,
+        special: SpecialIds {
+            bos: Some(2),
+            eos: Some(3),
+            unk: Some(1),
+            pad: Some(0),
+            ..SpecialIds::default()
+        },
+        add_bos: true,
+        add_eos: true,
+        add_space_prefix: false,
+        ends: Vec::new(),
+        chat_template: None,
+    }
 }

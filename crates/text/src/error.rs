@@ -25,7 +25,7 @@ pub enum TextError {
     },
     /// A kind of tokeniser that is not supported.
     #[error(
-        "the tokeniser kind `{got}` is not supported, only `bpe` and `spm` are; choose another model"
+        "the tokeniser kind `{got}` is not supported, only `bpe`, `spm` and `wordpiece` are; choose another model"
     )]
     Kind {
         /// The kind given, shortened.

@@ -26,6 +26,7 @@ mod spm;
 mod template;
 mod text;
 mod vocab;
+mod wordpiece;
 
 pub use detokenise::{Detokeniser, Show};
 pub use error::TextError;

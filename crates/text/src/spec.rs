@@ -35,9 +35,9 @@ pub const TEMPLATE_BYTES_MAX: usize = 256 << 10;
 pub struct TextSpec {
     /// [`SPEC_VERSION`].
     pub version: u32,
-    /// `bpe` (GGUF's `gpt2`: byte-level BPE) or `spm` (GGUF's `llama`: sentencepiece with scores and byte fallback).
+    /// `bpe` (GGUF's `gpt2`: byte-level BPE), `spm` (GGUF's `llama`: sentencepiece with scores and byte fallback) or `wordpiece` (BERT's).
     pub kind: String,
-    /// `bpe`: the pre-tokeniser, as in GGUF's `tokenizer.ggml.pre`.
+    /// `bpe`: the pre-tokeniser, as in GGUF's `tokenizer.ggml.pre`. `wordpiece`: `bert-cased` or `bert-uncased`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre: Option<String>,
     /// The texts of the tokens as in GGUF, by id: of `bpe` in GPT-2's byte alphabet, of `spm` with `▁` for a space.

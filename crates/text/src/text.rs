@@ -19,6 +19,7 @@ use crate::special::{Part, Specials};
 use crate::spm::Spm;
 use crate::template::{Conversation, Template};
 use crate::vocab::{Kind, TokenType, Vocab};
+use crate::wordpiece::WordPiece;
 
 /// Bytes of a text to tokenise, at most: the work of merging takes about a hundred bytes of memory for each.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -45,6 +46,7 @@ pub enum Context {
 enum Method {
     Bpe(Bpe),
     Spm(Spm),
+    WordPiece(WordPiece),
 }
 
 /// Tokeniser and chat template of a model, checked.
@@ -79,6 +81,7 @@ impl Text {
         let kind = match spec.kind.as_str() {
             "bpe" => Kind::Bpe,
             "spm" => Kind::Spm,
+            "wordpiece" => Kind::WordPiece,
             other => return Err(TextError::Kind { got: shown(other) }),
         };
         let vocab = Vocab::new(kind, &spec.tokens, &spec.types)?;
@@ -134,6 +137,9 @@ impl Text {
             match (part, &self.method) {
                 (Part::Token(id), _) => ids.push(id),
                 (Part::Text(text), Method::Bpe(bpe)) => bpe.tokenise(&self.vocab, text, &mut ids),
+                (Part::Text(text), Method::WordPiece(pieces)) => {
+                    pieces.tokenise(&self.vocab, text, &mut ids);
+                }
                 (Part::Text(text), Method::Spm(spm)) => {
                     spm.tokenise(&self.vocab, text, after_special, &mut ids);
                 }
@@ -207,7 +213,7 @@ impl Text {
     /// Whether a leading space of a decoded text is the tokeniser's own.
     pub(crate) const fn adds_space_prefix(&self) -> bool {
         match &self.method {
-            Method::Bpe(_) => false,
+            Method::Bpe(_) | Method::WordPiece(_) => false,
             Method::Spm(spm) => spm.adds_space_prefix(),
         }
     }
@@ -253,6 +259,18 @@ fn method(kind: Kind, spec: &TextSpec, vocab: &Vocab) -> Result<Method, TextErro
                 });
             };
             Spm::new(vocab, scores, spec.add_space_prefix).map(Method::Spm)
+        }
+        Kind::WordPiece => {
+            let (Some(pre), None, None, false) =
+                (&spec.pre, &spec.merges, &spec.scores, spec.add_space_prefix)
+            else {
+                return Err(TextError::Fields {
+                    kind: "wordpiece",
+                    needs: "pre",
+                    not: "merges`, `scores` or `add_space_prefix",
+                });
+            };
+            WordPiece::new(pre, spec.special.unk).map(Method::WordPiece)
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use crate::error::TextError;
 use crate::spec::{SPECIAL_BYTES_MAX, TOKEN_BYTES_MAX, TOKENS_MAX};
+use crate::wordpiece::INSIDE;
 
 /// The character that stands for a space in sentencepiece vocabularies.
 pub(crate) const SPACE_MARK: &str = "\u{2581}";
@@ -55,6 +56,8 @@ pub(crate) enum Kind {
     Bpe,
     /// Sentencepiece.
     Spm,
+    /// WordPiece.
+    WordPiece,
 }
 
 #[derive(Debug)]
@@ -113,6 +116,7 @@ impl Vocab {
 
     fn id_of_byte(&self, kind: Kind, alphabet: &Alphabet, byte: u8) -> Option<u32> {
         match kind {
+            Kind::WordPiece => None,
             Kind::Bpe => self.id(alphabet.encode(&[byte]).as_str()),
             Kind::Spm => self.id(&format!("<0x{byte:02X}>")).or_else(|| {
                 let plain = char::from(byte).to_string();
@@ -210,6 +214,10 @@ fn output_bytes(
         TokenType::Unused => Some(Vec::new()),
         TokenType::Byte => named_byte(text).map(|byte| vec![byte]),
         TokenType::Normal if kind == Kind::Spm => Some(text.replace(SPACE_MARK, " ").into_bytes()),
+        TokenType::Normal if kind == Kind::WordPiece => Some(match text.strip_prefix(INSIDE) {
+            Some(inside) => inside.as_bytes().to_vec(),
+            None => format!(" {text}").into_bytes(),
+        }),
         // A normal token with a character outside the alphabet stands for its own text, as in Hugging Face's decoder.
         TokenType::Normal => Some(
             alphabet

@@ -1,9 +1,11 @@
-//! Stands on the user's side: reads logs, audits them, monitors them, and serves one from a folder.
+//! Stands on the user's side: reads logs, audits them and the answers in them, monitors them, and serves one from a folder.
 //!
 //! ```text
 //! folder, HTTP ─source─▶ tree ─each tile checked against the checkpoint─▶ entries, proofs, roots of other sizes
 //! audit::audit      a whole log computed again; the first thing that is wrong, by name
 //! follow, monitor   logs over time ─peers, gossip─▶ events, alarms, evidence in files
+//! auditor           a sample of what logs hold, run again or opened; a scoreboard with bounds (odds)
+//! opening           asks an operator to open cells of a run
 //! serve             a log's folder over HTTP, and nothing else in it
 //! config            what operators write down; run_monitor, run_log_server
 //! ```
@@ -13,11 +15,14 @@
 
 pub mod archive;
 pub mod audit;
+pub mod auditor;
 pub mod config;
 pub mod event;
 pub mod follow;
 pub mod gossip;
 pub mod monitor;
+pub mod odds;
+pub mod opening;
 pub mod serve;
 pub mod source;
 pub mod tree;

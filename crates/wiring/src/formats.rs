@@ -3,10 +3,15 @@
 use credence_format_gguf::{Gguf, GgufError, language_graph};
 use credence_format_onnx::reference::{ReferenceError, Runner};
 use credence_format_onnx::{Onnx, OnnxError};
-use credence_import::language::LanguageGraph;
+use credence_format_safetensors::{SafetensorsError, encoder_graph};
+use credence_import::language::{EncoderGraph, LanguageGraph};
 use credence_import::{Graph, Tensors};
 
 pub use credence_format_gguf::Bytes;
+pub use credence_format_safetensors::{
+    CONFIG_FILE, Folder, JSON_BYTES_MAX, MODULES_FILE, POOLING_FILE, TOKENIZER_FILE,
+    WEIGHTS_BYTES_MAX, WEIGHTS_FILE,
+};
 
 /// Longest GGUF file that is read, in bytes. It is mapped, not held.
 const GGUF_BYTES_MAX: usize = 1 << 36;
@@ -37,6 +42,9 @@ pub enum ParseError {
     /// As GGUF.
     #[error("the GGUF file is refused")]
     Gguf(#[from] GgufError),
+    /// As a folder of Hugging Face's.
+    #[error("the folder is refused")]
+    Folder(#[from] SafetensorsError),
 }
 
 /// A float model, read from a file of any format.
@@ -131,6 +139,14 @@ impl TensorModel {
             Self::Onnx(onnx) => Runner::new(onnx)?.run(inputs),
         }
     }
+}
+
+/// Reads a folder as Hugging Face keeps models, of an encoder.
+///
+/// # Errors
+/// [`ParseError::Folder`], naming the file and the setting or tensor.
+pub fn parse_folder(folder: &Folder) -> Result<EncoderGraph, ParseError> {
+    Ok(encoder_graph(folder)?)
 }
 
 /// The format that the end of a file's name says. ONNX has no magic number: its files are bare protobuf.

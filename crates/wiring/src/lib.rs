@@ -9,5 +9,9 @@
 mod formats;
 mod methods;
 
-pub use formats::{Bytes, FloatModel, Format, ParseError, TensorModel, UnknownFormat, format_of};
+pub use formats::{
+    Bytes, CONFIG_FILE, FloatModel, Folder, Format, JSON_BYTES_MAX, MODULES_FILE, POOLING_FILE,
+    ParseError, TOKENIZER_FILE, TensorModel, UnknownFormat, WEIGHTS_BYTES_MAX, WEIGHTS_FILE,
+    format_of, parse_folder,
+};
 pub use methods::methods;

@@ -130,6 +130,12 @@ impl Fetcher {
     /// A client with no connections yet.
     #[must_use]
     pub fn new() -> Self {
+        Self::named("credence")
+    }
+
+    /// A client that calls itself so in the header `user-agent`.
+    #[must_use]
+    pub fn named(user_agent: &str) -> Self {
         Self(
             Agent::config_builder()
                 .http_status_as_error(false)
@@ -137,7 +143,7 @@ impl Fetcher {
                 .max_redirects_will_error(false)
                 .max_response_header_size(HEAD_LEN_MAX)
                 .max_idle_age(IDLE_MAX)
-                .user_agent("credence")
+                .user_agent(user_agent)
                 .build()
                 .into(),
         )
@@ -166,6 +172,55 @@ impl Fetcher {
             .0
             .post(url)
             .header("content-type", "text/plain; charset=utf-8")
+            .config()
+            .timeout_global(Some(bounds.time_max))
+            .build();
+        read(url, request.send(body), bounds)
+    }
+}
+
+impl Fetcher {
+    /// Sends `body`, of a media type, to `url`, and gives a header of the answer beside it, if it is there and text.
+    ///
+    /// # Errors
+    /// As [`Fetcher::get`].
+    pub fn post_for(
+        &self,
+        url: &str,
+        (media_type, body): (&str, &str),
+        header: &str,
+        bounds: Bounds,
+    ) -> Result<(Reply, Option<String>), FetchError> {
+        let request = self
+            .0
+            .post(url)
+            .header("content-type", media_type)
+            .config()
+            .timeout_global(Some(bounds.time_max))
+            .build();
+        let answer = request.send(body);
+        let named = answer.as_ref().ok().and_then(|answer| {
+            let value = answer.headers().get(header)?;
+            value.to_str().ok().map(str::to_owned)
+        });
+        Ok((read(url, answer, bounds)?, named))
+    }
+
+    /// Sends bytes of a media type to `url`.
+    ///
+    /// # Errors
+    /// As [`Fetcher::get`].
+    pub fn post_bytes(
+        &self,
+        url: &str,
+        media_type: &str,
+        body: &[u8],
+        bounds: Bounds,
+    ) -> Result<Reply, FetchError> {
+        let request = self
+            .0
+            .post(url)
+            .header("content-type", media_type)
             .config()
             .timeout_global(Some(bounds.time_max))
             .build();

@@ -4,34 +4,32 @@
 //! bundle ─signature, openings─▶ 32 random bytes ─▶ operator runs again ─▶ opened cells ─▶ each by its relation, under trace root and model id
 //! ```
 //!
-//! The random bytes are drawn here, after the operator signed: nothing it signed could be chosen to suit them.
+//! The random bytes are drawn here, after the operator signed: nothing it signed could be chosen to suit them. Or the draws follow from what witnesses signed of the log
+//! after the receipt was in it, which no operator has in its hands.
 
 use std::path::Path;
-use std::time::Duration;
 
 use credence_base::{Digest, ModelId};
-use credence_claim::{Evidence, MethodId};
-use credence_method_spot::{Card, Challenge, EVIDENCE_VERSION, Spot};
+use credence_claim::MethodId;
+use credence_log::policy::Clock;
+use credence_method_spot::{Card, Challenge, Spot};
 use credence_node::Kept;
-use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::file::{self, Access};
 use credence_verify::{Facts, Policy, Refusal, check};
-use credence_witness::fetch::{Bounds, Fetcher, Prefix};
-use serde_json::json;
+use credence_watch::opening::{
+    Asked, CheckpointError, OpeningError, ask, from_checkpoint, with_evidence,
+};
+use credence_witness::fetch::{Fetcher, Prefix};
 
-use crate::args::AuditArgs;
-use crate::commands::verify::refused;
+use crate::args::{AuditArgs, Draws};
+use crate::commands::verify::{read_policy, refused};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::time::now_unix_s;
 use crate::view::assurance::{AcceptedView, RefusedView};
 
-/// The longest evidence that is taken, in bytes, and the longest time that the operator may take.
-const BOUNDS: Bounds = Bounds {
-    len_max: 64 * 1024 * 1024,
-    time_max: Duration::from_secs(300),
-};
 /// What an operator's silence means.
 const UNSHOWN: &str = "an operator that does not open what it signed has not shown it";
 /// The longest card that is read from the home folder, in bytes.
@@ -60,7 +58,7 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
     let bundle = Bundle::decode(&bytes, BUNDLE_LEN_MAX).map_err(|e| refuse(&Refusal::Bundle(e)))?;
     let facts = Facts::at(now_unix_s()?);
     // A signature that is wrong is told before anyone is asked for anything.
-    let policy = Policy::signature_only();
+    let policy = policy_of(args)?;
     let signed = check(&bundle, &policy, &[], &facts).map_err(|e| refuse(&e))?;
     let model = signed.value().inference().claim.fields().model;
     let kept = Kept::of(&bundle);
@@ -74,22 +72,29 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
 
     let path = context.home()?.path().join("cards").join(model.to_string());
     let card = known_card(&path, model)?;
-    let mut random = [0; 32];
-    getrandom::fill(&mut random)
-        .map_err(|e| CliError::ours("the system gives no random bytes", e))?;
+    let challenge = challenge(args, &bundle, &policy, facts.now_unix_s)?;
     // Evidence that is kept brings all that it takes to check it again.
     let carry = if card.is_some() && args.out.is_none() {
         "nothing"
     } else {
         "text"
     };
-    let opened = ask(args, &kept, &random, carry)?;
+    let operator = Prefix::new(&args.operator).map_err(|e| {
+        CliError::because(Exit::Usage, format!("`{}` is no address", args.operator), e)
+    })?;
+    let asked = Asked {
+        challenge: &challenge,
+        cells: args.cells,
+        rows: args.rows,
+        card: carry,
+    };
+    let opened = ask(&Fetcher::new(), &operator, &kept, asked).map_err(unopened)?;
     let came = card_in(model, &opened);
     check_text(came.as_ref().or(card.as_ref()))?;
 
     let cards = card.into_iter().collect();
     let asked = (args.cells, args.rows);
-    let spot = Spot::drawing(cards, asked, HALF_PPM, Challenge::Auditor(random))
+    let spot = Spot::drawing(cards, asked, HALF_PPM, challenge.clone())
         .map_err(|e| CliError::of(Exit::Usage, e))?;
     let audited =
         with_evidence(&bundle, opened.clone()).map_err(|e| refuse(&Refusal::Bundle(e)))?;
@@ -102,24 +107,9 @@ fn audit(context: &mut Context, args: &AuditArgs) -> Result<AcceptedView, CliErr
         keep_card(&path, &opened)?;
     }
     if let Some(out) = &args.out {
-        write(context, args, (out, &audited), random)?;
+        write(context, args, (out, &audited), &challenge)?;
     }
     Ok(AcceptedView::new(&verified))
-}
-
-/// The bundle with what was opened in place of other evidence, and its log proof.
-fn with_evidence(bundle: &Bundle, bytes: Vec<u8>) -> Result<Bundle, BundleError> {
-    let evidence = Evidence {
-        method: MethodId::SPOT,
-        version: u32::from(EVIDENCE_VERSION),
-        bytes,
-    };
-    let openings = bundle.openings().clone();
-    let audited = Bundle::new(bundle.receipt().clone(), openings, vec![evidence])?;
-    match bundle.log() {
-        Some(proof) => audited.with_log(proof.to_owned()),
-        None => Ok(audited),
-    }
 }
 
 /// Writes what an audit found where someone else can check it again, and says how.
@@ -127,20 +117,99 @@ fn write(
     context: &mut Context,
     args: &AuditArgs,
     (out, audited): (&Path, &Bundle),
-    random: [u8; 32],
+    challenge: &Challenge,
 ) -> Result<(), CliError> {
     let bytes = audited
         .encode()
         .map_err(|e| CliError::ours("the bundle cannot be written", e))?;
     file::write(out, &bytes, Access::Owner)?;
-    let challenge = Digest::from_bytes(random);
+    let demand = match (challenge, &args.policy) {
+        (Challenge::Auditor(random), _) => {
+            format!("--require spot --challenge {}", Digest::from_bytes(*random))
+        }
+        (_, Some(policy)) => format!("--policy {} --challenge checkpoint", policy.display()),
+        (_, None) => "--challenge checkpoint".to_owned(),
+    };
     context.console.say(&format!(
-        "checked again with `credence verify {} --require spot --challenge {challenge} --cells {} --rows {}`",
+        "checked again with `credence verify {} {demand} --cells {} --rows {}`",
         out.display(),
         args.cells,
         args.rows
     ));
     Ok(())
+}
+
+/// What the receipt must meet before its operator is asked: no more than a signature, or what the policy says of logs.
+fn policy_of(args: &AuditArgs) -> Result<Policy, CliError> {
+    match (&args.policy, args.challenge) {
+        (Some(path), _) => Ok(Policy {
+            required: Vec::new(),
+            ..read_policy(path)?
+        }),
+        (None, Draws::Checkpoint) => {
+            let error = CliError::new(
+                Exit::Usage,
+                "a checkpoint's challenge takes a policy that names the log and its witnesses",
+            );
+            Err(error.hint("`--policy FILE`; `docs/spec/policy.md` lists its fields"))
+        }
+        (None, Draws::Random | Draws::Drawn(_)) => Ok(Policy::signature_only()),
+    }
+}
+
+/// Whence the draws come.
+fn challenge(
+    args: &AuditArgs,
+    bundle: &Bundle,
+    policy: &Policy,
+    now_unix_s: u64,
+) -> Result<Challenge, CliError> {
+    match args.challenge {
+        Draws::Random => {
+            let mut random = [0; 32];
+            getrandom::fill(&mut random)
+                .map_err(|e| CliError::ours("the system gives no random bytes", e))?;
+            Ok(Challenge::Auditor(random))
+        }
+        Draws::Drawn(digest) => Ok(Challenge::Auditor(*digest.as_bytes())),
+        Draws::Checkpoint => checkpoint_challenge(bundle, policy, now_unix_s),
+    }
+}
+
+/// The challenge of the checkpoint in a bundle's log proof.
+pub(crate) fn checkpoint_challenge(
+    bundle: &Bundle,
+    policy: &Policy,
+    now_unix_s: u64,
+) -> Result<Challenge, CliError> {
+    let Some(demand) = &policy.log else {
+        return Err(CliError::new(
+            Exit::Usage,
+            "the policy names no log, so no checkpoint gives a challenge",
+        ));
+    };
+    let clock = Clock {
+        now_unix_s,
+        skew_max_s: policy.skew_max_s,
+    };
+    let found = from_checkpoint(bundle, &demand.policy, clock);
+    found.map(|found| found.challenge).map_err(|error| {
+        let exit = match &error {
+            CheckpointError::NoProof => Exit::Missing,
+            CheckpointError::NoWitness => Exit::Usage,
+            CheckpointError::Proof(_) => Exit::PolicyUnmet,
+        };
+        CliError::because(exit, "there is no challenge by a checkpoint", error)
+    })
+}
+
+/// An operator that opens nothing.
+fn unopened(error: OpeningError) -> CliError {
+    let exit = match &error {
+        OpeningError::Fetch(_) => Exit::Io,
+        OpeningError::Refused { .. } => Exit::Missing,
+    };
+    CliError::because(exit, "the operator opens nothing", error).hint(UNSHOWN)
 }
 
 /// Refuses a language model's program without its tokeniser: words and tokens could not be compared.
@@ -189,35 +258,4 @@ fn keep_card(path: &Path, evidence: &[u8]) -> Result<(), CliError> {
         file::make_folder(folder, Access::Owner)?;
     }
     Ok(file::write(path, &card, Access::Owner)?)
-}
-
-fn ask(args: &AuditArgs, kept: &Kept, random: &[u8; 32], carry: &str) -> Result<Vec<u8>, CliError> {
-    let operator = Prefix::new(&args.operator).map_err(|e| {
-        CliError::because(Exit::Usage, format!("`{}` is no address", args.operator), e)
-    })?;
-    let path = kept.path();
-    let path = path.replacen('?', "/audit?", 1);
-    let url = operator.join(path.trim_start_matches('/'));
-    let body = json!({
-        "challenge": Digest::from_bytes(*random).to_string(),
-        "cells": args.cells,
-        "rows": args.rows,
-        "card": carry,
-    });
-    let reply = Fetcher::new()
-        .post(&url, &body.to_string(), BOUNDS)
-        .map_err(|e| CliError::because(Exit::Io, "the operator opens nothing", e).hint(UNSHOWN))?;
-    if reply.status == 200 {
-        return Ok(reply.body);
-    }
-    let said = String::from_utf8_lossy(&reply.body);
-    let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
-    Err(CliError::new(
-        Exit::Missing,
-        format!(
-            "the operator opens nothing: status {}: {said}",
-            reply.status
-        ),
-    )
-    .hint(UNSHOWN))
 }

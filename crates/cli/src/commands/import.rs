@@ -16,14 +16,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::args::ImportArgs;
-use crate::commands::import_language;
+use crate::commands::{import_encoder, import_language};
 use crate::console::Console;
 use crate::context::{Context, engine_options};
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
 use crate::tensors;
 use crate::view::fidelity::FidelityView;
-use crate::view::language::LanguageFidelityView;
+use crate::view::language::{EncoderFidelityView, LanguageFidelityView};
 
 /// What `model import --json` prints, whether the model is kept or not.
 #[derive(Debug, Serialize)]
@@ -37,6 +37,10 @@ struct ImportView<'a> {
     notes: &'a [String],
     fidelity: Option<FidelityView>,
     language_fidelity: Option<LanguageFidelityView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_cosine: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoder_fidelity: Option<EncoderFidelityView>,
 }
 
 /// What is imported.
@@ -60,11 +64,18 @@ pub(crate) struct Made {
     pub(crate) notes: Vec<String>,
     pub(crate) fidelity: Option<FidelityView>,
     pub(crate) language_fidelity: Option<LanguageFidelityView>,
+    pub(crate) encoder_fidelity: Option<EncoderFidelityView>,
     pub(crate) verdict: Result<(), CliError>,
 }
 
 /// Imports a model and keeps it, unless its error is larger than allowed.
 pub(crate) fn run(context: &mut Context, args: &ImportArgs) -> Result<(), CliError> {
+    if args.file.is_dir() {
+        let name = name_of(args)?;
+        check_limits(args)?;
+        let made = import_encoder::make(&context.console, args)?;
+        return keep(context, args, &name, made);
+    }
     let format = format_of_file(&args.file)?;
     let name = name_of(args)?;
     check_limits(args)?;
@@ -124,6 +135,7 @@ fn make_tensors(
         verdict,
         fidelity: candidate.measured.as_ref().map(FidelityView::new),
         language_fidelity: None,
+        encoder_fidelity: None,
         model: candidate.model,
         provenance: candidate.provenance,
         notes: candidate.notes,
@@ -142,16 +154,19 @@ pub(crate) fn keep(
         Err(_) => None,
     };
     let of_language = made.language_fidelity.is_some();
+    let of_texts = made.encoder_fidelity.is_some();
     let view = ImportView {
         id: made.model.id().to_string(),
         name: name.as_str(),
         kept: file.is_some(),
         file: file.as_ref().map(|path| path.display().to_string()),
-        max_error: (!of_language).then_some(args.max_error),
+        max_error: (!of_language && !of_texts).then_some(args.max_error),
         max_divergence: of_language.then_some(args.max_divergence),
         notes: &made.notes,
         fidelity: made.fidelity,
         language_fidelity: made.language_fidelity,
+        min_cosine: of_texts.then_some(args.min_cosine),
+        encoder_fidelity: made.encoder_fidelity,
     };
     show(context, &view)?;
     made.verdict
@@ -182,7 +197,9 @@ pub(crate) fn refused(file: &Path, error: &ImportFileError) -> CliError {
         | ImportFileError::Text(_)
         | ImportFileError::Sample { .. }
         | ImportFileError::Language(_) => Exit::Malformed,
-        ImportFileError::Fidelity(_) | ImportFileError::LanguageFidelity(_) => Exit::Failed,
+        ImportFileError::Fidelity(_)
+        | ImportFileError::LanguageFidelity(_)
+        | ImportFileError::EncoderFidelity(_) => Exit::Failed,
     };
     let file = file.display();
     CliError::new(
@@ -256,6 +273,8 @@ pub(crate) fn show_here(
         notes: &notes,
         fidelity: None,
         language_fidelity: None,
+        min_cosine: None,
+        encoder_fidelity: None,
     };
     show(context, &view)
 }
@@ -271,6 +290,9 @@ fn show(context: &mut Context, view: &ImportView<'_>) -> Result<(), CliError> {
         context.console.data(&format!("{}\n", fidelity.text()))?;
     }
     if let Some(fidelity) = &view.language_fidelity {
+        context.console.data(&format!("{}\n", fidelity.text()))?;
+    }
+    if let Some(fidelity) = &view.encoder_fidelity {
         context.console.data(&format!("{}\n", fidelity.text()))?;
     }
     match &view.file {
@@ -311,7 +333,10 @@ fn name_of(args: &ImportArgs) -> Result<Name, CliError> {
 
 fn check_limits(args: &ImportArgs) -> Result<(), CliError> {
     let (share, nats) = (args.max_error, args.max_divergence);
-    let what = if !(0.0..=1.0).contains(&share) {
+    let cosine = args.min_cosine;
+    let what = if !(-1.0..=1.0).contains(&cosine) {
+        format!("`--min-cosine` must be a number from -1 to 1, but is `{cosine}`")
+    } else if !(0.0..=1.0).contains(&share) {
         format!("`--max-error` must be a share from 0 to 1, but is `{share}`")
     } else if !(nats >= 0.0 && nats.is_finite()) {
         format!("`--max-divergence` must be a number of nats from 0, but is `{nats}`")

@@ -48,13 +48,14 @@ pub(crate) fn make(
         verdict,
         fidelity: None,
         language_fidelity: Some(LanguageFidelityView::new(&made.fidelity)),
+        encoder_fidelity: None,
         model: made.model,
         provenance: made.provenance,
         notes: made.notes,
     })
 }
 
-fn read_text(path: &Path) -> Result<String, CliError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
     let bytes = file::read(path, TEXT_BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|error| {
         let what = format!("`{}` is no text in UTF-8: {error}", path.display());
@@ -79,7 +80,7 @@ fn judge(made: &LanguageCandidate, args: &ImportArgs) -> Result<(), CliError> {
 }
 
 /// A spinner on a terminal, nothing elsewhere.
-fn progress(console: &Console) -> ProgressBar {
+pub(crate) fn progress(console: &Console) -> ProgressBar {
     if !console.draws() {
         return ProgressBar::hidden();
     }

@@ -156,6 +156,8 @@ fn fetch_and_keep(
         context: entry.context.and_then(std::num::NonZero::new),
         max_error: MAX_ERROR,
         max_divergence: MAX_DIVERGENCE,
+        min_cosine: 0.995,
+        evaluate: None,
         allow_error: false,
         threads: args.threads,
     };

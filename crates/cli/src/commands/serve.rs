@@ -5,9 +5,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use credence_court::CourtClient;
 use credence_method_spot::Demand;
 use credence_node::http::Limits;
-use credence_node::{Care, Grace, Hosted, Service, serve, shutdown_signal};
+use credence_node::{Care, Disputing, Grace, Hosted, Logging, Service, serve, shutdown_signal};
+use credence_store::Receipts;
+use credence_witness::fetch::Prefix;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -21,6 +24,9 @@ use crate::exit::Exit;
 
 /// How long requests under way may go on after the signal to stop, beyond the time that each may take anyway.
 const GRACE_MARGIN: Duration = Duration::from_secs(5);
+
+/// From one look at the referees to the next.
+const DISPUTES_EVERY: Duration = Duration::from_secs(1);
 
 /// The line that `serve --json` prints when it listens.
 #[derive(Debug, Serialize)]
@@ -55,16 +61,7 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
     let operator = context.operator()?;
     let key = operator.public_key().to_string();
     let kept = serve_receipts::open(context, args)?;
-    let is_logged = !args.log.no_log && (!args.no_keep || args.log.is_asked());
-    let log = if is_logged {
-        Some(serve_log::open(context, &args.log)?)
-    } else {
-        None
-    };
-    let logging = log
-        .as_ref()
-        .map(|log| log.logging(&args.log, &*kept.receipts))
-        .transpose()?;
+    let (log, logging) = open_log(context, args, &*kept.receipts)?.unzip();
     let verifier = log.as_ref().map(|log| log.verifier.to_string());
     let care = Care {
         logging,
@@ -85,6 +82,8 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
         let stop = shutdown_signal()
             .map_err(|e| CliError::ours("the system takes no handler for signals", e))?;
         let (listener, address) = listen(args.listen).await?;
+        // For as long as requests are answered.
+        let _disputing = disputing(&service, &args.disputes)?;
         announce(context, address, (key, verifier), served)?;
         let grace = Grace(limits.request_time_max.saturating_add(GRACE_MARGIN));
         serve(listener, service, limits, grace, stop)
@@ -99,6 +98,39 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
         .console
         .say("stopped: all requests that were under way have been answered");
     Ok(())
+}
+
+/// Begins to answer disputes, if referees are named.
+fn disputing(service: &Service, referees: &[String]) -> Result<Option<Disputing>, CliError> {
+    if referees.is_empty() {
+        return Ok(None);
+    }
+    let courts = referees.iter().map(|text| {
+        let prefix = Prefix::new(text).map_err(|e| {
+            CliError::because(Exit::Usage, format!("`{text}` is no referee's address"), e)
+        })?;
+        Ok(CourtClient::new(prefix))
+    });
+    let courts = courts.collect::<Result<Vec<_>, CliError>>()?;
+    let started = service.answer_disputes(courts, DISPUTES_EVERY);
+    started
+        .map(Some)
+        .map_err(|e| CliError::ours("no thread can be started for disputes", e))
+}
+
+/// The log, if receipts are to be logged, and how they are. What was kept before and is not in it is appended.
+fn open_log(
+    context: &mut Context,
+    args: &ServeArgs,
+    receipts: &dyn Receipts,
+) -> Result<Option<(Log, Logging)>, CliError> {
+    if args.log.no_log || (args.no_keep && !args.log.is_asked()) {
+        return Ok(None);
+    }
+    let log = serve_log::open(context, &args.log)?;
+    let logging = log.logging(&args.log)?;
+    serve_log::catch_up(&logging, receipts)?;
+    Ok(Some((log, logging)))
 }
 
 /// Requests are answered or given up by now; a run that nobody waits for must not keep the process alive.

@@ -13,6 +13,7 @@ use credence_store::file::{self, Access};
 use credence_store::index::{Index, PostgresIndex, SqliteIndex};
 use credence_store::objects::{FolderObjects, Objects, S3Config, S3Objects};
 use credence_store::{KeyFile, Made, Receipts, read_secret};
+use credence_watch::auditor::Publish;
 use credence_witness::WitnessAddress;
 use credence_witness::fetch::Prefix;
 use serde::Deserialize;
@@ -90,17 +91,20 @@ impl Log {
         }
     }
 
-    /// How a server uses it. What was kept before and is not in it is appended.
-    pub(crate) fn logging(
-        &self,
-        args: &LogArgs,
-        receipts: &dyn Receipts,
-    ) -> Result<Logging, CliError> {
+    /// How an auditor uses it: a digest is durably in the log when the call returns.
+    pub(crate) fn publish(&self) -> Publish {
+        // The log ends when it is closed, whoever still holds this.
+        let ledger = Arc::downgrade(&self.ledger);
+        Arc::new(move |digest| {
+            let ledger = ledger.upgrade().ok_or("the log is closed")?;
+            let pending = ledger.append(digest).map_err(|e| chain(&e))?;
+            pending.wait().map(|_| ()).map_err(|e| chain(&e))
+        })
+    }
+
+    /// How a server uses it, and whoever logs one thing.
+    pub(crate) fn logging(&self, args: &LogArgs) -> Result<Logging, CliError> {
         let logging = Logging::new(Arc::clone(&self.ledger), args.log_wait);
-        logging.catch_up(receipts).map_err(|e| {
-            let what = "it is not known which receipts are not in the log";
-            CliError::because(Exit::Io, what, e)
-        })?;
         if args.witness.is_empty() {
             return Ok(logging);
         }
@@ -111,6 +115,14 @@ impl Log {
             .map_err(|e| CliError::because(Exit::Usage, "the witnesses cannot be asked", e))?;
         Ok(logging.witnessed(cosigning))
     }
+}
+
+/// Appends what was kept before and is not in the log.
+pub(crate) fn catch_up(logging: &Logging, receipts: &dyn Receipts) -> Result<(), CliError> {
+    let what = "it is not known which receipts are not in the log";
+    let caught = logging.catch_up(receipts);
+    caught.map_err(|e| CliError::because(Exit::Io, what, e))?;
+    Ok(())
 }
 
 /// Who signs the log of this home; the key is made on first need.

@@ -15,11 +15,11 @@ use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::file;
 use credence_verify::{Facts, Policy, Receipt, Refusal, Verified, check};
 use credence_wiring::methods;
-use credence_witness::evidence::EVIDENCE_LEN_MAX;
 
-use crate::args::VerifyArgs;
-use crate::commands::audit::HALF_PPM;
-use crate::commands::verify_shown::{self, EquivocationView, EvidenceView};
+use crate::args::{Draws, VerifyArgs};
+use crate::commands::audit::{HALF_PPM, checkpoint_challenge};
+use crate::commands::verify_evidence;
+use crate::commands::verify_shown::ShownView;
 use crate::commands::verify_stream::{self, StreamView};
 use crate::context::{Context, Found, engine_options};
 use crate::error::{CliError, chain};
@@ -34,7 +34,7 @@ const KEY_STATEMENT_LEN_MAX: usize = 1024 * 1024;
 /// Verifies a bundle and prints what that earned.
 pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliError> {
     let json = context.console.json();
-    if let Some(view) = evidence(args)? {
+    if let Some(view) = verify_evidence::shown(args)? {
         return if json {
             context.console.data_json(&view)
         } else {
@@ -71,26 +71,8 @@ pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliErr
     }
 }
 
-/// Evidence against a log, if that is what the file holds.
-fn evidence(args: &VerifyArgs) -> Result<Option<EvidenceView>, CliError> {
-    let Some(path) = &args.bundle else {
-        return Ok(None);
-    };
-    let len_max = u64::try_from(EVIDENCE_LEN_MAX).unwrap_or(u64::MAX);
-    match file::read(path, len_max) {
-        Ok(bytes) if bytes.starts_with(verify_shown::EVIDENCE_START) => {
-            let view = verify_shown::evidence(&bytes);
-            let what = || format!("`{}` shows nothing against any log", path.display());
-            Ok(Some(view.map_err(|error| {
-                CliError::because(Exit::Malformed, what(), error)
-            })?))
-        }
-        Ok(_) | Err(_) => Ok(None),
-    }
-}
-
-/// A log's two truths, if that is what the bundle holds. What cannot be read is for the usual check to name.
-fn shown(args: &VerifyArgs) -> Result<Option<EquivocationView>, CliError> {
+/// A log's two truths, what becomes of a key, or a referee's verdict, if that is what the bundle holds. What cannot be read is for the usual check to name.
+fn shown(args: &VerifyArgs) -> Result<Option<ShownView>, CliError> {
     let Some(path) = &args.bundle else {
         return Ok(None);
     };
@@ -101,8 +83,11 @@ fn shown(args: &VerifyArgs) -> Result<Option<EquivocationView>, CliError> {
     let Ok(bundle) = Bundle::decode(&bytes, BUNDLE_LEN_MAX) else {
         return Ok(None);
     };
-    let confirmed = verify_shown::equivocation(&bundle).transpose();
-    confirmed.map_err(|refusal| refused(path, &refusal))
+    let facts = Facts {
+        now_unix_s: now_unix_s()?,
+        key_statements: Vec::new(),
+    };
+    ShownView::of(path, &bundle, &demanded(args)?, &facts).transpose()
 }
 
 /// What the check of a bundle gave, and of a stream; at least one of them.
@@ -163,12 +148,18 @@ fn verify(
     };
     let spot = match args.challenge {
         // What an audit kept: just the cells that its draws asked for.
-        Some(challenge) => Spot::drawing(
-            Vec::new(),
-            (args.cells, args.rows),
-            HALF_PPM,
-            Challenge::Auditor(*challenge.as_bytes()),
-        ),
+        Some(draws) => {
+            let challenge = match draws {
+                Draws::Drawn(digest) => Challenge::Auditor(*digest.as_bytes()),
+                Draws::Checkpoint => checkpoint_challenge(&bundle, &policy, facts.now_unix_s)?,
+                Draws::Random => {
+                    let what = "an audit is checked by the bytes that it drew, not by others";
+                    return Err(CliError::new(Exit::Usage, what));
+                }
+            };
+            let drawn = (args.cells, args.rows);
+            Spot::drawing(Vec::new(), drawn, HALF_PPM, challenge)
+        }
         // What an operator attached by itself.
         None => Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim),
     };
@@ -188,15 +179,19 @@ fn key_statements(paths: &[PathBuf]) -> Result<Vec<Bundle>, CliError> {
     paths.iter().map(read).collect()
 }
 
+/// What a file demands.
+pub(crate) fn read_policy(path: &Path) -> Result<Policy, CliError> {
+    let bytes = file::read(path, policy::POLICY_BYTES_MAX)?;
+    policy::read(&bytes).map_err(|error| {
+        let what = format!("`{}` cannot be used: {}", path.display(), chain(&error));
+        CliError::new(Exit::Usage, what).hint("`docs/spec/policy.md` lists the fields of a policy")
+    })
+}
+
 /// What the options demand.
 fn demanded(args: &VerifyArgs) -> Result<Policy, CliError> {
     if let Some(path) = &args.policy {
-        let bytes = file::read(path, policy::POLICY_BYTES_MAX)?;
-        return policy::read(&bytes).map_err(|error| {
-            let what = format!("`{}` cannot be used: {}", path.display(), chain(&error));
-            CliError::new(Exit::Usage, what)
-                .hint("`docs/spec/policy.md` lists the fields of a policy")
-        });
+        return read_policy(path);
     }
     let of = |error: policy::PolicyError| CliError::of(Exit::Usage, error);
     let usual = policy::usual();

@@ -1,7 +1,7 @@
 //! Language models: how faithful one is, and what there is to say of its program.
 
 use credence_exact::{NodeId, Op};
-use credence_import::language::LanguageFidelity;
+use credence_import::language::{EncoderFidelity, LanguageFidelity};
 use credence_model::{LanguageLayout, LanguageSpec, Model, Provenance};
 use credence_text::TextSpec;
 use serde::Serialize;
@@ -48,6 +48,39 @@ impl LanguageFidelityView {
              divergence       {divergence:.5} nats on average, {divergence_max:.5} at most\n\
              top-1 agreement  {:.2} %",
             agreement * 100.0
+        )
+    }
+}
+
+/// How faithful an exact encoder is.
+#[derive(Debug, Serialize)]
+pub(crate) struct EncoderFidelityView {
+    /// Texts compared.
+    texts: usize,
+    /// Cosines between the exact and the float embedding of a text.
+    cosine_mean: f64,
+    cosine_min: f64,
+}
+
+impl EncoderFidelityView {
+    pub(crate) const fn new(fidelity: &EncoderFidelity) -> Self {
+        Self {
+            texts: fidelity.texts,
+            cosine_mean: fidelity.cosine_mean,
+            cosine_min: fidelity.cosine_min,
+        }
+    }
+
+    /// The words for people.
+    pub(crate) fn text(&self) -> String {
+        let Self {
+            texts,
+            cosine_mean,
+            cosine_min,
+        } = self;
+        format!(
+            "fidelity over {texts} sentences, compared with our own float run of the folder:\n\n\
+             cosine           {cosine_mean:.6} on average, {cosine_min:.6} at least"
         )
     }
 }
@@ -111,6 +144,10 @@ impl LanguageView {
             _ => None,
         });
         let scores: Vec<(NodeId, NodeId)> = scores.collect();
+        let blocks = program.nodes().filter(|(_, node, _)| {
+            matches!(node.op, Op::Scores(_)) && node.name.starts_with("block.")
+        });
+        let blocks: Vec<NodeId> = blocks.map(|(id, ..)| id).collect();
         let first = scores.first().copied();
         let product = program
             .nodes()
@@ -122,7 +159,7 @@ impl LanguageView {
             vocabulary: spec.vocabulary,
             context: spec.context,
             width: embedding.map_or(0, |(id, ..)| dim(id, 0)),
-            blocks: scores.len(),
+            blocks: blocks.len(),
             heads: first.map_or(0, |(scores, _)| dim(scores, 0)),
             kv_heads: first.map_or(0, |(_, keys)| dim(keys, 0)),
             head_width: first.map_or(0, |(_, keys)| dim(keys, 1)),

@@ -2,9 +2,13 @@
 #![cfg(test)]
 
 #[cfg(test)]
+mod auditors;
+#[cfg(test)]
 mod bad_places;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod disputes;
 #[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
@@ -12,9 +16,13 @@ mod flow;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod language;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod monitor;
 #[cfg(test)]
 mod pull;
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The relations of the ops that language models add (`docs/spec/arithmetic.md`, section 6).
 
+use core::ops::Range;
+
 use super::{CellError, Context, accumulate, accumulator, bias};
 use crate::fixed::exp_256;
 use crate::{
     Attend, Embed, Hadamard, Mul, NodeId, Quantise, RmsRatio, Rope, Scores, Shape, ShapeError,
-    Shift, clamp, rescale,
+    Shift, Sight, clamp, rescale,
 };
 
 /// The shift of rotations: cosines and sines are in units of 2⁻¹⁴.
@@ -127,13 +129,10 @@ pub(super) fn rope(op: &Rope, index: usize, cx: &mut impl Context) -> Result<i64
     Ok(clamp(rescale(sum, shift)?, op.min, op.max))
 }
 
-/// Whether a position that sees `window` positions, or all, sees another one: itself, or an earlier one.
-#[must_use]
-pub fn sees(window: Option<u32>, position: usize, earlier: usize) -> bool {
-    let Some(distance) = position.checked_sub(earlier) else {
-        return false;
-    };
-    window.is_none_or(|window| distance < usize::try_from(window).unwrap_or(usize::MAX))
+/// The positions that this one sees.
+fn seen(sight: Sight, cx: &impl Context) -> Result<Range<usize>, CellError> {
+    let positions = if sight.ahead { cx.positions()? } else { 0 };
+    Ok(sight.range(cx.position()?, positions))
 }
 
 /// The group of keys or values that head `head` of `heads` reads.
@@ -153,7 +152,7 @@ pub(super) fn scores(
     cx: &mut impl Context,
 ) -> Result<i64, CellError> {
     let (head, earlier) = (index / shape.last(), index % shape.last());
-    if !sees(op.window, cx.position()?, earlier) {
+    if !seen(op.sight(), cx)?.contains(&earlier) {
         return Err(CellError::Absent {
             what: "the scores",
             index,
@@ -178,20 +177,17 @@ pub(super) fn attend(
 ) -> Result<i64, CellError> {
     let (head, d) = (index / shape.last(), index % shape.last());
     let context = last(op.scores, cx)?;
-    let position = cx.position()?;
-    let window = cx.window(op.scores)?;
+    let seen = seen(cx.sight(op.scores)?, cx)?;
     let mut row = Vec::new();
-    for earlier in 0..=position.min(context - 1) {
-        if sees(window, position, earlier) {
-            row.push((earlier, cx.value(op.scores, head * context + earlier)?));
-        }
+    for other in seen.start..seen.end.min(context) {
+        row.push((other, cx.value(op.scores, head * context + other)?));
     }
     let max = row.iter().map(|&(_, score)| score).max().unwrap_or(0);
     let group = group(head, heads(shape), op.v, cx)?;
     let (mut sum, mut weights) = (0_i128, 0_i64);
-    for (earlier, score) in row {
+    for (other, score) in row {
         let weight = exp_256(max.abs_diff(score));
-        let v = cx.past(op.v, earlier, group * shape.last() + d)?;
+        let v = cx.past(op.v, other, group * shape.last() + d)?;
         sum += i128::from(weight) * i128::from(v);
         weights += weight;
     }

@@ -3,6 +3,8 @@
 //! Scales are dynamic here: one for each vector, computed from it ([`MaxAbs`], [`Quantise`]), and a product's result is brought back by multiplying
 //! with the scale ([`Mul`]). [`Scores`] and [`Attend`] alone read other positions.
 
+use core::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Multiplier, NodeId, ParamId, Shift};
@@ -109,7 +111,7 @@ pub struct Rope {
 }
 
 /// `y[h, t] = clamp(rescale(multiplier·Σ_d q[h, d]·k_t[⌊h·G/H⌋, d], s), min, max)` for every position t that this one sees: itself and those before, at
-/// most `window` of them. Units of 1/256 nat. Other cells do not exist.
+/// most `window` of them, or all of the run if it sees `ahead`. Units of 1/256 nat. Other cells do not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scores {
@@ -128,6 +130,42 @@ pub struct Scores {
     /// How many positions are seen, itself included; all if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub window: Option<u32>,
+    /// Whether every position of the run is seen, later ones too; encoders alone have it, and it takes no window.
+    #[serde(skip_serializing_if = "core::ops::Not::not", default)]
+    pub ahead: bool,
+}
+
+/// Which positions a position sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// At most so many, itself the last of them; all before it if absent.
+    pub window: Option<u32>,
+    /// Every position of the run instead.
+    pub ahead: bool,
+}
+
+impl Sight {
+    /// The positions that one of a run of `positions` sees: never none if it is one of them.
+    #[must_use]
+    pub fn range(self, position: usize, positions: usize) -> Range<usize> {
+        if self.ahead {
+            return 0..positions;
+        }
+        let window = self.window.and_then(|window| usize::try_from(window).ok());
+        let end = position.saturating_add(1);
+        end.saturating_sub(window.unwrap_or(usize::MAX))..end
+    }
+}
+
+impl Scores {
+    /// Which positions it has scores of.
+    #[must_use]
+    pub const fn sight(&self) -> Sight {
+        Sight {
+            window: self.window,
+            ahead: self.ahead,
+        }
+    }
 }
 
 /// `y[h, d] = ⌊(2^bits·Σ_t e_t·v_t[⌊h·G/H⌋, d] + ⌊S/2⌋)/S⌋` over the positions t that have a score, with `M = max_t scores[h, t]`,

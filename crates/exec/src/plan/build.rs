@@ -86,6 +86,10 @@ fn tile_positions(model: &Model, position_bytes: usize) -> usize {
         let context = language.map_or(1, |language| index(language.context));
         let heads = layout.positions().heads().max(layout.sampled().heads());
         let bytes = position_bytes + heads * score_row_bytes(context);
+        if language.is_some_and(|language| language.encoder.is_some()) {
+            // A text is one tile, since each position reads all.
+            return context.max(TILE_TOKENS);
+        }
         return (TOKENS_BYTES / bytes.max(1)).clamp(1, TILE_TOKENS);
     }
     // Weights that no cache holds are read once for each tile.

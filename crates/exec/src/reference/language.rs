@@ -1,9 +1,9 @@
-//! The reference run of a language model: token after token, every cell by its relation.
+//! The reference run of a language model: node after node, position after position, every cell by its relation.
 
 use credence_base::{TraceRoot, domain};
 use credence_commit::TreeHasher;
-use credence_exact::cell::{CellError, Context, evaluate, sees};
-use credence_exact::{Dtype, NodeId, Op, ParamId, Shape};
+use credence_exact::cell::{CellError, Context, evaluate};
+use credence_exact::{Dtype, NodeId, Op, ParamId, Shape, Sight};
 use credence_model::{LanguageLayout, Model, NodeSpec, Part, TILE_POSITIONS, score_row_bytes};
 
 use super::absent;
@@ -65,11 +65,13 @@ pub fn run_tokens(
     let mut known = Known {
         model,
         tokens,
-        values: Vec::new(),
+        here: 0,
+        values: vec![Vec::new(); tokens.len()],
     };
-    for position in 0..tokens.len() {
-        known.values.push(Vec::new());
-        for (id, node, shape) in program.nodes() {
+    // Node by node, since what an encoder's position reads stands at positions before and behind it.
+    for (id, node, shape) in program.nodes() {
+        for position in 0..tokens.len() {
+            known.here = position;
             let exists = layout.is_carried(id) || sampled(position);
             let cells = if exists {
                 let cells = (0..shape.cells()).map(|at| known.cell(node, shape, at));
@@ -77,7 +79,7 @@ pub fn run_tokens(
             } else {
                 Vec::new()
             };
-            if let Some(nodes) = known.values.last_mut() {
+            if let Some(nodes) = known.values.get_mut(position) {
                 nodes.push(cells);
             }
         }
@@ -94,17 +96,21 @@ pub fn run_tokens(
     })
 }
 
-/// The values known so far, the last position's being the one in question.
+/// The values known so far, and the position in question.
 struct Known<'a> {
     model: &'a Model,
     tokens: &'a [u32],
+    here: usize,
     values: Vec<Vec<Vec<i64>>>,
 }
 
 impl Known<'_> {
     fn cell(&mut self, node: &NodeSpec, shape: &Shape, at: usize) -> Result<i64, TokensError> {
         if let Op::Scores(op) = &node.op
-            && !sees(op.window, self.here(), at % shape.last())
+            && !op
+                .sight()
+                .range(self.here, self.tokens.len())
+                .contains(&(at % shape.last()))
         {
             return Ok(0);
         }
@@ -115,10 +121,6 @@ impl Known<'_> {
             index: at,
             source,
         })
-    }
-
-    fn here(&self) -> usize {
-        self.values.len() - 1
     }
 }
 
@@ -134,7 +136,7 @@ impl Context for Known<'_> {
     }
 
     fn value(&mut self, node: NodeId, at: usize) -> Result<i64, CellError> {
-        self.past(node, self.here(), at)
+        self.past(node, self.here, at)
     }
 
     fn param(&mut self, param: ParamId, at: usize) -> Result<i64, CellError> {
@@ -147,14 +149,14 @@ impl Context for Known<'_> {
     }
 
     fn position(&self) -> Result<usize, CellError> {
-        Ok(self.here())
+        Ok(self.here)
     }
 
     fn token(&mut self) -> Result<i64, CellError> {
-        let token = self.tokens.get(self.here()).copied();
+        let token = self.tokens.get(self.here).copied();
         token
             .map(i64::from)
-            .ok_or_else(|| absent("token", self.here()))
+            .ok_or_else(|| absent("token", self.here))
     }
 
     fn past(&mut self, node: NodeId, position: usize, at: usize) -> Result<i64, CellError> {
@@ -165,9 +167,13 @@ impl Context for Known<'_> {
         cell.copied().ok_or_else(|| absent("node", at))
     }
 
-    fn window(&self, scores: NodeId) -> Result<Option<u32>, CellError> {
+    fn positions(&self) -> Result<usize, CellError> {
+        Ok(self.tokens.len())
+    }
+
+    fn sight(&self, scores: NodeId) -> Result<Sight, CellError> {
         match self.model.program().node(scores).map(|node| &node.op) {
-            Some(Op::Scores(op)) => Ok(op.window),
+            Some(Op::Scores(op)) => Ok(op.sight()),
             _ => Err(absent("scores", index(scores.0))),
         }
     }
@@ -227,7 +233,14 @@ impl Sections<'_> {
     }
 
     fn block(&self, part: &Part, position: usize) -> Vec<u8> {
-        let mut block = vec![0; part.block_bytes(position)];
+        let language = self.model.program().spec().language.as_ref();
+        let whole = language.is_some_and(|language| language.encoder.is_some());
+        let last = if whole {
+            self.values.len() - 1
+        } else {
+            position
+        };
+        let mut block = vec![0; part.block_bytes(last)];
         let nodes = &self.values[position];
         for ((id, node, shape), cells) in self.model.program().nodes().zip(nodes) {
             if let Some(offset) = part.fixed().offset(id) {
@@ -235,9 +248,9 @@ impl Sections<'_> {
                 block[offset..][..bytes.len()].copy_from_slice(&bytes);
             }
             if let Some(before) = part.heads_before(id) {
-                let row = score_row_bytes(position);
+                let row = score_row_bytes(last);
                 for (head, scores) in cells.chunks_exact(shape.last()).enumerate() {
-                    let bytes = bytes(Dtype::I16, &scores[..=position]);
+                    let bytes = bytes(Dtype::I16, &scores[..=last]);
                     let first = part.fixed().block_bytes() + (before + head) * row;
                     block[first..][..bytes.len()].copy_from_slice(&bytes);
                 }

@@ -4,7 +4,7 @@ use core::num::NonZeroUsize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use credence_testkit::program_gen::{Choices, language_model};
+use credence_testkit::program_gen::{Choices, encoder_model, language_model};
 
 use super::*;
 use crate::engine::EVERYTHING;
@@ -75,7 +75,9 @@ fn check_pieces(engine: &Engine, run: &Run, choices: &mut Choices, what: &str) {
     while session.len() < run.tokens.len() {
         let start = session.len();
         let most = u32::try_from(run.tokens.len() - start).unwrap();
-        let range = start..start + index(choices.size(1, most));
+        let whole = model.program().spec().language.as_ref().unwrap();
+        let least = if whole.encoder.is_some() { most } else { 1 };
+        let range = start..start + index(choices.size(least, most));
         let mut appends = [Append {
             tokens: &run.tokens[range.clone()],
             sampled: run.sampled_in(&range),
@@ -169,6 +171,70 @@ fn a_batch_with_strangers_is_each_alone() {
         for (session, run) in sessions.iter().zip(&runs) {
             assert_eq!(session.trace_root(), run.expected.trace_root, "seed {seed}");
         }
+    }
+}
+
+#[test]
+fn every_value_of_encoders() {
+    for seed in 0..120 {
+        let model = Arc::new(encoder_model(seed));
+        let mut choices = Choices::new(seed);
+        let run = Run::new(&model, &mut choices);
+        for isa in Isa::available() {
+            let engine = engine(&model, isa, 1, 64);
+            check_pieces(&engine, &run, &mut choices, &format!("seed {seed}, {isa}"));
+        }
+        // However small the tile, a text is computed as one.
+        for (threads, tile) in [(3, 5), (7, 1)] {
+            let engine = engine(&model, Isa::detect(), threads, tile);
+            let what = format!("seed {seed}, {threads} threads, tile {tile}");
+            check_pieces(&engine, &run, &mut choices, &what);
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_texts_is_each_alone() {
+    for seed in 3000..3030 {
+        let model = Arc::new(encoder_model(seed));
+        let mut choices = Choices::new(seed);
+        let runs: Vec<Run> = (0..5).map(|_| Run::new(&model, &mut choices)).collect();
+        let engine = engine(&model, Isa::detect(), 2, 90);
+        let mut sessions: Vec<Session> = runs.iter().map(|_| engine.session().unwrap()).collect();
+        let pairs = sessions.iter_mut().zip(&runs);
+        let mut appends: Vec<Append<'_>> = pairs
+            .map(|(session, run)| Append {
+                session,
+                tokens: &run.tokens,
+                sampled: run.sampled,
+            })
+            .collect();
+        engine.advance(&mut appends, &mut |_, _, _| {}).unwrap();
+        for (session, run) in sessions.iter().zip(&runs) {
+            assert_eq!(session.trace_root(), run.expected.trace_root, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn an_encoder_takes_a_text_at_once() {
+    let model = Arc::new(encoder_model(3));
+    let engine = engine(&model, Isa::detect(), 1, 64);
+    let mut session = engine.session().unwrap();
+    let mut advance = |tokens: &[u32]| {
+        let mut appends = [Append {
+            session: &mut session,
+            tokens,
+            sampled: 0,
+        }];
+        engine.advance(&mut appends, &mut |_, _, _| {})
+    };
+    assert_eq!(advance(&[]), Ok(()));
+    assert_eq!(advance(&[0]), Ok(()));
+    assert_eq!(advance(&[]), Ok(()));
+    let again = advance(&[0]);
+    if model.program().spec().language.as_ref().unwrap().context > 1 {
+        assert_eq!(again, Err(SessionError::Whole { got: 1 }));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Steps of language models that read earlier positions: what is remembered, scores, means.
+//! Steps of language models that read other positions: what is remembered, scores, means.
 //!
 //! ```text
 //! k, v ──remember──▶ cache ──┬─▶ scores: q against keys, 16 positions at a time ──▶ the position's scores
@@ -52,9 +52,9 @@ impl Remember {
     }
 }
 
-/// Positions that a position sees: from the first of its window to itself.
-fn first_seen(position: usize, window: usize) -> usize {
-    (position + 1).saturating_sub(window)
+/// The first of the positions up to `last` that a window of so many sees.
+const fn first_seen(last: usize, window: usize) -> usize {
+    (last + 1).saturating_sub(window)
 }
 
 /// Queries against keys.
@@ -72,14 +72,14 @@ pub(crate) struct Scores {
 impl Scores {
     pub(crate) fn run(&self, at: &mut Position<'_>, cache: &Cache, isa: Isa) {
         let keys = &cache.keys[self.slot];
-        let position = at.row.position;
-        let seen = first_seen(position, self.window)..position + 1;
+        let last = at.row.last;
+        let seen = first_seen(last, self.window)..last + 1;
         let (q, y) = at.read_and_scores(self.q, self.y);
         let Cells::I16(q) = q else { return };
         let row = y.len() / self.y.heads;
         let (width, together) = (keys.width(), self.y.heads / keys.groups());
         let (mut even, mut sums) = (Vec::new(), Vec::new());
-        let tiles = (position + 1).div_ceil(LANES);
+        let tiles = (last + 1).div_ceil(LANES);
         sums.resize(HEADS.min(together) * tiles, [0; LANES]);
         for group in 0..keys.groups() {
             for within in (0..together).step_by(HEADS) {
@@ -104,7 +104,7 @@ impl Scores {
             }
         }
         for y in y.chunks_exact_mut(row) {
-            y[(position + 1).next_multiple_of(LANES)..].fill(0);
+            y[(last + 1).next_multiple_of(LANES)..].fill(0);
         }
     }
 }
@@ -206,15 +206,15 @@ impl Attend {
 
     pub(crate) fn run(&self, at: &mut Position<'_>, cache: &Cache, isa: Isa) {
         let values = &cache.values[self.slot];
-        let position = at.row.position;
-        let first = first_seen(position, self.window);
+        let last = at.row.last;
+        let first = first_seen(last, self.window);
         let (scores, y) = at.scores_and_write(self.scores, self.y);
         let CellsMut::I16(y) = y else { return };
         let row = scores.len() / self.scores.heads;
         let together = self.scores.heads / values.groups();
         // Pairs begin at an even position; what is not seen weighs nothing.
         let start = first & !1;
-        let pairs = (position + 1 - start).div_ceil(2);
+        let pairs = (last + 1 - start).div_ceil(2);
         let mut weights = vec![vec![[0_i16; 2]; pairs]; together];
         let mut totals = vec![0_i64; together];
         let blocks = values.width().div_ceil(LANES);
@@ -226,7 +226,7 @@ impl Attend {
                 scores.chunks_exact(row).zip(&mut weights).zip(&mut totals)
             {
                 let weights = &mut weights.as_flattened_mut()[first - start..];
-                let scores = &scores[first..position + 1];
+                let scores = &scores[first..last + 1];
                 vectorise(
                     isa,
                     Weigh {

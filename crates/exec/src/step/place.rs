@@ -41,6 +41,8 @@ pub(crate) struct Row {
     pub(crate) session: usize,
     /// Its number in its session.
     pub(crate) position: usize,
+    /// The last position that it sees: itself, or the last of the run in an encoder.
+    pub(crate) last: usize,
     pub(crate) token: u32,
 }
 
@@ -208,7 +210,7 @@ impl Position<'_> {
 
     /// Bytes of a node's scores.
     fn score_bytes(&self, place: ScorePlace) -> Range<usize> {
-        let row = score_row_bytes(self.row.position);
+        let row = score_row_bytes(self.row.last);
         let first = place.heads_before * row;
         first..first + place.heads * row
     }

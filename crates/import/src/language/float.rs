@@ -246,7 +246,7 @@ impl<'a> FloatRun<'a> {
     }
 }
 
-fn linear(linear: &Linear, x: &Sheet) -> Sheet {
+pub(super) fn linear(linear: &Linear, x: &Sheet) -> Sheet {
     let weight: &dyn Rows = &*linear.weight;
     product(weight, linear.bias.as_deref(), x)
 }
@@ -259,7 +259,7 @@ fn count_f32(count: usize) -> f32 {
 }
 
 /// Brings every column to unit size: rows of `values` are features, `stride` apart.
-fn normalise(values: &mut [f32], stride: usize, kind: NormKind, epsilon: f32) {
+pub(super) fn normalise(values: &mut [f32], stride: usize, kind: NormKind, epsilon: f32) {
     let count = count_f32(values.len() / stride.max(1));
     if kind == NormKind::Layer {
         let mut means = vec![0.0_f32; stride];
@@ -304,7 +304,7 @@ fn head_norm(sheet: &mut Sheet, gain: &[f32], epsilon: f32) {
     });
 }
 
-fn activate(function: Activation, x: f32) -> f32 {
+pub(super) fn activate(function: Activation, x: f32) -> f32 {
     match function {
         Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::GeluTanh => {

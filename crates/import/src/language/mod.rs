@@ -8,6 +8,7 @@
 //!
 //! What is deliberately absent: names and layouts of any file format, tokenising itself (`credence-text`), caches, sampling.
 
+mod encoder;
 mod fidelity;
 mod float;
 mod float_attention;
@@ -21,6 +22,10 @@ mod lower;
 mod sample;
 mod text_spec;
 
+pub use encoder::{
+    EncoderBlock, EncoderFidelity, EncoderFidelityError, EncoderGraph, EncoderParts, EncoderRun,
+    Pooling, encoder_fidelity,
+};
 pub use fidelity::{LanguageFidelity, LanguageFidelityError, language_fidelity};
 pub use float::{FloatError, FloatRun};
 pub use graph::{
@@ -30,6 +35,11 @@ pub use graph::{
 pub use graph_error::LanguageError;
 pub use graph_rows::{DenseRows, Rows};
 pub use graph_text::{SpecialIds, TextSource};
-pub use lower::{ImportedLanguage, LanguageLowerError, LanguageOptions, Units, import_language};
-pub use sample::{CALIBRATION_TEXT, EVALUATION_TEXT, SampleError, samples};
-pub use text_spec::{TextImport, TextSpecError, import_text};
+pub use lower::{
+    EncoderUnits, ImportedEncoder, ImportedLanguage, LanguageLowerError, LanguageOptions, Units,
+    import_encoder, import_language,
+};
+pub use sample::{CALIBRATION_TEXT, EVALUATION_TEXT, SampleError, samples, sentences};
+pub use text_spec::{
+    TextImport, TextSpecError, WordPieceSource, import_text, import_wordpiece, pinned_text,
+};

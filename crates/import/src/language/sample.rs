@@ -57,6 +57,65 @@ pub fn samples(text: &Text, document: &str, context: usize) -> Result<Vec<Vec<u3
     Ok(runs)
 }
 
+/// The tokens of a document's sentences, each a run of its own between the tokens that begin and end a text; what is longer than `context` is cut there, what
+/// is beyond `max` tokens together is left out. Sentences end where `.`, `!` or `?` stands before white space, and at empty lines; conversations are lines.
+///
+/// # Errors
+/// As [`samples`].
+pub fn sentences(
+    text: &Text,
+    document: &str,
+    (context, max): (usize, usize),
+) -> Result<Vec<Vec<u32>>, SampleError> {
+    let (mut runs, mut left) = (Vec::new(), max);
+    for sentence in split(document).iter().flat_map(|sample| cut(sample)) {
+        let mut run = text.tokenise(&sentence, Special::Plain, Context::Begin)?;
+        if let (true, Some(last)) = (run.len() > context, run.last().copied()) {
+            run.truncate(context);
+            if let Some(end) = run.last_mut() {
+                *end = last;
+            }
+        }
+        if run.len() > left {
+            break;
+        }
+        left -= run.len();
+        runs.push(run);
+    }
+    if runs.is_empty() {
+        return Err(SampleError::Empty);
+    }
+    Ok(runs)
+}
+
+/// The sentences of a sample, white space made single.
+fn cut(sample: &str) -> Vec<String> {
+    let by_lines = sample.starts_with(CHAT);
+    let (mut sentences, mut words) = (Vec::new(), Vec::new());
+    let mut close = |words: &mut Vec<&str>| {
+        if !words.is_empty() {
+            sentences.push(words.join(" "));
+            words.clear();
+        }
+    };
+    for line in sample.lines().skip(usize::from(by_lines)) {
+        if line.trim().is_empty() {
+            close(&mut words);
+        }
+        for word in line.split_whitespace() {
+            words.push(word);
+            if word.ends_with(['.', '!', '?']) {
+                close(&mut words);
+            }
+        }
+        if by_lines {
+            close(&mut words);
+        }
+    }
+    close(&mut words);
+    sentences
+}
+
 fn split(document: &str) -> Vec<String> {
     let mut samples = vec![String::new()];
     for line in document.lines() {
@@ -150,6 +209,34 @@ mod tests {
             chat_template: template.map(str::to_owned),
         };
         Text::new(&spec).unwrap()
+    }
+
+    #[test]
+    fn sentences_end_where_people_end_them() {
+        let text = text(None);
+        let document =
+            "One two. Three\nfour! Five\n\nsix\n---\n[chat]\nuser: hi there\nassistant: e.g. this?";
+        let runs = sentences(&text, document, (99, 999)).unwrap();
+        let expected = [
+            "One two.",
+            "Three four!",
+            "Five",
+            "six",
+            "user: hi there",
+            "assistant: e.g.",
+            "this?",
+        ];
+        let got: Vec<String> = words(&text, &runs)
+            .iter()
+            .map(|s| s.replace('\u{2581}', " "))
+            .collect();
+        assert_eq!(got, expected);
+        let short = sentences(&text, document, (3, 7)).unwrap();
+        assert_eq!(words(&text, &short), ["On.", "Th!"]);
+        assert!(matches!(
+            sentences(&text, " \n", (9, 9)),
+            Err(SampleError::Empty)
+        ));
     }
 
     const TEMPLATE: &str = "{% for m in messages %}|{{ m.role }} {{ m.content }}{% endfor %}";

@@ -13,6 +13,9 @@ use super::graph_text::TextSource;
 
 /// The type of a token that has none said: normal.
 const NORMAL: u8 = 1;
+/// Those of tokens that no text holds.
+const UNKNOWN: u8 = 2;
+const CONTROL: u8 = 3;
 /// Pre-tokenisers whose models begin a text with a token unless the file says otherwise (llama.cpp: `llama_vocab::impl::load`).
 const BEGIN_BY_DEFAULT: [&str; 5] = ["llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral"];
 
@@ -81,6 +84,78 @@ pub fn import_text(source: &TextSource) -> Result<TextImport, TextSpecError> {
         Err(refused) => return Err(refused.into()),
     };
     let bytes = spec.to_bytes()?;
+    Ok(TextImport { bytes, text, notes })
+}
+
+/// What tokenises for a model whose program carries these bytes.
+///
+/// # Errors
+/// [`TextSpecError::Text`] if they are refused.
+pub fn pinned_text(bytes: &[u8]) -> Result<Text, TextSpecError> {
+    Ok(Text::new(&TextSpec::from_bytes(bytes)?)?)
+}
+
+/// A WordPiece tokenizer, as its model's files have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordPieceSource {
+    /// The pieces by id, `##` in front of those inside a word.
+    pub tokens: Vec<String>,
+    /// Ids of tokens that no text holds.
+    pub controls: Vec<u32>,
+    /// Put before a text.
+    pub begin: u32,
+    /// Put behind it.
+    pub end: u32,
+    /// Stands for words that have no pieces.
+    pub unknown: u32,
+    /// Fills up.
+    pub padding: Option<u32>,
+    /// Whether letters are made small and accents taken off.
+    pub uncased: bool,
+}
+
+/// Makes the specification of an encoder's text.
+///
+/// # Errors
+/// [`TextSpecError::Text`], naming what does not fit.
+pub fn import_wordpiece(source: &WordPieceSource) -> Result<TextImport, TextSpecError> {
+    let pre = if source.uncased {
+        "bert-uncased"
+    } else {
+        "bert-cased"
+    };
+    let mut types = vec![NORMAL; source.tokens.len()];
+    let special = source.controls.iter().map(|&id| (id, CONTROL));
+    for (id, kind) in special.chain([(source.unknown, UNKNOWN)]) {
+        let slot = usize::try_from(id).ok().and_then(|id| types.get_mut(id));
+        if let Some(slot) = slot {
+            *slot = kind;
+        }
+    }
+    let spec = TextSpec {
+        version: SPEC_VERSION,
+        kind: "wordpiece".to_owned(),
+        pre: Some(pre.to_owned()),
+        tokens: source.tokens.clone(),
+        types,
+        merges: None,
+        scores: None,
+        special: SpecialIds {
+            bos: Some(source.begin),
+            eos: Some(source.end),
+            unk: Some(source.unknown),
+            pad: source.padding,
+            ..SpecialIds::default()
+        },
+        add_bos: true,
+        add_eos: true,
+        add_space_prefix: false,
+        ends: Vec::new(),
+        chat_template: None,
+    };
+    let text = Text::new(&spec)?;
+    let bytes = spec.to_bytes()?;
+    let notes = Vec::new();
     Ok(TextImport { bytes, text, notes })
 }
 

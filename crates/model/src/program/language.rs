@@ -6,7 +6,7 @@ use credence_exact::{Dtype, NodeId, Op, Shape};
 
 use super::{ProgramError, at};
 use crate::language::{LanguageLayout, LanguageSpec};
-use crate::spec::ProgramSpec;
+use crate::spec::{Decode, ProgramSpec};
 
 /// Largest vocabulary, and largest context.
 const LANGUAGE_MAX: u32 = 1 << 20;
@@ -27,6 +27,14 @@ pub(super) fn check_form(spec: &ProgramSpec) -> Result<(), ProgramError> {
     if !limited(language.vocabulary) || !limited(language.context) {
         return refuse("vocabulary and context are in 1..=2^20");
     }
+    if let Some(encoder) = &language.encoder {
+        let Decode::Scale { multiplier, shift } = encoder.decode else {
+            return refuse("an encoder's embedding is decoded by a scale");
+        };
+        if multiplier < 1 || !(0..=126).contains(&shift) {
+            return refuse("an embedding's scale has a multiplier above 0 and a shift in 0..=126");
+        }
+    }
     let mut attended = BTreeSet::new();
     for node in &spec.nodes {
         let remembered = node.op.remembered().and_then(|id| spec.nodes.get(at(id.0)));
@@ -44,6 +52,11 @@ pub(super) fn check_form(spec: &ProgramSpec) -> Result<(), ProgramError> {
             && op.q == op.k
         {
             return refuse("queries and keys are two nodes");
+        }
+        if let Op::Scores(op) = &node.op
+            && op.ahead != language.encoder.is_some()
+        {
+            return refuse("an encoder's positions see all others, and no other model's do");
         }
         if let Op::Attend(op) = &node.op {
             if node.dtype != Dtype::I16 {
@@ -76,10 +89,16 @@ pub(super) fn lay_out(
     let logits = at(language.logits.0);
     let node = spec.nodes.get(logits).zip(shapes.get(logits));
     let fits = node.is_some_and(|(node, shape)| {
-        node.cut && node.dtype == Dtype::I32 && shape.dims() == [at(language.vocabulary)]
+        let sized = match &language.encoder {
+            Some(_) => shape.dims().len() == 1,
+            None => shape.dims() == [at(language.vocabulary)],
+        };
+        node.cut && node.dtype == Dtype::I32 && sized
     });
     if !fits {
-        return refuse("its logits are a cut node of i32 with a cell for each token id");
+        return refuse(
+            "its logits are a cut node of i32 with a cell for each token id, or an encoder's embedding one with one axis",
+        );
     }
     let Some(layout) = LanguageLayout::new(spec, shapes) else {
         return refuse("its trace is too large");

@@ -13,19 +13,21 @@ use serde::Deserialize;
 use crate::http::error::ApiError;
 use crate::http::receipts::Asked;
 use crate::http::router::App;
-use crate::kept::ReceiptKey;
 use crate::service::ReceiptError;
 use crate::spot::{SpotAsked, SpotError};
+use credence_receipt::ReceiptKey;
 
 /// The longest body of an audit, in bytes.
-pub(crate) const BODY_LEN_MAX: usize = 4096;
+pub(crate) const BODY_LEN_MAX: usize = 128 * 1024;
 
 /// What an auditor sends.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AuditBody {
     /// 32 random bytes in hexadecimal, drawn after the receipt was there.
-    challenge: String,
+    challenge: Option<String>,
+    /// In place of them the lines of the witnesses' cosignatures of a checkpoint that covers the receipt.
+    cosignatures: Option<String>,
     cells: u32,
     #[serde(default = "one")]
     rows: u32,
@@ -71,7 +73,7 @@ pub(crate) async fn audit(
         .map_err(|_| ApiError::bad_request(format!("the body has at most {BODY_LEN_MAX} bytes")))?;
     let body: AuditBody =
         serde_json::from_slice(&body).map_err(|e| ApiError::bad_request_because(&e))?;
-    let asked = read_audit(&body)?;
+    let asked = read_audit(&body, digest)?;
     let permit = app.reading.acquire_owned().await.ok();
     let service = app.service;
     let run = move || {
@@ -98,11 +100,26 @@ pub(crate) async fn audit(
     Ok((headers, evidence).into_response())
 }
 
-fn read_audit(body: &AuditBody) -> Result<SpotAsked, ApiError> {
-    let challenge: Digest = body
-        .challenge
-        .parse()
-        .map_err(|e| ApiError::bad_request(format!("`challenge` is 64 hexadecimal digits: {e}")))?;
+fn read_challenge(body: &AuditBody, digest: ReceiptDigest) -> Result<Challenge, ApiError> {
+    match (&body.challenge, &body.cosignatures) {
+        (Some(challenge), None) => {
+            let bad =
+                |e| ApiError::bad_request(format!("`challenge` is 64 hexadecimal digits: {e}"));
+            let random: Digest = challenge.parse().map_err(bad)?;
+            Ok(Challenge::Auditor(*random.as_bytes()))
+        }
+        (None, Some(cosignatures)) => Ok(Challenge::Checkpoint {
+            receipt: Digest::from_bytes(*digest.as_bytes()),
+            cosignatures: cosignatures.clone().into_bytes(),
+        }),
+        (Some(_), Some(_)) | (None, None) => Err(ApiError::bad_request(
+            "an audit gives `challenge` or `cosignatures`, one of them",
+        )),
+    }
+}
+
+fn read_audit(body: &AuditBody, digest: ReceiptDigest) -> Result<SpotAsked, ApiError> {
+    let challenge = read_challenge(body, digest)?;
     let (cells, rows) = (body.cells, body.rows);
     let ranges = [("cells", cells, CELLS_MAX), ("rows", rows, ROWS_MAX)];
     for (name, got, max) in ranges {
@@ -113,7 +130,7 @@ fn read_audit(body: &AuditBody) -> Result<SpotAsked, ApiError> {
         }
     }
     Ok(SpotAsked {
-        challenge: Challenge::Auditor(*challenge.as_bytes()),
+        challenge,
         cells,
         rows,
         carry: match body.card {

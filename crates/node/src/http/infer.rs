@@ -16,11 +16,11 @@ use crate::http::nonce::read_nonce;
 use crate::http::receipts::name_receipt;
 use crate::http::router::App;
 use crate::inference::{Answer, Question};
-use crate::kept::Kept;
 use crate::oip::{
     InferRequest, InferResponse, OutputRequest, check_parameters, read_tensors, write_tensor,
 };
 use crate::service::Hosted;
+use credence_receipt::Kept;
 
 /// What a client of the binary extension sends.
 const BINARY_HEADER: &str = "inference-header-content-length";

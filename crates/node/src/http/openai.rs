@@ -47,7 +47,11 @@ pub(crate) async fn model(
 }
 
 fn entry(hosted: &Hosted) -> Option<serde_json::Value> {
-    let context = hosted.speaker()?.language().context();
+    let context = match (hosted.speaker(), hosted.embedder()) {
+        (Some(speaker), _) => speaker.language().context(),
+        (None, Some(embedder)) => embedder.context(),
+        (None, None) => return None,
+    };
     Some(model_entry(hosted.name(), hosted.id(), context))
 }
 
@@ -158,9 +162,10 @@ fn prepare(
     let name = wanted.asked.model.clone();
     let hosted = service.model(&name);
     let hosted = hosted.ok_or_else(|| OpenAiError::no_model(&name))?;
-    let speaker = hosted
-        .speaker()
-        .ok_or_else(|| OpenAiError::tensors(&name))?;
+    let speaker = hosted.speaker().ok_or_else(|| match hosted.embedder() {
+        Some(_) => OpenAiError::encoder(&name),
+        None => OpenAiError::tensors(&name),
+    })?;
     wanted.asked.nonce = match (wanted.asked.nonce, header) {
         (Some(own), Some(header)) if own != header => {
             return Err(OpenAiError::contradicting_nonces());

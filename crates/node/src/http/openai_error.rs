@@ -65,6 +65,32 @@ impl OpenAiError {
         }
     }
 
+    pub(crate) fn no_encoder(name: &str) -> Self {
+        let message = format!("model `{name}` gives no embeddings: ask for one that does");
+        Self {
+            param: Some("model".to_owned()),
+            ..Self::new(StatusCode::BAD_REQUEST, message, "invalid_value")
+        }
+    }
+
+    pub(crate) fn encoder(name: &str) -> Self {
+        let message =
+            format!("model `{name}` gives embeddings, not text: ask it at `/v1/embeddings`");
+        Self {
+            param: Some("model".to_owned()),
+            ..Self::new(StatusCode::BAD_REQUEST, message, "invalid_value")
+        }
+    }
+
+    pub(crate) fn busy(max: usize) -> Self {
+        let message = format!("{max} runs are going on, the most at once; try again");
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            message,
+            "rate_limit_exceeded",
+        )
+    }
+
     pub(crate) fn contradicting_nonces() -> Self {
         let message =
             "`credence.nonce` and the header `credence-nonce` differ: send one of them".to_owned();

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use crate::http::error::ApiError;
 use crate::http::router::App;
 use crate::http::{BUNDLE_HEADER, RECEIPT_HEADER};
-use crate::kept::{Kept, ReceiptKey};
 use crate::service::ReceiptError;
+use credence_receipt::{Kept, ReceiptKey};
 
 /// What may follow the digest.
 #[derive(Debug, Deserialize)]

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::http::error::ApiError;
 use crate::http::limits::Limits;
 use crate::http::openai_error::OpenAiError;
-use crate::http::{audit, infer, models, openai, receipts};
+use crate::http::{audit, embeddings, infer, models, openai, receipts};
 use crate::service::Service;
 
 /// What every handler may look at.
@@ -70,6 +70,7 @@ pub fn router(service: Arc<Service>, limits: Limits) -> Router {
             "/v1/receipts/{digest}/audit",
             post(audit::audit).layer(DefaultBodyLimit::max(audit::BODY_LEN_MAX)),
         )
+        .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{model}", get(openai::model))
         .layer(middleware::from_fn_with_state(app.clone(), timed));

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::kept::Kept;
 use crate::openai::tools::{Part, ToolParser};
 use crate::openai::view::{Form, Frame, Kind, finish_reason};
 use crate::speech::{Ended, Event, Said, Trouble};
+use credence_receipt::Kept;
 
 /// What was said in one choice.
 #[derive(Debug, Default)]

@@ -12,9 +12,9 @@ use credence_generate::Language;
 use credence_text::Text;
 use serde_json::{Map, Value, json};
 
-use crate::kept::Kept;
 use crate::openai::tools::ToolCall;
 use crate::speech::{Ended, Said};
+use credence_receipt::Kept;
 
 /// Which endpoint answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

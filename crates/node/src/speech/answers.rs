@@ -3,7 +3,7 @@
 use credence_claim::FinishReason;
 use credence_exec::sampling::Logprobs;
 
-use crate::kept::Kept;
+use credence_receipt::Kept;
 
 /// Something that happened to an answer.
 #[derive(Debug)]

@@ -12,11 +12,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::keeper::{KeepError, Keeper};
-use crate::kept::Kept;
 use crate::logging::Wait;
 use crate::speech::answers::{Ended, Event, Trouble};
 use crate::speech::issue::{Begun, Outcome};
 use crate::speech::speaker::Message;
+use credence_receipt::Kept;
 
 /// An answer that has ended and has no receipt yet.
 pub(super) struct Closing {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod logs;

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use credence_base::{Nonce, Profile, SigningKey, TraceRoot, domain};
+use credence_base::{Digest, Nonce, Profile, SigningKey, TraceRoot, domain};
 use credence_claim::seed::{Request, derive};
 use credence_claim::{
     Case, Claim, ClaimFields, Commitments, Counts, FinishReason, Opened, Openings, Roots, Salts,
@@ -52,6 +52,8 @@ pub(crate) struct Told {
     pub(crate) counts: Counts,
     pub(crate) finish: FinishReason,
     pub(crate) seed: SeedSource,
+    /// What it says is the root of a section without bytes.
+    pub(crate) nothing: Digest,
 }
 
 impl Told {
@@ -67,7 +69,7 @@ impl Told {
             input: commitment::input_root(&self.input),
             params: commitment::params_root(&self.params),
             output: commitment::output_root(&self.output),
-            trace: trace_root(self.is_language(), &self.sections),
+            trace: trace_root(self.is_language(), &self.sections, &self.nothing),
         };
         let commitments = Commitments::new(&operator, &salts, &roots);
         let claim = Claim::new(ClaimFields {
@@ -114,13 +116,15 @@ impl Told {
     }
 }
 
-pub(crate) fn trace_root(language: bool, sections: &Sections) -> TraceRoot {
+fn trace_root(language: bool, sections: &Sections, nothing: &Digest) -> TraceRoot {
     let count = if language { 4 } else { 1 };
     let mut list = u32::try_from(count).unwrap().to_le_bytes().to_vec();
     for (kind, bytes) in (0_u8..).zip(sections).take(count) {
         list.push(kind);
         list.extend(wide(bytes.len()).to_le_bytes());
-        list.extend(root_of(Tree::Positions, bytes).as_bytes());
+        let root = root_of(Tree::Positions, bytes);
+        let root = if bytes.is_empty() { nothing } else { &root };
+        list.extend(root.as_bytes());
     }
     TraceRoot::from_digest(tree::root(domain::TRACE_ROOT, &list))
 }
@@ -181,6 +185,7 @@ pub(crate) fn answer(model: &Arc<Model>, prompt: &[u32], settings: Settings) -> 
         sections: session.sections().unwrap(),
         finish,
         seed: source,
+        nothing: root_of(Tree::Positions, &[]),
     }
 }
 
@@ -226,6 +231,7 @@ pub(crate) fn infer(model: &Arc<Model>, inputs: &Tensors) -> Told {
         },
         finish: FinishReason::Complete,
         seed: SeedSource::Nothing,
+        nothing: root_of(Tree::Positions, &[]),
     }
 }
 

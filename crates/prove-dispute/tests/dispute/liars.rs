@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use credence_base::Digest;
 use credence_base::domain::TRACE_SECTION;
 use credence_commit::node::{Node, Nodes};
 use credence_dispute::{Body, Party, Question, Reason, Site, site, steps_max};
@@ -10,11 +11,11 @@ use credence_method_spot::{Cell, Layout, Relations, Source, Subject, Tree, View}
 use credence_model::{Elements, Model, Tensor, Tensors};
 use credence_prove_dispute::{Player, Sections};
 use credence_testkit::program_gen::{model, request};
-use credence_testkit::speaking::speaking;
+use credence_testkit::speaking::{forgetful, speaking};
 
 use crate::common::{
     Numbers, Sent, Told, altered, answer, convicted, dispute, greedy, infer, options, outputs,
-    prompt_ids, rerun, sections_of, wide,
+    played, prompt_ids, rerun, sections_of, wide,
 };
 
 const WRONG: &[Reason] = &[Reason::WrongCell];
@@ -310,6 +311,33 @@ fn sections_of_other_lengths_kinds_and_numbers() {
         ..honest.clone()
     };
     convicted(&player, &longer, &honest.sections, &[Reason::Sections]);
+}
+
+/// No step of a dispute leads into a section without bytes, so its root must be that of nothing.
+#[test]
+fn roots_of_empty_sections_that_are_none() {
+    let model = Arc::new(forgetful(3));
+    let player = Player::new(&model, options()).unwrap();
+    let honest = answer(&model, &prompt_ids(12), greedy(8));
+    assert!(honest.sections[1].is_empty() && honest.sections[2].is_empty());
+    let innocent = played(&player, &honest, &honest.sections);
+    assert_eq!(innocent.verdict.reason, Reason::Conceded);
+    assert_eq!(innocent.verdict.loser, Some(Party::Challenger));
+
+    let nothing = Digest::from_bytes([7; 32]);
+    let lie = Told {
+        nothing,
+        ..honest.clone()
+    };
+    let done = dispute(&player, &lie, &honest.sections, |_, _, body| {
+        let mut body = body;
+        if let Body::Open(opening) = &mut body {
+            opening.sections[1..3].fill(nothing);
+        }
+        Sent::Body(body)
+    });
+    assert_eq!(done.verdict.reason, Reason::Sections);
+    assert_eq!(done.verdict.loser, Some(Party::Operator));
 }
 
 #[test]

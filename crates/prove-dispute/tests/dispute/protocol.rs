@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use credence_base::domain::WEIGHTS;
 use credence_claim::{Claim, ClaimFields, ConstrainedDecoding};
+use credence_commit::opening;
 use credence_dispute::{
     Body, Entry, Ignored, Party, Reason, Referee, RefereeError, Status, Transcript, Verdict, sign,
 };
+use credence_method_spot::{Card, CardParts, text_range};
+use credence_model::program_bytes;
 use credence_prove_dispute::Player;
 use credence_testkit::speaking::speaking;
 
@@ -277,6 +281,19 @@ fn disputes_that_cannot_be() {
         });
     });
     assert_eq!(constrained, RefereeError::Constrained);
+
+    let model = &lie.model;
+    let range = text_range(model.program()).unwrap();
+    let text = opening::open(WEIGHTS, player.weights(), &[range]).unwrap();
+    let parts = CardParts {
+        program: &program_bytes(model.program().spec()).unwrap(),
+        weights_len: player.weights().len().try_into().unwrap(),
+        weights_root: player.card().weights_root(),
+        text: Some(&text),
+    };
+    let wordy = Card::decode(model.id(), &parts.encode().unwrap()).unwrap();
+    let refused = Referee::new(&wordy, &claim, terms(&claim)).unwrap_err();
+    assert_eq!(refused, RefereeError::Text);
 }
 
 /// A change here is a change of format: of messages, of the chain, or of what parties say.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use credence_dispute::{Site, site, steps_max};
 use credence_exact::Op;
-use credence_exact::cell::sees;
 use credence_method_spot::{Cell, Extent, Layout, Tree, View};
 use credence_model::Model;
 use credence_testkit::program_gen::{language_model, model, request};
@@ -27,7 +26,7 @@ fn check(model: &Model, sections: &[Vec<u8>; 4], extent: Extent) {
                 let seen = match &spec.op {
                     Op::Scores(op) => {
                         let here = usize::try_from(position).unwrap();
-                        sees(op.window, here, index % shape.last())
+                        op.sight().range(here, 0).contains(&(index % shape.last()))
                     }
                     _ => true,
                 };

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use credence_exact::Op;
-use credence_exact::cell::sees;
 use credence_method_spot::{Cell, Challenge, Checks, Extent, Layout, Recorder, Relations, Subject};
 use credence_testkit::program_gen::Choices;
 use credence_testkit::speaking::speaking;
@@ -20,7 +19,7 @@ pub(crate) fn all_cells(layout: &Layout<'_>) -> Vec<Cell> {
             let here = usize::try_from(position).unwrap();
             for index in 0..shape.cells() {
                 let exists = match &spec.op {
-                    Op::Scores(op) => sees(op.window, here, index % shape.last()),
+                    Op::Scores(op) => op.sight().range(here, 0).contains(&(index % shape.last())),
                     _ => true,
                 };
                 if exists {

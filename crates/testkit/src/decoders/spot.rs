@@ -50,11 +50,11 @@ pub(super) const CHECK: Target = Target {
     },
 };
 
-struct Honest {
-    model: Arc<Model>,
-    claim: Claim,
-    operator: PublicKey,
-    openings: Openings,
+pub(super) struct Honest {
+    pub(super) model: Arc<Model>,
+    pub(super) claim: Claim,
+    pub(super) operator: PublicKey,
+    pub(super) openings: Openings,
     card: Vec<u8>,
     evidence: Vec<u8>,
     spot: Spot,
@@ -62,7 +62,7 @@ struct Honest {
 
 const CELLS: u32 = 4;
 
-fn honest() -> &'static Honest {
+pub(super) fn honest() -> &'static Honest {
     static HONEST: OnceLock<Honest> = OnceLock::new();
     HONEST.get_or_init(made)
 }
@@ -129,7 +129,7 @@ fn made() -> Honest {
     }
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         threads: NonZeroUsize::MIN,
         isa: Isa::detect(),

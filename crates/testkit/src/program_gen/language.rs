@@ -4,7 +4,7 @@ use credence_exact::{
     Add, Attend, Dtype, Embed, Hadamard, Linear, MaxAbs, Mul, Multiplier, NodeId, Op, ParamId,
     Position, Quantise, Reindex, Rescale, RmsRatio, Rope, Scores, Shift, Table, Token,
 };
-use credence_model::{LanguageSpec, NodeSpec, ParamSpec, ProgramSpec};
+use credence_model::{Decode, EncoderSpec, LanguageSpec, NodeSpec, ParamSpec, ProgramSpec};
 
 use super::random::Choices;
 
@@ -19,6 +19,8 @@ struct Sizes {
     head: u32,
     hidden: u32,
     hadamard: u32,
+    /// Cells of the logits, or of the embedding.
+    result: u32,
 }
 
 struct Builder<'a> {
@@ -38,22 +40,44 @@ fn signed(n: u32) -> i32 {
 
 /// A program and its weights; most are valid.
 pub(super) fn program(choices: &mut Choices) -> (ProgramSpec, Vec<Vec<u8>>) {
-    of_text(choices, None, &[1, 254, 3])
+    of_text(choices, (None, None), &[1, 254, 3], true)
 }
 
-/// As [`program`], with this vocabulary, context and text.
+/// As [`program`], of an encoder: every position sees all.
+pub(super) fn encoder(choices: &mut Choices) -> (ProgramSpec, Vec<Vec<u8>>) {
+    let width = choices.size(1, 50);
+    of_text(choices, (None, Some(width)), &[1, 254, 3], true)
+}
+
+/// As [`encoder`], with this vocabulary, context, text and width of the embedding.
+pub(super) fn embedding(
+    choices: &mut Choices,
+    (vocabulary, context, width): (u32, u32, u32),
+    text: &[u8],
+) -> (ProgramSpec, Vec<Vec<u8>>) {
+    of_text(
+        choices,
+        (Some((vocabulary, context)), Some(width)),
+        text,
+        true,
+    )
+}
+
+/// As [`program`], with this vocabulary, context and text, and with or without attention.
 pub(super) fn speaking(
     choices: &mut Choices,
     sizes: (u32, u32),
     text: &[u8],
+    attends: bool,
 ) -> (ProgramSpec, Vec<Vec<u8>>) {
-    of_text(choices, Some(sizes), text)
+    of_text(choices, (Some(sizes), None), text, attends)
 }
 
 fn of_text(
     choices: &mut Choices,
-    sizes: Option<(u32, u32)>,
+    (sizes, embedding): (Option<(u32, u32)>, Option<u32>),
     text: &[u8],
+    attends: bool,
 ) -> (ProgramSpec, Vec<Vec<u8>>) {
     let hadamard = *choices.pick(&[2, 4, 8, 16]);
     let (vocabulary, context) = sizes.unwrap_or_else(|| (choices.size(1, 70), choices.size(1, 75)));
@@ -66,12 +90,19 @@ fn of_text(
         head: choices.size(1, 35),
         hidden: hadamard * choices.size(1, 4),
         hadamard,
+        result: embedding.unwrap_or(vocabulary),
     };
     let language = LanguageSpec {
         vocabulary: sizes.vocabulary,
         context: sizes.context,
         logits: NodeId(0),
         text: ParamId(0),
+        encoder: embedding.map(|_| EncoderSpec {
+            decode: Decode::Scale {
+                multiplier: 3,
+                shift: 20,
+            },
+        }),
     };
     let spec = ProgramSpec {
         profile: "exact-1".to_owned(),
@@ -87,12 +118,12 @@ fn of_text(
         spec,
         params: Vec::new(),
     };
-    builder.model(text);
+    builder.model(text, attends);
     (builder.spec, builder.params)
 }
 
 impl Builder<'_> {
-    fn model(&mut self, text: &[u8]) {
+    fn model(&mut self, text: &[u8], attends: bool) {
         let entries: Vec<i32> = text.iter().map(|&byte| byte.into()).collect();
         self.param(Dtype::I8, vec![length(text.len())], &entries);
         let token = self.node(Op::Token(Token {}), Dtype::I32, true);
@@ -103,14 +134,16 @@ impl Builder<'_> {
             x = self.add(x, positions);
         }
         for _ in 0..self.choices.size(1, 2) {
-            let attended = self.attention(x);
-            x = self.add(x, attended);
+            if attends {
+                let attended = self.attention(x);
+                x = self.add(x, attended);
+            }
             let gated = self.gated(x);
             x = self.add(x, gated);
         }
         let (q, ratio) = self.norm(x);
         let cut = true;
-        let logits = self.product(q, (self.sizes.width, self.sizes.vocabulary), ratio, cut);
+        let logits = self.product(q, (self.sizes.width, self.sizes.result), ratio, cut);
         if let Some(language) = &mut self.spec.language {
             language.logits = logits;
         }
@@ -343,7 +376,9 @@ impl Builder<'_> {
         let q = self.rotated((normal, ratio), groups * together, false);
         let k = self.rotated((normal, ratio), groups, true);
         let v = self.values((normal, ratio), groups);
-        let window = self.choices.chance(40);
+        let language = self.spec.language.as_ref();
+        let ahead = language.is_some_and(|language| language.encoder.is_some());
+        let window = self.choices.chance(40) && !ahead;
         let op = Scores {
             q,
             k,
@@ -352,6 +387,7 @@ impl Builder<'_> {
             min: -30_000,
             max: 29_000,
             window: window.then(|| self.choices.size(1, 40)),
+            ahead,
         };
         let scores = self.node(Op::Scores(op), Dtype::I16, true);
         let bits = u8::try_from(self.choices.size(0, 3)).unwrap_or(0);

@@ -3,7 +3,11 @@
 //! The tables are pinned in the tree and not taken from a library: which tokens a text becomes is part of what a model's identity
 //! promises, and may not change with a dependency. White space is the standard library's, a set that Unicode keeps stable.
 
+mod bert;
+mod bert_of;
 mod tables;
+
+pub(crate) use bert_of::{is_dropped, is_ideograph, is_sign, without_accents};
 
 /// Whether a category, given by its boundaries, holds the character.
 fn within(boundaries: &[u32], c: char) -> bool {

@@ -9,7 +9,7 @@ use credence_model::{NodeSpec, ParamBytes, ParamSpec, ProgramSpec};
 use super::LanguageLowerError;
 use super::rotation::count;
 use super::weights::Matrix;
-use crate::number::{exponent_above, exponent_over, pow2, round_to};
+use crate::number::{exponent_above, exponent_over, pow2, round_to, round_wide};
 
 /// The stream saturates here (DESIGN: i32, ±2²⁵).
 pub(super) const STREAM_MAX: i32 = 1 << 25;
@@ -186,7 +186,7 @@ impl Emit {
             x: x.node,
             scale,
             factor: multiplier(round_to(width.sqrt() * pow2(RATIO_BITS), 1, i32::MAX))?,
-            epsilon: u64::from(round_to(squares, 0, i32::MAX).unsigned_abs()),
+            epsilon: round_wide(squares).ok_or(LanguageLowerError::Scale)?,
             max: RATIO_MAX,
         };
         Ok(self.node(format!("{name}.ratio"), Op::RmsRatio(op), Dtype::I32, true))

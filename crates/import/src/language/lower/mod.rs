@@ -12,6 +12,7 @@
 //! arguments), files, and any comparison with floats (`fidelity`).
 
 mod emit;
+mod encoder;
 mod factor;
 mod gram;
 mod inputs;
@@ -29,8 +30,9 @@ use credence_exact::NodeId;
 use credence_exec::{Append, Engine, Options, PlanError, SessionError};
 use credence_model::{Model, ModelError};
 
+pub use self::encoder::{EncoderUnits, ImportedEncoder, import_encoder};
 use self::inputs::collect;
-use self::program::{PRODUCT_MAX, Source, VALUE_MAX, program};
+use self::program::{PRODUCT_MAX, Source, VALUE_MAX, head_max, program};
 pub use self::units::Units;
 use self::units::{COARSE, refine};
 use self::weights::Weights;
@@ -39,6 +41,11 @@ use super::graph::NormKind;
 
 /// Most measurements before units are taken as they are.
 const ROUNDS_MAX: usize = 8;
+
+/// Cells of the stream that a norm's relation can read: 4 bytes each, counted double, and the scale.
+const STREAM_CELLS_MAX: usize = 2_079;
+/// Cells that a product's relation can read: one byte of operand and one of weights each, and what follows the sum.
+const PRODUCT_CELLS_MAX: usize = 8_308;
 
 /// How a language model is imported.
 #[derive(Clone, Debug)]
@@ -88,6 +95,16 @@ pub enum LanguageLowerError {
         /// Asked for.
         got: usize,
     },
+    /// One relation would read more than the profile allows.
+    #[error("{what} has {got} cells, and a cell of what reads it may hang on {max}")]
+    TooWide {
+        /// Which axis.
+        what: &'static str,
+        /// Most cells.
+        max: usize,
+        /// The model's.
+        got: usize,
+    },
     /// No text to measure units on.
     #[error("there are no tokens to measure units on")]
     NoCalibration,
@@ -135,7 +152,7 @@ pub fn import_language(
     let mut units = vec![COARSE; graph.blocks.len()];
     for _ in 0..ROUNDS_MAX {
         let coarse = Arc::new(model(&weights, &units)?);
-        let (refined, again) = measure(&coarse, &units, options)?;
+        let (refined, again) = measure(graph, &coarse, &units, options)?;
         units = refined;
         if !again {
             break;
@@ -156,7 +173,18 @@ fn supported(graph: &LanguageGraph) -> Result<(), LanguageLowerError> {
     if graph.softcaps.attention.is_some() || graph.softcaps.logits.is_some() {
         return refuse("soft limits on scores or logits", "models without them");
     }
+    let narrow = |what, max, got| {
+        if got > max {
+            return Err(LanguageLowerError::TooWide { what, max, got });
+        }
+        Ok(())
+    };
+    narrow("the stream", STREAM_CELLS_MAX, graph.width)?;
+    let heads = graph.heads.saturating_mul(graph.head_width);
+    narrow("the attention's output", PRODUCT_CELLS_MAX, heads)?;
     for block in &graph.blocks {
+        let hidden = block.feed.up.weight.rows();
+        narrow("a hidden layer", PRODUCT_CELLS_MAX, hidden)?;
         let posts = [&block.attention.post_norm, &block.feed.post_norm];
         let layer = graph.norm == NormKind::Layer;
         if posts
@@ -206,6 +234,7 @@ struct Maxima {
 
 /// Runs the calibration, and refines every unit; whether any value was clamped and has to be measured again.
 fn measure(
+    graph: &LanguageGraph,
     model: &Arc<Model>,
     units: &[Units],
     options: &LanguageOptions,
@@ -223,7 +252,8 @@ fn measure(
         let mut appends = [Append {
             session: &mut session,
             tokens,
-            sampled: 1,
+            // What follows the last block's attention exists where a token is drawn alone.
+            sampled: tokens.len(),
         }];
         let mut observer = |node: NodeId, _: usize, _: usize, cells: &[i64]| {
             let at = usize::try_from(node.0).unwrap_or(usize::MAX);
@@ -239,6 +269,7 @@ fn measure(
                 Part::Key => own.k = own.k.max(max(cells)),
                 Part::Value => own.v = own.v.max(max(cells)),
                 Part::Product => own.product = own.product.max(max(cells)),
+                Part::GateUp if !graph.gated => own.gate = own.gate.max(max(cells)),
                 Part::GateUp => {
                     let (gate, up) = cells.split_at(cells.len().div_ceil(2));
                     own.gate = own.gate.max(max(gate));
@@ -252,7 +283,7 @@ fn measure(
         };
         engine.advance_watching(&mut appends, &mut |_, _, _| {}, &wanted, &mut observer)?;
     }
-    let limit = head_limit(model);
+    let limit = i64::from(head_max(graph.head_width));
     let mut again = false;
     let mut take = |bits: i32, max: i64, limit: i64| match refine(bits, max, limit) {
         Ok(bits) => bits,
@@ -261,24 +292,28 @@ fn measure(
             bits
         }
     };
-    let refined = units.iter().zip(&maxima).map(|(units, max)| Units {
-        q: take(units.q, max.q, limit),
-        k: take(units.k, max.k, limit),
-        v: take(units.v, max.v, VALUE_MAX.into()),
-        gate: take(units.gate, max.gate, 32_767),
-        up: take(units.up, max.up, 32_767),
-        product: take(units.product, max.product, PRODUCT_MAX.into()),
+    let refined = units.iter().zip(&maxima).map(|(units, max)| {
+        let (gate, up) = (
+            take(units.gate, max.gate, 32_767),
+            take(units.up, max.up, 32_767),
+        );
+        let product = take(units.product, max.product, PRODUCT_MAX.into());
+        Units {
+            q: take(units.q, max.q, limit),
+            k: take(units.k, max.k, limit),
+            v: take(units.v, max.v, VALUE_MAX.into()),
+            gate,
+            up,
+            // A product of two is rounded by one bit at least.
+            product: if graph.gated {
+                product.min((gate + up - 1).max(0))
+            } else {
+                product
+            },
+        }
     });
     let refined = refined.collect();
     Ok((refined, again))
-}
-
-/// What rotated queries and keys are clamped to.
-fn head_limit(model: &Model) -> i64 {
-    let mut nodes = model.program().nodes();
-    let q = nodes.find(|(_, node, _)| node.name == "block.0.q");
-    let bounds = q.and_then(|(id, _, _)| model.bounds(id));
-    bounds.map_or(1, |bounds| bounds.max)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::language::{Attention, Block, LanguageGraph, Position};
 use crate::number::pow2;
 
 /// Largest magnitude of rotated queries and keys, so that a sum of `width` products fits 31 bits.
-fn head_max(width: usize) -> i32 {
+pub(super) const fn head_max(width: usize) -> i32 {
     match width {
         0..=128 => 4095,
         129..=256 => 2895,
@@ -32,6 +32,13 @@ const MEAN_BITS: u8 = 4;
 pub(super) const PRODUCT_MAX: i32 = 1 << 21;
 /// Units of what a head is before its own norm.
 const WIDE_BITS: i32 = 12;
+
+/// Largest magnitude of a cell before a norm over `width` of them: the sum of their squares stays below 2⁶².
+fn square_max(width: usize) -> i32 {
+    let bits = 61_u32.saturating_sub(width.max(1).next_power_of_two().trailing_zeros()) / 2;
+    1 << bits.min(28)
+}
+
 /// Fraction bits of a logit: the profile's.
 const LOGIT_BITS: i32 = 16;
 /// Scores are in units of 1/256 nat: the profile's.
@@ -118,6 +125,7 @@ pub(super) fn program(
         context: narrow(source.context)?,
         logits: logits.node,
         text,
+        encoder: None,
     });
     Ok((emit.spec, emit.params))
 }
@@ -230,6 +238,7 @@ impl BlockEmit<'_> {
             window: attention
                 .window
                 .map(|w| u32::try_from(w).unwrap_or(u32::MAX)),
+            ahead: false,
         };
         let scores = emit.node(self.named("scores"), Op::Scores(op), Dtype::I16, true);
         let op = Op::Attend(Attend {
@@ -297,7 +306,7 @@ impl BlockEmit<'_> {
             _ => units.v,
         };
         let (dtype, max) = if normed {
-            (Dtype::I32, 1 << 28)
+            (Dtype::I32, square_max(d))
         } else {
             (Dtype::I16, 32_767)
         };

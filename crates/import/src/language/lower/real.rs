@@ -69,7 +69,7 @@ impl Basis {
 }
 
 /// All rows of a matrix as f64, row-major.
-fn dense(matrix: &dyn Rows, what: &str) -> Result<Vec<f64>, LanguageLowerError> {
+pub(super) fn dense(matrix: &dyn Rows, what: &str) -> Result<Vec<f64>, LanguageLowerError> {
     let columns = matrix.columns();
     let mut values = vec![0.0; matrix.rows() * columns];
     values
@@ -93,7 +93,11 @@ fn dense(matrix: &dyn Rows, what: &str) -> Result<Vec<f64>, LanguageLowerError> 
 }
 
 /// Transforms every column of a matrix.
-fn columns_through(values: &mut [f64], columns: usize, through: impl Fn(&mut [f64]) + Sync + Send) {
+pub(super) fn columns_through(
+    values: &mut [f64],
+    columns: usize,
+    through: impl Fn(&mut [f64]) + Sync + Send,
+) {
     let rows = values.len() / columns;
     let source: &[f64] = values;
     let turned: Vec<Vec<f64>> = (0..columns)
@@ -200,7 +204,7 @@ fn writing(
 }
 
 /// Below one another; a missing bias is 0 where another has one.
-fn stacked(parts: Vec<(Vec<f64>, Vec<f64>)>, columns: usize) -> Real {
+pub(super) fn stacked(parts: Vec<(Vec<f64>, Vec<f64>)>, columns: usize) -> Real {
     let biased = parts.iter().any(|(_, bias)| !bias.is_empty());
     let (mut values, mut biases) = (Vec::new(), Vec::new());
     for (part, bias) in parts {
@@ -215,6 +219,30 @@ fn stacked(parts: Vec<(Vec<f64>, Vec<f64>)>, columns: usize) -> Real {
         values,
         bias: biases,
     }
+}
+
+/// Turns the rows over whose gain behind the product is negative: multipliers have no sign, and an RMS norm in between does not see one. Gains repeat
+/// head by head.
+fn signed((values, bias): &mut (Vec<f64>, Vec<f64>), columns: usize, gains: Option<&[f32]>) {
+    let Some(gains) = gains else {
+        return;
+    };
+    let turned = |(gain, _): &(&f32, &mut [f64])| **gain < 0.0;
+    let rows = gains.iter().cycle().zip(values.chunks_exact_mut(columns));
+    let biases = gains.iter().cycle().zip(bias.chunks_exact_mut(1));
+    for (_, row) in rows.filter(turned).chain(biases.filter(turned)) {
+        row.iter_mut().for_each(|cell| *cell = -*cell);
+    }
+}
+
+fn signed_rows(real: &mut Real, norm: Option<&Norm>) {
+    let columns = real.columns;
+    let mut parts = (
+        core::mem::take(&mut real.values),
+        core::mem::take(&mut real.bias),
+    );
+    signed(&mut parts, columns, norm.map(|norm| &norm.gain[..]));
+    (real.values, real.bias) = parts;
 }
 
 /// The products of one block; `hadamard_size` is the online transform's.
@@ -237,24 +265,26 @@ pub(super) fn block(
     });
     bias.chunks_exact_mut(graph.head_width)
         .for_each(|part| head.apply(part));
-    let qkv = vec![
-        reading(basis, q, norm, &name("queries"))?,
-        reading(basis, k, norm, &name("keys"))?,
-        (values, bias),
-    ];
-    let out = writing(basis, &attention.out, &name("output"), |row| {
+    let mut queries = reading(basis, q, norm, &name("queries"))?;
+    signed(&mut queries, width, attention.q_norm.as_deref());
+    let mut keys = reading(basis, k, norm, &name("keys"))?;
+    signed(&mut keys, width, attention.k_norm.as_deref());
+    let qkv = vec![queries, keys, (values, bias)];
+    let mut out = writing(basis, &attention.out, &name("output"), |row| {
         row.chunks_exact_mut(graph.head_width)
             .for_each(|part| head.apply(part));
     })?;
+    signed_rows(&mut out, attention.post_norm.as_ref());
     let Feed { norm, gate, up, .. } = feed;
     let mut gate_up = Vec::new();
     if let Some(gate) = gate {
         gate_up.push(reading(basis, gate, norm, &name("gate"))?);
     }
     gate_up.push(reading(basis, up, norm, &name("up"))?);
-    let down = writing(basis, &feed.down, &name("down"), |row| {
+    let mut down = writing(basis, &feed.down, &name("down"), |row| {
         row.chunks_exact_mut(hadamard_size).for_each(hadamard);
     })?;
+    signed_rows(&mut down, feed.post_norm.as_ref());
     Ok(BlockReal {
         qkv: stacked(qkv, width),
         out,

@@ -6,7 +6,7 @@ use credence_exec::Isa;
 
 use super::*;
 use crate::language::float::tests::{Family, LLAMA, model};
-use crate::language::{DenseRows, Feed, LanguageParts};
+use crate::language::{DenseRows, Feed, LanguageParts, language_fidelity};
 
 fn options(threads: usize) -> LanguageOptions {
     let tokens = |step: u32| (0..30).map(|at| (at * step + at * at) % 23).collect();
@@ -131,4 +131,129 @@ fn matrices_of_zeros_and_large_weights_are_imported() {
         parts.blocks[0].feed.down.weight = weight;
         imported(parts, 2).unwrap();
     }
+}
+
+/// Gains of −1 to 1 in every norm: what they multiply has to keep its sign.
+#[test]
+fn gains_keep_their_signs() {
+    let family = FAMILIES[2];
+    for seed in [3, 4, 5] {
+        let graph = crate::language::LanguageGraph::new(model(family, seed)).unwrap();
+        let exact = import_language(&graph, b"no text", &options(2)).unwrap();
+        let texts = options(1).calibration;
+        let texts: Vec<_> = texts.into_iter().filter(|t| t.len() > 1).collect();
+        let model = Arc::new(exact.model);
+        let quiet = &mut |_| {};
+        let got = language_fidelity(&graph, &model, &texts, options(2).exec, quiet).unwrap();
+        assert!(got.divergence < 0.02, "{seed}: {got:?}");
+    }
+}
+
+/// Names of the nodes, among those whose names end so, that reach their clamp somewhere.
+fn clamped(model: &Arc<Model>, parts: &[&str], tokens: &[u32]) -> Vec<String> {
+    let engine = Engine::new(Arc::clone(model), options(1).exec).unwrap();
+    let mut session = engine.session().unwrap();
+    let mut appends = [Append {
+        session: &mut session,
+        tokens,
+        sampled: tokens.len(),
+    }];
+    let mut found = Vec::new();
+    let name = |node: NodeId| {
+        let (_, spec, _) = model
+            .program()
+            .nodes()
+            .find(|(id, _, _)| *id == node)
+            .unwrap();
+        spec.name.clone()
+    };
+    let mut observer = |node: NodeId, _: usize, _: usize, cells: &[i64]| {
+        let name = name(node);
+        let limit = if name.ends_with("product") {
+            i64::from(PRODUCT_MAX)
+        } else {
+            32_767
+        };
+        if cells.iter().any(|cell| cell.abs() >= limit) {
+            found.push(name);
+        }
+    };
+    let wanted = |node: NodeId| parts.iter().any(|part| name(node).ends_with(part));
+    engine
+        .advance_watching(&mut appends, &mut |_, _, _| {}, &wanted, &mut observer)
+        .unwrap();
+    found
+}
+
+/// A row of `up` in the second half of the neurons, in the last block, many times what the others are: units must leave room for it at every token,
+/// gated or not.
+#[test]
+fn no_value_of_the_calibration_is_at_its_clamp() {
+    for family in FAMILIES {
+        let mut parts = model(family, 3);
+        let mut values = vec![0.0; 18 * 12];
+        parts.blocks[1].feed.up.weight.read(0, &mut values[..12]);
+        for row in 0..18 {
+            let out = &mut values[row * 12..(row + 1) * 12];
+            parts.blocks[1].feed.up.weight.read(row, out);
+            if row == 16 {
+                out.iter_mut().for_each(|cell| *cell *= 64.0);
+            }
+        }
+        let weight = Arc::new(DenseRows::new(18, 12, values).unwrap());
+        parts.blocks[1].feed.up.weight = weight;
+        let exact = Arc::new(imported(parts, 1).unwrap().model);
+        for tokens in options(1).calibration.iter().filter(|t| !t.is_empty()) {
+            let found = clamped(&exact, &[".gate_up", ".product"], tokens);
+            assert_eq!(found, Vec::<String>::new(), "{family:?}");
+        }
+    }
+}
+
+/// Large negative gates leave nothing of a product, whose unit would be finer than its factors' together.
+#[test]
+fn products_of_large_factors_that_stay_small_have_a_unit() {
+    let mut parts = model(LLAMA, 3);
+    let feed = &mut parts.blocks[0].feed;
+    let gate = feed.gate.as_mut().unwrap();
+    gate.weight = Arc::new(DenseRows::new(18, 12, vec![0.0; 18 * 12]).unwrap());
+    gate.bias = Some(vec![-150.0; 18]);
+    feed.up.weight = gate.weight.clone();
+    feed.up.bias = Some(vec![150.0; 18]);
+    imported(parts, 1).unwrap();
+}
+
+/// Attention that was cut away in the first block says nothing of the others.
+#[test]
+fn a_block_without_queries_does_not_coarsen_the_others() {
+    let whole = imported(model(LLAMA, 3), 1).unwrap();
+    let mut parts = model(LLAMA, 3);
+    let attention = &mut parts.blocks[0].attention;
+    for linear in [&mut attention.q, &mut attention.k, &mut attention.v] {
+        let (rows, columns) = (linear.weight.rows(), linear.weight.columns());
+        let zeros = DenseRows::new(rows, columns, vec![0.0; rows * columns]).unwrap();
+        linear.weight = Arc::new(zeros);
+    }
+    let cut = imported(parts, 1).unwrap();
+    assert!(cut.units[1].q + 2 >= whole.units[1].q, "{:?}", cut.units);
+    assert!(cut.units[1].k + 2 >= whole.units[1].k, "{:?}", cut.units);
+}
+
+#[test]
+fn what_is_too_wide_for_a_relation_is_refused_by_name() {
+    let mut parts = model(LLAMA, 3);
+    let hidden = 8_309;
+    let zeros =
+        |rows, columns| Arc::new(DenseRows::new(rows, columns, vec![0.0; rows * columns]).unwrap());
+    for block in &mut parts.blocks {
+        let feed = &mut block.feed;
+        feed.gate.as_mut().unwrap().weight = zeros(hidden, 12);
+        feed.up.weight = zeros(hidden, 12);
+        feed.down.weight = zeros(12, hidden);
+    }
+    let refused = imported(parts, 1).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "a hidden layer has 8309 cells, and a cell of what reads it may hang on 8308"
+    );
 }

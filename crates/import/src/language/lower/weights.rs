@@ -111,7 +111,7 @@ impl BlockWeights {
         [&self.qkv, &self.out, &self.gate_up, &self.down]
     }
 
-    fn new(real: BlockReal, inputs: Option<&[Inputs; PRODUCTS]>) -> Self {
+    pub(super) fn new(real: BlockReal, inputs: Option<&[Inputs; PRODUCTS]>) -> Self {
         let BlockReal {
             qkv,
             out,
@@ -230,6 +230,21 @@ fn stream_rows(
     scale: f64,
     what: &str,
 ) -> Result<Table, LanguageLowerError> {
+    let through = |row: &mut [f64]| {
+        for cell in row.iter_mut() {
+            *cell *= scale;
+        }
+        basis.write(row);
+    };
+    stream_table(matrix, through, what)
+}
+
+/// The same, after `through` has been done to each row.
+pub(super) fn stream_table(
+    matrix: &dyn Rows,
+    through: impl Fn(&mut [f64]) + Sync + Send,
+    what: &str,
+) -> Result<Table, LanguageLowerError> {
     const BYTES: usize = 2;
     let columns = matrix.columns();
     let mut entries = vec![0_u8; matrix.rows() * columns * BYTES];
@@ -242,10 +257,7 @@ fn stream_rows(
             || RowBuffer::new(columns),
             |buffer, (number, (out, own))| {
                 let row = buffer.read(matrix, number, what)?;
-                for cell in row.iter_mut() {
-                    *cell *= scale;
-                }
-                basis.write(row);
+                through(row);
                 let max = row.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
                 *own = max / 32_767.0;
                 if *own > 0.0 {

@@ -6,9 +6,9 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::bundle::Bundle;
 use credence_base::{Digest, HexError, ReceiptDigest, domain};
 use credence_commit::tree;
-use credence_receipt::Bundle;
 
 /// What opens a kept receipt.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,104 @@
+//! A monitor as whoever runs it sees it: a log that changes its story, and the file that proves it.
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use crate::shared::{Place, credence, names};
+
+/// A home whose log has one entry: the statement of a key that is this home's alone. Every such log has the same key.
+fn log_of(place: &Place, name: &str, like: Option<&Path>) -> (std::path::PathBuf, String) {
+    let own = place.path(name);
+    place.run_at(&own, &["key", "show"]).expect(0);
+    if let Some(like) = like {
+        for file in ["log.pem", "log.name"] {
+            let from = like.join("keys").join(file);
+            std::fs::copy(from, own.join("keys").join(file)).unwrap();
+        }
+    }
+    let key = place.run_at(&own, &["log", "init"]).expect(0);
+    let file = format!("{name}.json");
+    let expire = ["key", "expire", "--at", "2999-01-01", "--out", &file];
+    place.run_at(&own, &expire).expect(0);
+    (own.join("log/log"), key.out.trim().to_owned())
+}
+
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(place: &Place) -> Self {
+        let mut child = credence(&place.path("watcher"), place.folder.path())
+            .args(["monitor", "monitor.toml"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads on until a line says this.
+    fn says(&mut self, text: &str) -> String {
+        let found = self
+            .lines
+            .find(|line| line.as_ref().unwrap().contains(text));
+        found.unwrap().unwrap()
+    }
+
+    fn stop(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(killed.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_log_that_changes_its_story_is_told_on() {
+    let place = Place::new();
+    let (one, key) = log_of(&place, "one", None);
+    let (other, same) = log_of(&place, "other", Some(&place.path("one")));
+    assert_eq!(key, same);
+    std::fs::rename(&one, place.path("shown")).unwrap();
+    let config = format!(
+        "state = \"state\"\nevidence = \"evidence\"\ninterval_s = 1\n[[log]]\nkey = \"{key}\"\nat = \"shown\"\n"
+    );
+    place.write("monitor.toml", config.as_bytes());
+
+    let mut honest = Running::start(&place);
+    honest.says("first seen, with 1 entries");
+    assert_eq!(honest.stop(), Some(0));
+
+    // The liar shows another entry of the same place, to a monitor that started anew.
+    std::fs::rename(place.path("shown"), place.path("before")).unwrap();
+    std::fs::rename(&other, place.path("shown")).unwrap();
+    let mut told = Running::start(&place);
+    told.says("ALARM");
+    assert_eq!(told.stop(), Some(5));
+    let evidence = names(&place.path("evidence"));
+    let bundle = evidence
+        .iter()
+        .find(|name| name.ends_with(".json"))
+        .unwrap();
+    let bundle = format!("evidence/{bundle}");
+    let confirmed = place.run(&["verify", &bundle]).expect(0);
+    assert!(
+        confirmed.out.contains("a log said two things"),
+        "{confirmed:#?}"
+    );
+    // What was seen before is not forgotten for what was shown then.
+    let mut again = Running::start(&place);
+    again.says("ALARM");
+    assert_eq!(again.stop(), Some(5));
+}

@@ -1,0 +1,54 @@
+//! Verifies by a succinct proof: the verifier alone.
+//!
+//! ```text
+//! field, extension: F (Goldilocks) and K (its cubic extension)     mle: multilinear polynomials on {0,1}^n
+//! reader: a proof's bytes ──▶ values                               transcript: what was said so far ──▶ challenges
+//! sumcheck: a sum over {0,1}^n ──▶ one claim at a random point     pcs: a claim at a point ──▶ true or refused
+//!
+//! circuit: a model and a number of positions ──▶ slots and what must hold of them
+//! run: what of a run is public        lookup: all lookups and products ──▶ claims at one point
+//! functional: claims about slots ──▶ weights of committed and public ones        protocol, verify: all of it in order
+//! subject: what a claim says        snark: the method        security: every term of the error
+//! ```
+//!
+//! All sizes come from what the verifier knows, never from a proof. It deliberately holds no prover, no clock and no randomness, and nothing in it can panic.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unreachable,
+        clippy::string_slice,
+        clippy::panic_in_result_fn,
+        clippy::wildcard_enum_match_arm
+    )
+)]
+
+pub mod circuit;
+pub mod extension;
+pub mod field;
+pub mod fold;
+pub mod functional;
+pub mod grid;
+pub mod lookup;
+pub mod mle;
+pub mod pcs;
+pub mod protocol;
+pub mod reader;
+pub mod run;
+pub mod security;
+mod snark;
+mod subject;
+pub mod sumcheck;
+pub mod transcript;
+mod verify;
+
+pub use extension::K;
+pub use field::F;
+pub use reader::{ReadError, Reader};
+pub use snark::{EVIDENCE_BYTES_MAX, EVIDENCE_VERSION, EvidenceError, Snark};
+pub use subject::{CONTENT_BYTES_MAX, Subject};
+pub use transcript::Transcript;
+pub use verify::{ProofError, WITNESS_DEGREE, verify};

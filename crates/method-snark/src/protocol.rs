@@ -1,0 +1,197 @@
+//! The steps that prover and verifier take alike: what is absorbed, which challenges are drawn, and the one linear claim that everything comes to.
+//!
+//! ```text
+//! statement, public values, commitment ─▶ γ, α ─lookup.rs─▶ leaf claims ─▶ points, β ─▶ Claim { functional, sum } ─sumcheck─▶ the commitment at one point
+//! ```
+//!
+//! Specification: `docs/spec/snark.md`, section 5. It deliberately neither proves nor refuses: that is the prover's and `verify.rs`'s to do.
+
+use credence_model::Model;
+
+use crate::circuit::{Circuit, Leaf};
+use crate::extension::K;
+use crate::functional::{Functional, TIE_VARIABLES, TiePoints};
+use crate::grid::Grid;
+use crate::lookup::LeafClaims;
+use crate::mle::eq_table;
+use crate::pcs::Security;
+use crate::run::{Publics, weigh_tables};
+use crate::transcript::Transcript;
+
+/// The protocol's name and version, the first that a transcript absorbs.
+const PROTOCOL: &str = "snark/1";
+
+/// What is proved, apart from public values.
+#[derive(Debug, Clone, Copy)]
+pub struct Statement<'a> {
+    /// Everything that the proof is bound to, each with its label: the claim, the operator's key, what is opened.
+    pub bound: &'a [(&'a str, &'a [u8])],
+    /// The security that is aimed at.
+    pub security: Security,
+}
+
+/// The challenges of the lookup argument.
+#[derive(Debug, Clone, Copy)]
+pub struct LookupChallenges {
+    /// Compresses tuples.
+    pub gamma: K,
+    /// Is looked up from: a fraction is `1/(α − value)`.
+    pub alpha: K,
+}
+
+/// A linear claim about the committed values.
+#[derive(Debug)]
+pub struct LinearClaim {
+    /// Weights of committed values of one position.
+    rows: Vec<K>,
+    /// The point over positions.
+    leaves: Grid,
+    /// First row of leaves behind the lookups.
+    first_entry: usize,
+    /// What weights of counts are multiplied by.
+    counts: K,
+    /// What the weighted values must sum to.
+    pub sum: K,
+}
+
+/// Starts the transcript: statement, model, sizes and public values.
+#[must_use]
+pub fn start(
+    statement: &Statement<'_>,
+    model: &Model,
+    circuit: &Circuit,
+    publics: &Publics,
+) -> Transcript {
+    let mut transcript = Transcript::new(PROTOCOL);
+    let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    transcript.absorb_u64("security", statement.security.bits().into());
+    transcript.absorb_digest("model", &model.id().digest());
+    transcript.absorb_u64("positions", number(circuit.positions));
+    transcript.absorb_u64("bound", number(statement.bound.len()));
+    for (label, bytes) in statement.bound {
+        transcript.absorb_bytes(label, bytes);
+    }
+    for cells in &publics.inputs {
+        let bytes: Vec<u8> = cells.iter().flat_map(|cell| cell.to_le_bytes()).collect();
+        transcript.absorb_bytes("encoded input", &bytes);
+    }
+    transcript.absorb_bytes("public values", &publics.front());
+    transcript
+}
+
+/// Draws the challenges of the lookup argument, behind the commitment.
+pub fn lookup_challenges(transcript: &mut Transcript) -> LookupChallenges {
+    // Lookups that are in no table add up to the tables' counts with a chance of at most (leaves · most components) / |K|.
+    LookupChallenges {
+        gamma: transcript.challenge_k("tuple"),
+        alpha: transcript.challenge_k("lookup"),
+    }
+}
+
+/// Draws what combines all claims, and combines them.
+pub fn combine(
+    circuit: &Circuit,
+    model: &Model,
+    publics: &Publics,
+    challenges: LookupChallenges,
+    claims: &LeafClaims,
+    transcript: &mut Transcript,
+) -> LinearClaim {
+    // A wrong equation or tie is right at these points with a chance of at most (coordinates) / |K|.
+    let points = TiePoints {
+        rows: transcript.challenge_ks("tie rows", TIE_VARIABLES),
+        columns: transcript.challenge_ks("tie columns", TIE_VARIABLES),
+    };
+    let zeros = transcript.challenge_ks("equations", TIE_VARIABLES);
+    // Wrong claims cancel with a chance of at most (number of claims) / |K|.
+    let batch = transcript.challenge_k("batch");
+
+    let leaves = Grid::new(&claims.point, circuit.log_positions, circuit.positions);
+    let mut functional = Functional::new(circuit);
+    let LookupChallenges { gamma, alpha } = challenges;
+
+    // Denominators: α − value where there is a leaf, 1 where there is none. Numerators: 1 for a lookup, minus its count for an entry.
+    let mut scale = batch;
+    let (mut row_weights, mut ones) = (K::ZERO, K::ZERO);
+    let rows = circuit.looked_up.iter().zip(&circuit.leaves);
+    for ((row, leaf), weight) in rows.zip(leaves.rows(0)) {
+        functional.add_row(row, weight, gamma);
+        row_weights += weight;
+        match leaf {
+            Leaf::Fixed { .. } | Leaf::Own { .. } => ones += weight,
+            Leaf::Counted { count } => functional.add(*count, scale * weight),
+        }
+    }
+    let first_entry = circuit.looked_up.len();
+    let entries = || leaves.list(first_entry).take(circuit.entries());
+    let entry_weights: K = entries().sum();
+    let real = row_weights * leaves.real() + entry_weights;
+    let listed = weigh_tables(circuit, entries(), gamma);
+    let mut sum = alpha * real + (K::ONE - real) - listed - claims.q;
+    sum += scale * (ones * leaves.real() - claims.p);
+    let counts = scale;
+
+    let (_, point) = claims.point.split_first().unwrap_or((&K::ZERO, &[]));
+    let gates = Grid::new(point, circuit.log_positions, circuit.positions);
+    let rows = [&circuit.gates.a, &circuit.gates.b, &circuit.gates.c];
+    for (rows, claim) in rows.into_iter().zip(claims.products) {
+        scale *= batch;
+        functional.add_rows(rows, gates.rows(0).map(|weight| scale * weight));
+        sum += scale * claim;
+    }
+
+    scale *= batch;
+    let variables = usize::try_from(crate::circuit::log2_ceil(circuit.zeros.len()));
+    let zeros = zeros.get(..variables.unwrap_or(0)).unwrap_or_default();
+    let weights = eq_table(zeros, scale);
+    functional.add_rows(&circuit.zeros, weights.into_iter());
+
+    functional.pull_back(circuit, model, &points, (scale * batch, batch));
+    sum -= publics.weigh(circuit, &functional, &leaves);
+    let rows = circuit.committed.iter().map(|&slot| functional.get(slot));
+    LinearClaim {
+        rows: rows.collect(),
+        first_entry,
+        counts,
+        sum,
+        leaves,
+    }
+}
+
+impl LinearClaim {
+    /// The weight of every committed value, in order: what a prover sums over. Filled with zeros to `len`.
+    #[must_use]
+    pub fn weights(&self, circuit: &Circuit, len: usize) -> Vec<K> {
+        let width = circuit.width();
+        let mut weights = Vec::with_capacity(len);
+        for row in &self.rows {
+            let start = weights.len();
+            weights.extend(self.leaves.positions().iter().map(|p| *row * *p));
+            weights.resize(start.saturating_add(width), K::ZERO);
+        }
+        let entries = self.leaves.list(self.first_entry).take(circuit.entries());
+        weights.extend(entries.map(|weight| self.counts * weight));
+        weights.resize(len, K::ZERO);
+        weights
+    }
+
+    /// The weights' multilinear polynomial at a point over the committed values.
+    #[must_use]
+    pub fn weights_at(&self, circuit: &Circuit, point: &[K]) -> K {
+        let grid = Grid::new(point, circuit.log_positions, circuit.positions);
+        let rows: K = self
+            .rows
+            .iter()
+            .zip(grid.rows(0))
+            .map(|(a, b)| *a * b)
+            .sum();
+        let ours = self.leaves.positions().iter();
+        let positions: K = ours.zip(grid.positions()).map(|(a, b)| *a * *b).sum();
+        let entries = self.leaves.list(self.first_entry).take(circuit.entries());
+        let entries: K = entries
+            .zip(grid.list(self.rows.len()))
+            .map(|(a, b)| a * b)
+            .sum();
+        rows * positions + self.counts * entries
+    }
+}

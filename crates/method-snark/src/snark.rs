@@ -1,0 +1,273 @@
+//! The method: a claim about a tensor model, and a proof as its evidence.
+//!
+//! ```text
+//! evidence = u8 security (100 or 128) ‖ proof
+//! Case ─▶ Subject ─▶ Circuit ─▶ outputs at the proof's front, decoded, are the claimed ones ─▶ verify ─▶ Finding
+//! ```
+//!
+//! The verifier holds the model with its weights, of which it reads each once. It deliberately runs nothing.
+
+use std::sync::Arc;
+
+use credence_claim::{
+    Basis, Case, Fact, Finding, Method, MethodError, MethodId, Number, Part, Quantity, Soundness,
+};
+use credence_model::{
+    BorderValueError, Model, Program, Tensor, TensorError, Tensors, decode_elements,
+};
+
+use crate::circuit::{Circuit, CircuitError};
+use crate::pcs::{Params, ParamsError, Security};
+use crate::protocol::Statement;
+use crate::reader::{ReadError, Reader};
+use crate::run::{PublicError, Publics};
+use crate::security;
+use crate::subject::{NO_EVIDENCE, Subject, malformed};
+use crate::verify::{ProofError, verify};
+
+/// The version of the evidence.
+pub const EVIDENCE_VERSION: u32 = 1;
+
+/// The most bytes of evidence that are looked at.
+pub const EVIDENCE_BYTES_MAX: usize = 1 << 28;
+
+/// Checks proofs of runs of one model.
+#[derive(Debug)]
+pub struct Snark {
+    model: Option<Arc<Model>>,
+    least: Security,
+    prepared: Vec<Circuit>,
+}
+
+/// Why evidence is no proof of the claim.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// Longer than is looked at.
+    #[error("the evidence has {got} bytes, at most {EVIDENCE_BYTES_MAX} are read")]
+    Long {
+        /// Its length.
+        got: usize,
+    },
+    /// It ends at once.
+    #[error("the evidence cannot be read")]
+    Read(#[from] ReadError),
+    /// It aims at less than is asked for, or at nothing known.
+    #[error("the proof aims at {got} bits, expected 100 or 128 and at least {expected}")]
+    Security {
+        /// What is asked for.
+        expected: u32,
+        /// What the proof says.
+        got: u8,
+    },
+    /// The front of the proof.
+    #[error("the public values of the proof are refused")]
+    Public(#[from] PublicError),
+    /// Outputs that cannot be decoded.
+    #[error("the proof's cells of output `{output}` cannot be decoded")]
+    Decode {
+        /// The output.
+        output: String,
+        /// Why.
+        #[source]
+        source: BorderValueError,
+    },
+    /// Outputs that are no tensors.
+    #[error("the proof's outputs are no tensors")]
+    Tensors(#[from] TensorError),
+    /// Other outputs than the claim's.
+    #[error("the proof is of another output than the claimed one")]
+    Output,
+    /// The proof itself.
+    #[error("the proof is refused")]
+    Proof(#[from] ProofError),
+    /// More values than can be committed to.
+    #[error("the run is too long for a proof")]
+    Params(#[from] ParamsError),
+}
+
+impl Snark {
+    /// A method that checks proofs about `model` that aim at `least` or more.
+    #[must_use]
+    pub const fn new(model: Arc<Model>, least: Security) -> Self {
+        Self {
+            model: Some(model),
+            least,
+            prepared: Vec::new(),
+        }
+    }
+
+    /// A method that knows no model, so that whoever requires it is told which one is missing.
+    #[must_use]
+    pub const fn without_model() -> Self {
+        Self {
+            model: None,
+            least: Security::Bits100,
+            prepared: Vec::new(),
+        }
+    }
+
+    /// Builds the circuit for claims over so many positions now, instead of once for each claim. No answer depends on it.
+    ///
+    /// # Errors
+    /// [`CircuitError`] if the model's runs cannot be proved.
+    pub fn prepare(&mut self, positions: usize) -> Result<(), CircuitError> {
+        if let Some(model) = &self.model
+            && self.ready(positions).is_none()
+        {
+            self.prepared.push(Circuit::new(model, positions)?);
+        }
+        Ok(())
+    }
+
+    fn ready(&self, positions: usize) -> Option<&Circuit> {
+        let mut prepared = self.prepared.iter();
+        prepared.find(|circuit| circuit.positions == positions)
+    }
+
+    fn security(&self, code: u8) -> Result<Security, EvidenceError> {
+        let known = [Security::Bits100, Security::Bits128];
+        let found = known.into_iter().find(|s| s.bits() == u32::from(code));
+        let enough = found.filter(|s| s.bits() >= self.least.bits());
+        enough.ok_or(EvidenceError::Security {
+            expected: self.least.bits(),
+            got: code,
+        })
+    }
+
+    fn proof(
+        &self,
+        model: &Model,
+        subject: &mut Subject<'_>,
+        circuit: &Circuit,
+        evidence: &[u8],
+    ) -> Result<Security, EvidenceError> {
+        if evidence.len() > EVIDENCE_BYTES_MAX {
+            return Err(EvidenceError::Long {
+                got: evidence.len(),
+            });
+        }
+        let mut reader = Reader::new(evidence);
+        let [code] = reader.array()?;
+        let security = self.security(code)?;
+        let inputs = core::mem::take(&mut subject.inputs);
+        let publics = Publics::read(inputs, circuit, model.program(), &mut reader)?;
+        let outputs = decode(model.program(), circuit.positions, &publics)?;
+        if outputs.encode() != subject.output() {
+            return Err(EvidenceError::Output);
+        }
+        let statement = Statement {
+            bound: &subject.bound(),
+            security,
+        };
+        verify(&statement, model, circuit, &publics, reader)?;
+        Ok(security)
+    }
+}
+
+/// The output tensors of the public cells.
+fn decode(
+    program: &Program,
+    positions: usize,
+    publics: &Publics,
+) -> Result<Tensors, EvidenceError> {
+    let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let mut tensors = Vec::with_capacity(publics.outputs.len());
+    for (output, cells) in program.spec().outputs.iter().zip(&publics.outputs) {
+        let decoded = decode_elements(&output.decode, cells);
+        let elements = decoded.map_err(|source| EvidenceError::Decode {
+            output: output.name.clone(),
+            source,
+        })?;
+        let shape = program.output_shape(output);
+        let dims = shape.map(|shape| shape.dims()).unwrap_or_default().iter();
+        let shape = core::iter::once(wide(positions)).chain(dims.map(|&n| wide(n)));
+        tensors.push(Tensor::new(
+            output.name.as_str(),
+            shape.collect(),
+            elements,
+        )?);
+    }
+    Ok(Tensors::new(tensors)?)
+}
+
+impl Method for Snark {
+    fn id(&self) -> MethodId {
+        MethodId::SNARK
+    }
+
+    fn version(&self) -> u32 {
+        EVIDENCE_VERSION
+    }
+
+    fn needs_evidence(&self) -> bool {
+        true
+    }
+
+    /// Checks, in this order: that the model is the claimed one; what the claim says; the proof's outputs; the proof.
+    fn check(&self, case: &Case<'_>, evidence: Option<&[u8]>) -> Result<Finding, MethodError> {
+        let claimed = case.claim().fields().model;
+        let model = self.model.as_ref().filter(|model| model.id() == claimed);
+        let model = model.ok_or(MethodError::Missing(Fact::Model(claimed)))?;
+        let evidence = evidence.ok_or(NO_EVIDENCE)?;
+        let mut subject = Subject::read(model.program(), case)?;
+        let built;
+        let circuit = match self.ready(subject.positions) {
+            Some(circuit) => circuit,
+            None => {
+                built = Circuit::new(model, subject.positions)
+                    .map_err(|error| MethodError::Failed(Box::new(error)))?;
+                &built
+            }
+        };
+        let security = self
+            .proof(model, &mut subject, circuit, evidence)
+            .map_err(|error| malformed(Part::Evidence, error))?;
+        let params = Params::new(circuit.witness_log(), security)
+            .map_err(|error| MethodError::Failed(Box::new(error)))?;
+        Ok(finding(circuit, &params))
+    }
+}
+
+fn finding(circuit: &Circuit, params: &Params) -> Finding {
+    let count = |name, n: usize| Number {
+        name,
+        quantity: Quantity::Count(u64::try_from(n).unwrap_or(u64::MAX)),
+    };
+    let bits = |name, bits| Number {
+        name,
+        quantity: Quantity::Bits(bits),
+    };
+    let sizes = security::Sizes::of(circuit);
+    let total = security::total(sizes, params);
+    Finding {
+        basis: Basis::Proved,
+        shown: vec![
+            "the model, run exactly on the opened input, gives exactly the claimed output"
+                .to_owned(),
+        ],
+        numbers: vec![
+            count("positions proved", circuit.positions),
+            count("values committed to", circuit.witness_len()),
+            count(
+                "lookups proved",
+                circuit.looked_up.len().saturating_mul(circuit.positions),
+            ),
+            bits("soundness", total),
+            bits(
+                "soundness without the prover's proof of work",
+                security::total_without_work(sizes, params),
+            ),
+        ],
+        trusted: vec![
+            "BLAKE3: nobody found a collision, and its output is as random as the Fiat–Shamir transform asks"
+                .to_owned(),
+            "this verifier, which read the model's weights itself".to_owned(),
+        ],
+        not_checked: vec![
+            "the trace that the claim commits to: a proof makes a commitment of its own".to_owned(),
+            "whether the model is a good one: it was checked that this model gave this output"
+                .to_owned(),
+        ],
+        soundness: Soundness::Bits(total),
+    }
+}

@@ -1,0 +1,124 @@
+//! From a claim to its evidence.
+//!
+//! ```text
+//! Case ─▶ Subject ─▶ Circuit ─▶ estimate of memory ─▶ run again ─▶ outputs are the claimed ones ─▶ witness ─▶ evidence
+//! ```
+//!
+//! A claim that the model does not bear out is refused here by name: no proof of it would be accepted. It deliberately checks nothing else.
+
+use credence_claim::{Case, MethodError};
+use credence_exec::{Engine, RunError};
+use credence_method_snark::circuit::{Circuit, CircuitError};
+use credence_method_snark::pcs::{Params, ParamsError, Security};
+use credence_method_snark::protocol::Statement;
+use credence_method_snark::{CONTENT_BYTES_MAX, K, Subject};
+use credence_model::{TensorError, TensorLimits, Tensors};
+
+use crate::pcs::CommitError;
+use crate::prover::prove_witness;
+use crate::run::node_values;
+use crate::witness::Witness;
+
+/// How a proof is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What it aims at.
+    pub security: Security,
+    /// The most memory that it may take, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+/// Why no proof is made.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The claim is of another model.
+    #[error("the claim is of another model than the one at hand")]
+    Model,
+    /// The claim cannot be read, or contradicts itself.
+    #[error("the claim cannot be proved")]
+    Claim(#[source] MethodError),
+    /// The program has an op without proof, or the run is too long.
+    #[error("the model's run cannot be proved")]
+    Circuit(#[from] CircuitError),
+    /// It would take more memory than it may.
+    #[error(
+        "the proof would take {expected} bytes of memory, at most {max} are allowed: raise the limit or use smaller batches"
+    )]
+    Memory {
+        /// The estimate.
+        expected: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The request's bytes are no tensors.
+    #[error("the request cannot be read")]
+    Tensors(#[from] TensorError),
+    /// The request is refused.
+    #[error("the request cannot be run again")]
+    Run(#[from] RunError),
+    /// Run again, the request has another output.
+    #[error(
+        "run again, the request has another output than the claim: the claim is not this model's"
+    )]
+    Output,
+    /// More values than can be committed to.
+    #[error("the run is too long for a proof")]
+    Params(#[from] ParamsError),
+    /// The values cannot be committed to.
+    #[error("the run's values cannot be committed to")]
+    Commit(#[from] CommitError),
+}
+
+/// Bytes of memory that a proof takes, roughly: what is committed and opened, layers of fractions, values with their weights, and slots. The circuit itself is not in it.
+#[must_use]
+pub fn memory_bytes(circuit: &Circuit, params: &Params) -> u64 {
+    let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let element = wide(K::BYTES);
+    let leaves = 1_u64 << circuit.leaves_log();
+    let committed = 1_u64 << circuit.witness_log();
+    let slots = u64::from(circuit.slots) * wide(circuit.width());
+    // Numerators and denominators of all layers, and an equality table; values, folded ones and weights.
+    leaves * element * 5
+        + committed * (2 * element + 8)
+        + slots * 8
+        + crate::pcs::memory_bytes(params)
+}
+
+/// Proves a claim about the engine's model.
+///
+/// # Errors
+/// [`ProveError`].
+pub fn prove(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Vec<u8>, ProveError> {
+    let model = engine.model();
+    if case.claim().fields().model != model.id() {
+        return Err(ProveError::Model);
+    }
+    let subject = Subject::read(model.program(), case).map_err(ProveError::Claim)?;
+    let circuit = Circuit::new(model, subject.positions)?;
+    let params = Params::new(circuit.witness_log(), options.security)?;
+    let expected = memory_bytes(&circuit, &params);
+    if expected > options.memory_bytes_max {
+        return Err(ProveError::Memory {
+            expected,
+            max: options.memory_bytes_max,
+        });
+    }
+    let limits = TensorLimits {
+        bytes_max: CONTENT_BYTES_MAX,
+    };
+    let input = case.input().map_err(ProveError::Claim)?;
+    let inputs = Tensors::decode(input, limits)?;
+    let (nodes, outputs, _) = node_values(engine, &inputs)?;
+    if outputs.encode() != subject.output() {
+        return Err(ProveError::Output);
+    }
+    let witness = Witness::new(&circuit, &nodes);
+    let statement = Statement {
+        bound: &subject.bound(),
+        security: options.security,
+    };
+    let code = u8::try_from(options.security.bits()).unwrap_or(0);
+    let mut evidence = vec![code];
+    evidence.extend(prove_witness(&statement, model, &circuit, &witness)?);
+    Ok(evidence)
+}

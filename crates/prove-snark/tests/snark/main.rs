@@ -1,0 +1,13 @@
+//! Tests of proofs: honest runs, liars, and bytes from strangers.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what is wrong by failing"
+)]
+
+mod attacks;
+mod bytes;
+mod claims;
+mod common;
+mod programs;
+mod small;

@@ -1,0 +1,36 @@
+//! Random programs: their proofs verify, and say what the reference engine says.
+//!
+//! It deliberately attacks nothing.
+
+use crate::common::Run;
+use crate::small;
+use credence_testkit::program_gen::{model, request};
+
+#[test]
+fn proofs_of_random_programs_verify() {
+    for seed in 0..40 {
+        let model = model(seed);
+        let inputs = request(&model, seed, 1 + u32::try_from(seed % 4).unwrap());
+        let run = Run::new(model, &inputs);
+        assert_eq!(run.broken(), None, "{seed}");
+        let proof = run.prove();
+        let publics = run.verify(&proof);
+        assert!(publics.is_ok(), "{seed}: {publics:?}");
+    }
+}
+
+/// Every op's own program, in batches of one and more.
+#[test]
+fn proofs_of_every_op_verify() {
+    for (name, model, inputs) in small::programs() {
+        let run = Run::new(model, &inputs);
+        assert_eq!(run.broken(), None, "{name}");
+        let publics = run.verify(&run.prove()).unwrap();
+        assert_eq!(publics.outputs, run.witness.publics.outputs, "{name}");
+        for batch in [1, 3, 8] {
+            let inputs = request(&run.model, 5, batch);
+            let run = Run::new(small::again(&run.model), &inputs);
+            run.verify(&run.prove()).unwrap();
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The scoreboard: what an auditor found of whom, and what follows from it. One small file, which may be published.
+//!
+//! ```text
+//! {"version":1,"logs":{origin: {"next","size","root"}},"operators":{key: {"passed","refuted",…}},"unseen"}
+//! Tally ─▶ Bounds: the rate of wrong answers is at most …, at 95 % and 99 %
+//! ```
+//!
+//! What is drawn from a log and what is sent as a honeypot are counted apart: they are samples of different things. It deliberately counts what a spot check passed apart
+//! from what was run again: only the second shows that an answer is right.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use credence_store::StoreError;
+use credence_store::file::{self, Access};
+use serde::{Deserialize, Serialize};
+
+use crate::odds::upper_bound;
+
+/// The longest scoreboard that is read, in bytes.
+const BOARD_LEN_MAX: u64 = 16 * 1024 * 1024;
+
+/// The version of the file.
+const VERSION: u32 = 1;
+
+/// Why a scoreboard is not at hand.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// The file cannot be read or written.
+    #[error("the scoreboard cannot be read or written")]
+    Store(#[from] StoreError),
+    /// It is none.
+    #[error("the file is no scoreboard")]
+    Form(#[source] serde_json::Error),
+    /// Another version.
+    #[error("expected version {VERSION} of a scoreboard, got {got}")]
+    Version {
+        /// Found.
+        got: u32,
+    },
+}
+
+/// How often something came of an audit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Run again, and right to the last bit.
+    pub replayed: u64,
+    /// Some cells opened, and right.
+    pub spot_checked: u64,
+    /// False.
+    pub refuted: u64,
+    /// Could not be carried through here.
+    pub failed: u64,
+    /// The operator did not open, show or answer.
+    pub unanswered: u64,
+}
+
+/// What is known of one operator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// Of the entries that were drawn from logs.
+    pub drawn: Counts,
+    /// Of the auditor's own requests.
+    pub honeypots: Counts,
+}
+
+/// How far a log was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogPlace {
+    /// The index of the next entry to look at.
+    pub next: u64,
+    /// Entries at the last look.
+    pub size: u64,
+    /// The root then, in base64.
+    pub root: String,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    version: u32,
+    /// Logs, by their origins.
+    pub logs: BTreeMap<String, LogPlace>,
+    /// Operators, by their keys in hexadecimal.
+    pub operators: BTreeMap<String, Tally>,
+    /// Entries that were drawn and whose bundles the auditor may not see.
+    pub unseen: u64,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            logs: BTreeMap::new(),
+            operators: BTreeMap::new(),
+            unseen: 0,
+        }
+    }
+}
+
+/// An upper bound on a rate, in millionths, at two levels of confidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Bounds {
+    /// How many were looked at.
+    pub of: u64,
+    /// How many of them were wrong.
+    pub wrong: u64,
+    /// The rate of wrong ones is at most this, at 95 %.
+    pub at_95_ppm: u32,
+    /// The same at 99 %.
+    pub at_99_ppm: u32,
+}
+
+impl Bounds {
+    /// The exact binomial bounds (Clopper–Pearson, one-sided, rounded up).
+    #[must_use]
+    pub fn of(wrong: u64, of: u64) -> Self {
+        Self {
+            of,
+            wrong,
+            at_95_ppm: upper_bound(wrong, of, 50_000),
+            at_99_ppm: upper_bound(wrong, of, 10_000),
+        }
+    }
+}
+
+impl Counts {
+    /// Of those that were settled: run again and right, or shown to be false.
+    #[must_use]
+    pub fn settled(&self) -> Bounds {
+        Bounds::of(self.refuted, self.replayed.saturating_add(self.refuted))
+    }
+
+    /// The same if every one that was not answered counts as wrong.
+    #[must_use]
+    pub fn strict(&self) -> Bounds {
+        let wrong = self.refuted.saturating_add(self.unanswered);
+        Bounds::of(wrong, self.replayed.saturating_add(wrong))
+    }
+}
+
+impl Board {
+    /// Reads a scoreboard; an empty one if there is no file.
+    ///
+    /// # Errors
+    /// [`BoardError`].
+    pub fn read(path: &Path) -> Result<Self, BoardError> {
+        let bytes = match file::read(path, BOARD_LEN_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_absent() => return Ok(Self::default()),
+            Err(error) => return Err(error.into()),
+        };
+        let board: Self = serde_json::from_slice(&bytes).map_err(BoardError::Form)?;
+        match board.version {
+            VERSION => Ok(board),
+            got => Err(BoardError::Version { got }),
+        }
+    }
+
+    /// Writes the scoreboard, durable on return.
+    ///
+    /// # Errors
+    /// [`BoardError`].
+    pub fn write(&self, path: &Path) -> Result<(), BoardError> {
+        let bytes = serde_json::to_vec(self).map_err(BoardError::Form)?;
+        Ok(file::write(path, &bytes, Access::Public)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_has_one_form_and_others_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("board.json");
+        let mut board = Board::read(&path).unwrap();
+        assert_eq!(board, Board::default());
+        let tally = board.operators.entry("ab".to_owned()).or_default();
+        tally.drawn.replayed = 100;
+        tally.honeypots.refuted = 1;
+        board.write(&path).unwrap();
+        assert_eq!(Board::read(&path).unwrap(), board);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (from, to) in [
+            ("\"version\":1", "\"version\":2"),
+            ("\"unseen\":0", "\"unseen\":-1"),
+            ("\"unseen\":0", "\"unseen\":0,\"more\":1"),
+        ] {
+            std::fs::write(&path, text.replace(from, to)).unwrap();
+            assert!(Board::read(&path).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn unanswered_counts_against_the_operator_where_it_says_so() {
+        let counts = Counts {
+            replayed: 99,
+            unanswered: 1,
+            ..Counts::default()
+        };
+        assert_eq!(counts.settled(), Bounds::of(0, 99));
+        assert_eq!(counts.strict(), Bounds::of(1, 100));
+        assert!(counts.strict().at_95_ppm > counts.settled().at_95_ppm);
+        assert_eq!(Counts::default().settled().at_99_ppm, 1_000_000);
+    }
+}
