@@ -3,6 +3,7 @@
 //! It deliberately attacks nothing.
 
 use credence_exact::{Dtype, NodeId, Op, Reindex};
+use credence_exec::reference;
 
 use crate::common::Run;
 use crate::small;
@@ -15,6 +16,13 @@ fn proofs_of_random_programs_verify() {
         let inputs = request(&model, seed, 1 + u32::try_from(seed % 4).unwrap());
         let run = Run::new(model, &inputs);
         assert_eq!(run.broken(), None, "{seed}");
+        if seed < 12 {
+            let values = reference::run(&run.model, &inputs).unwrap().values;
+            for (node, own) in run.nodes.iter().enumerate() {
+                let cells = values.iter().flat_map(|nodes| &nodes[node]);
+                assert!(cells.eq(own), "{seed}: node {node}");
+            }
+        }
         let proof = run.prove();
         let publics = run.verify(&proof);
         assert!(publics.is_ok(), "{seed}: {publics:?}");
