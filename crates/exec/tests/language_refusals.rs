@@ -111,7 +111,12 @@ fn what_an_encoder_is() {
     let mut parts = Parts::new(1);
     encoder(decode(1, 30))(&mut parts);
     assert_eq!(words(parts), "accepted");
-    refuses("decoded by a scale", encoder(EncoderSpec { decode: Decode::Integer {} }));
+    refuses(
+        "decoded by a scale",
+        encoder(EncoderSpec {
+            decode: Decode::Integer {},
+        }),
+    );
     refuses("multiplier above 0", encoder(decode(0, 30)));
     refuses("multiplier above 0", encoder(decode(1, 127)));
     refuses("see all others", |p| {

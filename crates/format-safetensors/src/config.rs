@@ -60,7 +60,10 @@ impl Config {
         if wire.model_type != "bert" {
             return Err(unsupported("the model type", &wire.model_type, "`bert`"));
         }
-        let positions = wire.position_embedding_type.as_deref().unwrap_or("absolute");
+        let positions = wire
+            .position_embedding_type
+            .as_deref()
+            .unwrap_or("absolute");
         if positions != "absolute" {
             return Err(unsupported("positions of type", positions, "`absolute`"));
         }

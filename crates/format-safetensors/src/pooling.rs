@@ -59,9 +59,9 @@ fn mode(settings: Map<String, Value>, width: usize) -> Result<Pooling, Safetenso
         let got = own.map_or_else(String::new, Value::to_string);
         return Err(unsupported("the width", got, "that of `config.json`"));
     }
-    let on = settings.iter().filter(|(name, value)| {
-        name.starts_with("pooling_mode_") && **value != Value::Bool(false)
-    });
+    let on = settings
+        .iter()
+        .filter(|(name, value)| name.starts_with("pooling_mode_") && **value != Value::Bool(false));
     let on: Vec<&str> = on.map(|(name, _)| name.as_str()).collect();
     match on[..] {
         [MEAN] => Ok(Pooling::Mean),

@@ -85,7 +85,11 @@ fn same(
 pub(crate) fn read(bytes: &[u8]) -> Result<(TextImport, usize), SafetensorsError> {
     let wire: Wire = json(TOKENIZER_FILE, bytes)?;
     let model = &wire.model;
-    same("the model", model.kind.as_deref().or(Some("WordPiece")), "WordPiece")?;
+    same(
+        "the model",
+        model.kind.as_deref().or(Some("WordPiece")),
+        "WordPiece",
+    )?;
     let prefix = model.continuing_subword_prefix.as_deref();
     same("the prefix of pieces inside a word", prefix, "##")?;
     let longest = model.max_input_chars_per_word.unwrap_or(100).to_string();
@@ -164,9 +168,8 @@ fn around(processor: Option<&Value>) -> Result<[String; 2], SafetensorsError> {
         }
         Some("TemplateProcessing") => {
             let single = processor.get("single").and_then(Value::as_array);
-            let special = |part: &Value| {
-                text(part.get("SpecialToken").and_then(|token| token.get("id")))
-            };
+            let special =
+                |part: &Value| text(part.get("SpecialToken").and_then(|token| token.get("id")));
             match single.map(Vec::as_slice) {
                 Some([before, sequence, behind]) if sequence.get("Sequence").is_some() => {
                     special(before).zip(special(behind))
@@ -190,8 +193,7 @@ fn tokens(vocab: &BTreeMap<String, u32>) -> Result<Vec<String>, SafetensorsError
     }
     let got = tokens.len();
     let named = tokens.into_iter().enumerate();
-    let named = named.map(|(missing, text)| {
-        text.ok_or(SafetensorsError::Vocabulary { got, missing })
-    });
+    let named =
+        named.map(|(missing, text)| text.ok_or(SafetensorsError::Vocabulary { got, missing }));
     named.collect()
 }

@@ -36,7 +36,9 @@ impl Weights {
             SafeTensors::deserialize(whole).map_err(SafetensorsError::Header)?;
             let tensors = metadata.tensors().into_iter();
             let plain = |(name, info): (String, &TensorInfo)| {
-                let name = name.strip_prefix(PREFIX).map_or(name.clone(), str::to_owned);
+                let name = name
+                    .strip_prefix(PREFIX)
+                    .map_or(name.clone(), str::to_owned);
                 (name, info.clone())
             };
             (header, tensors.map(plain).collect())
@@ -109,7 +111,11 @@ impl Weights {
     /// A norm's gain and bias; old files call them gamma and beta.
     pub(crate) fn norm(&mut self, name: &str) -> Result<Norm, SafetensorsError> {
         let old = self.tensors.contains_key(&format!("{name}.gamma"));
-        let [gain, bias] = if old { ["gamma", "beta"] } else { ["weight", "bias"] };
+        let [gain, bias] = if old {
+            ["gamma", "beta"]
+        } else {
+            ["weight", "bias"]
+        };
         Ok(Norm {
             gain: self.vector(&format!("{name}.{gain}"))?,
             bias: Some(self.vector(&format!("{name}.{bias}"))?),

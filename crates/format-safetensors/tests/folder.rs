@@ -326,9 +326,7 @@ fn what_changes_the_computation_and_is_not_known_is_refused_by_name() {
         ("at most 1,024", |p| {
             p.config["num_hidden_layers"] = 1025.into()
         }),
-        ("of: 3", |p| {
-            p.config["num_attention_heads"] = 3.into()
-        }),
+        ("of: 3", |p| p.config["num_attention_heads"] = 3.into()),
         ("epsilon", |p| p.config["layer_norm_eps"] = 0.0.into()),
         ("`modules.json`", |p| p.modules = None),
         ("`1_Pooling/config.json`", |p| p.pooling = None),

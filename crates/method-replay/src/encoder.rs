@@ -47,7 +47,9 @@ pub(crate) fn check(encoder: &Embedder, case: &Case<'_>) -> Result<Finding, Meth
     case.check_trace(&made.trace_root)?;
     let values = u64::try_from(made.vector().len()).unwrap_or(u64::MAX);
     let mut finding = Finding::re_executed(values, 0);
-    finding.numbers.retain(|n| n.name != "trace values compared");
+    finding
+        .numbers
+        .retain(|n| n.name != "trace values compared");
     let number = Number {
         name: "tokens run again",
         quantity: Quantity::Count(tokens),

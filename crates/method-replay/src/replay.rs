@@ -13,8 +13,8 @@ use credence_generate::{Embedder, Language, LanguageError};
 use credence_model::{Model, Program, Tensor, TensorLimits, Tensors};
 
 use crate::compare::first_difference;
-use crate::{encoder, language};
 use crate::params::check_tensor_params;
+use crate::{encoder, language};
 
 /// The longest input or output that is read, in bytes.
 pub const CONTENT_BYTES_MAX: usize = 1 << 30;

@@ -9,7 +9,9 @@
 use std::error::Error;
 
 use credence_base::Profile;
-use credence_claim::{Case, ClaimFields, Fact, FinishReason, MethodError, Part, Refutation, SeedSource};
+use credence_claim::{
+    Case, ClaimFields, Fact, FinishReason, MethodError, Part, Refutation, SeedSource,
+};
 use credence_exec::sampling::Parameters;
 use credence_model::{Tensor, TensorLimits, Tensors, encode_elements};
 

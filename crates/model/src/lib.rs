@@ -33,7 +33,9 @@ pub use file::{
     FILE_EXTENSION, FileError, FileParts, MODEL_FILE_BYTES_MAX, Provenance, peek_safetensors,
 };
 pub use identity::{PROGRAM_BYTES_MAX, model_id, program_bytes, program_from_bytes};
-pub use language::{EncoderSpec, LanguageLayout, LanguageSpec, Part, TILE_POSITIONS, score_row_bytes};
+pub use language::{
+    EncoderSpec, LanguageLayout, LanguageSpec, Part, TILE_POSITIONS, score_row_bytes,
+};
 pub use layout::TraceLayout;
 pub use model::{Interval, Model, ModelError};
 pub use params::{Bytes, Owner, ParamBytes, ParamView, ParamsError};

@@ -367,7 +367,8 @@ impl Service {
                 prompt,
                 nonce,
             };
-            let bundle = issue_embedding(&self.keeper.operator, &asked, &made, &Draws::from_system()?)?;
+            let bundle =
+                issue_embedding(&self.keeper.operator, &asked, &made, &Draws::from_system()?)?;
             let kept = Kept::of(&bundle);
             waits.extend(self.keeper.keep(kept.digest, &bundle)?);
             embedded.push(Embedded {

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 
 use crate::error::TextError;
-use crate::wordpiece::INSIDE;
 use crate::spec::{SPECIAL_BYTES_MAX, TOKEN_BYTES_MAX, TOKENS_MAX};
+use crate::wordpiece::INSIDE;
 
 /// The character that stands for a space in sentencepiece vocabularies.
 pub(crate) const SPACE_MARK: &str = "\u{2581}";

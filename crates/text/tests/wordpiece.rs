@@ -53,9 +53,20 @@ fn ids_are_those_of_hugging_face() {
         let text = Text::new(&spec(pre)).unwrap();
         let mut wrong = Vec::new();
         for (words, expected) in texts.iter().zip(golden["ids"][pre].as_array().unwrap()) {
-            let got = text.tokenise(words, Special::Plain, Context::Continue).unwrap();
-            let expected: Vec<u64> = expected.as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
-            if !got.iter().map(|&id| u64::from(id)).eq(expected.iter().copied()) {
+            let got = text
+                .tokenise(words, Special::Plain, Context::Continue)
+                .unwrap();
+            let expected: Vec<u64> = expected
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|id| id.as_u64().unwrap())
+                .collect();
+            if !got
+                .iter()
+                .map(|&id| u64::from(id))
+                .eq(expected.iter().copied())
+            {
                 wrong.push((words, got, expected));
             }
         }
@@ -66,12 +77,18 @@ fn ids_are_those_of_hugging_face() {
 #[test]
 fn a_text_stands_between_its_tokens() {
     let text = Text::new(&spec("bert-uncased")).unwrap();
-    let whole = text.tokenise("The embeddings", Special::Plain, Context::Begin).unwrap();
+    let whole = text
+        .tokenise("The embeddings", Special::Plain, Context::Begin)
+        .unwrap();
     assert_eq!((whole.first(), whole.last()), (Some(&2), Some(&3)));
-    let back = text.detokenise(&whole, Show::Words, Context::Begin).unwrap();
+    let back = text
+        .detokenise(&whole, Show::Words, Context::Begin)
+        .unwrap();
     assert_eq!(back, " the embeddings");
     // What a stranger wrote is no special token; what a template wrote is.
-    let plain = text.tokenise("[CLS]", Special::Plain, Context::Continue).unwrap();
+    let plain = text
+        .tokenise("[CLS]", Special::Plain, Context::Continue)
+        .unwrap();
     assert!(plain.len() > 1 && !plain.contains(&2));
     let parsed = text.tokenise("[CLS]", Special::Parse, Context::Continue);
     assert_eq!(parsed.unwrap(), [2]);
@@ -84,7 +101,15 @@ fn what_the_kind_needs_and_must_not_have() {
         change(&mut spec);
         Text::new(&spec).unwrap_err()
     };
-    let fields = |error: TextError| matches!(error, TextError::Fields { kind: "wordpiece", .. });
+    let fields = |error: TextError| {
+        matches!(
+            error,
+            TextError::Fields {
+                kind: "wordpiece",
+                ..
+            }
+        )
+    };
     assert!(fields(refused(|s| s.pre = None)));
     assert!(fields(refused(|s| s.merges = Some(Vec::new()))));
     assert!(fields(refused(|s| s.scores = Some(Vec::new()))));

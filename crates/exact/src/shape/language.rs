@@ -117,9 +117,12 @@ pub(super) fn scores(op: &Scores, shapes: &impl Shapes) -> Result<Shape, ShapeEr
     require(op.window != Some(0), "window", "at least 1", || {
         "0".to_owned()
     })?;
-    require(!(op.ahead && op.window.is_some()), "window", "none where later positions are seen", || {
-        format!("{:?}", op.window)
-    })?;
+    require(
+        !(op.ahead && op.window.is_some()),
+        "window",
+        "none where later positions are seen",
+        || format!("{:?}", op.window),
+    )?;
     clamp_range(op.min, op.max)?;
     Shape::from_sizes(&[heads_q, shapes.context()?])
 }

@@ -235,7 +235,11 @@ impl Sections<'_> {
     fn block(&self, part: &Part, position: usize) -> Vec<u8> {
         let language = self.model.program().spec().language.as_ref();
         let whole = language.is_some_and(|language| language.encoder.is_some());
-        let last = if whole { self.values.len() - 1 } else { position };
+        let last = if whole {
+            self.values.len() - 1
+        } else {
+            position
+        };
         let mut block = vec![0; part.block_bytes(last)];
         let nodes = &self.values[position];
         for ((id, node, shape), cells) in self.model.program().nodes().zip(nodes) {

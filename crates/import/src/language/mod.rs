@@ -40,4 +40,6 @@ pub use lower::{
     import_encoder, import_language,
 };
 pub use sample::{CALIBRATION_TEXT, EVALUATION_TEXT, SampleError, samples, sentences};
-pub use text_spec::{TextImport, TextSpecError, WordPieceSource, import_text, import_wordpiece, pinned_text};
+pub use text_spec::{
+    TextImport, TextSpecError, WordPieceSource, import_text, import_wordpiece, pinned_text,
+};

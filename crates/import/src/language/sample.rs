@@ -214,14 +214,29 @@ mod tests {
     #[test]
     fn sentences_end_where_people_end_them() {
         let text = text(None);
-        let document = "One two. Three\nfour! Five\n\nsix\n---\n[chat]\nuser: hi there\nassistant: e.g. this?";
+        let document =
+            "One two. Three\nfour! Five\n\nsix\n---\n[chat]\nuser: hi there\nassistant: e.g. this?";
         let runs = sentences(&text, document, (99, 999)).unwrap();
-        let expected = ["One two.", "Three four!", "Five", "six", "user: hi there", "assistant: e.g.", "this?"];
-        let got: Vec<String> = words(&text, &runs).iter().map(|s| s.replace('\u{2581}', " ")).collect();
+        let expected = [
+            "One two.",
+            "Three four!",
+            "Five",
+            "six",
+            "user: hi there",
+            "assistant: e.g.",
+            "this?",
+        ];
+        let got: Vec<String> = words(&text, &runs)
+            .iter()
+            .map(|s| s.replace('\u{2581}', " "))
+            .collect();
         assert_eq!(got, expected);
         let short = sentences(&text, document, (3, 7)).unwrap();
         assert_eq!(words(&text, &short), ["On.", "Th!"]);
-        assert!(matches!(sentences(&text, " \n", (9, 9)), Err(SampleError::Empty)));
+        assert!(matches!(
+            sentences(&text, " \n", (9, 9)),
+            Err(SampleError::Empty)
+        ));
     }
 
     const TEMPLATE: &str = "{% for m in messages %}|{{ m.role }} {{ m.content }}{% endfor %}";

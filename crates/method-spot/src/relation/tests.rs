@@ -92,9 +92,10 @@ impl Run {
             for ((node, spec, shape), values) in self.model.program().nodes().zip(nodes) {
                 for (index, &value) in values.iter().enumerate() {
                     let exists = match &spec.op {
-                        Op::Scores(op) => {
-                            op.sight().range(position, 0).contains(&(index % shape.last()))
-                        }
+                        Op::Scores(op) => op
+                            .sight()
+                            .range(position, 0)
+                            .contains(&(index % shape.last())),
                         _ => true,
                     };
                     if spec.cut && exists {

@@ -46,11 +46,7 @@ pub(crate) async fn embeddings(
     }
 }
 
-fn answer(
-    service: &Service,
-    body: &[u8],
-    header: Option<Nonce>,
-) -> Result<Response, OpenAiError> {
+fn answer(service: &Service, body: &[u8], header: Option<Nonce>) -> Result<Response, OpenAiError> {
     let asked = read_embeddings(body)?;
     let name = &asked.model;
     let hosted = service.model(name);

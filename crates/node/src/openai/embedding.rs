@@ -182,7 +182,10 @@ mod tests {
         }
         let full = r#"{"model":"m","input":"a","encoding_format":"base64","dimensions":384,"user":"u","credence":{"nonce":"0000000000000000000000000000000000000000000000000000000000000001"}}"#;
         let got = read(full).unwrap();
-        assert_eq!((got.encoding, got.dimensions), (Encoding::Base64, Some(384)));
+        assert_eq!(
+            (got.encoding, got.dimensions),
+            (Encoding::Base64, Some(384))
+        );
         assert!(got.nonce.is_some());
     }
 
@@ -194,10 +197,16 @@ mod tests {
             (r#"{"model":"m","input":[]}"#, "length of input"),
             (r#"{"model":"m","input":[-1]}"#, "input"),
             (r#"{"model":"m","input":{"a":1}}"#, "input"),
-            (r#"{"model":"m","input":"a","encoding_format":"hex"}"#, "encoding_format"),
+            (
+                r#"{"model":"m","input":"a","encoding_format":"hex"}"#,
+                "encoding_format",
+            ),
             (r#"{"model":"m","input":"a","dimensions":0}"#, "dimensions"),
             (r#"{"model":"m","input":"a","truncate":true}"#, "truncate"),
-            (r#"{"model":"m","input":"a","credence":{"nonce":"x"}}"#, "credence.nonce"),
+            (
+                r#"{"model":"m","input":"a","credence":{"nonce":"x"}}"#,
+                "credence.nonce",
+            ),
             (r#"{"model":"m","input":"a","credence":{"seed":1}}"#, "seed"),
             (r#"{"model":"m","input":"a","credence":3}"#, "credence"),
         ] {
@@ -213,7 +222,11 @@ mod tests {
         let own = [0.1_f32, -1.0 / 3.0, 1e-20, 0.0];
         let written = vector(&own, Encoding::Float).to_string();
         let back: Vec<f32> = serde_json::from_str(&written).unwrap();
-        assert!(own.iter().zip(&back).all(|(a, b)| a.to_bits() == b.to_bits()));
+        assert!(
+            own.iter()
+                .zip(&back)
+                .all(|(a, b)| a.to_bits() == b.to_bits())
+        );
         let coded = vector(&own, Encoding::Base64);
         let bytes = STANDARD.decode(coded.as_str().unwrap()).unwrap();
         let (chunks, _) = bytes.as_chunks::<4>();

@@ -68,7 +68,10 @@ fn seed() -> Vec<u8> {
 fn weights() -> Vec<u8> {
     let mut shapes: Vec<(String, Vec<usize>)> = Vec::new();
     for (name, rows) in [("word", 5), ("position", 3), ("token_type", 1)] {
-        shapes.push((format!("embeddings.{name}_embeddings.weight"), vec![rows, 4]));
+        shapes.push((
+            format!("embeddings.{name}_embeddings.weight"),
+            vec![rows, 4],
+        ));
     }
     for part in ["weight", "bias"] {
         shapes.push((format!("embeddings.LayerNorm.{part}"), vec![4]));

@@ -63,13 +63,22 @@ mod tests {
             assert!(table.is_sorted_by(|a, b| a < b));
             assert_eq!(table.len() % 2, 0);
         }
-        assert!(bert::SINGLE.as_chunks::<2>().0.is_sorted_by(|a, b| a[0] < b[0]));
+        assert!(
+            bert::SINGLE
+                .as_chunks::<2>()
+                .0
+                .is_sorted_by(|a, b| a[0] < b[0])
+        );
         assert!(bert::SEVERAL.is_sorted_by(|a, b| a.0 < b.0));
     }
 
     #[test]
     fn samples_of_each() {
-        assert!("\0\u{b}\u{200d}\u{fffd}\u{e000}\u{85}".chars().all(is_dropped));
+        assert!(
+            "\0\u{b}\u{200d}\u{fffd}\u{e000}\u{85}"
+                .chars()
+                .all(is_dropped)
+        );
         assert!(!"a\t\n\r \u{2028}🥰\u{378}".chars().any(is_dropped));
         assert!("中国㐀".chars().all(is_ideograph) && !"한あa".chars().any(is_ideograph));
         assert!("!$`~—¿、".chars().all(is_sign) && !"a€中".chars().any(is_sign));

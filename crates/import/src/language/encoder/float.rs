@@ -50,7 +50,10 @@ impl<'a> EncoderRun<'a> {
         } else {
             1.0
         };
-        let vector: Vec<f32> = pooled.iter().map(|x| crate::number::narrow(x * by)).collect();
+        let vector: Vec<f32> = pooled
+            .iter()
+            .map(|x| crate::number::narrow(x * by))
+            .collect();
         if vector.iter().all(|x| x.is_finite()) {
             return Ok(vector);
         }

@@ -227,10 +227,10 @@ fn block(number: usize, block: &EncoderBlock, width: usize) -> Result<(), Langua
     size("hidden layer", hidden, COUNT_MAX)?;
     linear(&name("up"), &block.up, (hidden, width))?;
     linear(&name("down"), &block.down, (width, hidden))?;
+    norm(&name("norm behind attention"), &block.attention_norm, width)?;
     norm(
-        &name("norm behind attention"),
-        &block.attention_norm,
+        &name("norm behind the hidden layer"),
+        &block.feed_norm,
         width,
-    )?;
-    norm(&name("norm behind the hidden layer"), &block.feed_norm, width)
+    )
 }

@@ -30,9 +30,9 @@ use credence_exact::NodeId;
 use credence_exec::{Append, Engine, Options, PlanError, SessionError};
 use credence_model::{Model, ModelError};
 
+pub use self::encoder::{EncoderUnits, ImportedEncoder, import_encoder};
 use self::inputs::collect;
 use self::program::{PRODUCT_MAX, Source, VALUE_MAX, program};
-pub use self::encoder::{EncoderUnits, ImportedEncoder, import_encoder};
 pub use self::units::Units;
 use self::units::{COARSE, refine};
 use self::weights::Weights;

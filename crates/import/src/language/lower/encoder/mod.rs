@@ -193,7 +193,10 @@ fn measure(
                 return;
             };
             let max = cells.iter().map(|cell| cell.abs()).max().unwrap_or(0);
-            if let Some(own) = maxima.get_mut(block).and_then(|own| own.get_mut(slot(part))) {
+            if let Some(own) = maxima
+                .get_mut(block)
+                .and_then(|own| own.get_mut(slot(part)))
+            {
                 *own = max.max(*own);
             }
         };

@@ -84,7 +84,9 @@ pub(super) fn program(
         activations: Vec::new(),
     };
     let place = Op::Position(Position {});
-    let place = make.emit.node("position".to_owned(), place, Dtype::I32, true);
+    let place = make
+        .emit
+        .node("position".to_owned(), place, Dtype::I32, true);
     let mut x = make.stream(weights, place, context)?;
     for (number, (block, units)) in weights.blocks.iter().zip(units).enumerate() {
         let name = format!("block.{number}");
@@ -137,12 +139,7 @@ impl Make<'_> {
         self.norm("embedded.norm", sum, (&graph.embedding_norm, EMBEDDED_BITS))
     }
 
-    fn rows(
-        &mut self,
-        name: &str,
-        x: NodeId,
-        rows: &Table,
-    ) -> Result<NodeId, LanguageLowerError> {
+    fn rows(&mut self, name: &str, x: NodeId, rows: &Table) -> Result<NodeId, LanguageLowerError> {
         let shape = [rows.scales.len(), rows.columns];
         let reals = rows.scales.iter().map(|s| s * pow2(EMBEDDED_BITS));
         let (multipliers, shift) = fixed(&reals.collect::<Vec<f64>>())?;
@@ -173,7 +170,9 @@ impl Make<'_> {
             min: -max,
             max,
         };
-        Ok(self.emit.node(name.to_owned(), Op::Add(op), Dtype::I32, true))
+        Ok(self
+            .emit
+            .node(name.to_owned(), Op::Add(op), Dtype::I32, true))
     }
 
     /// `(C·x − Σx)/2^s`, and the factor by which that is larger than x less its mean.
@@ -261,7 +260,9 @@ impl Make<'_> {
             min: -max,
             max,
         };
-        Ok(self.emit.node(name.to_owned(), Op::Mul(op), Dtype::I32, true))
+        Ok(self
+            .emit
+            .node(name.to_owned(), Op::Mul(op), Dtype::I32, true))
     }
 
     /// An operand of products: transformed, by its own scale. The result's cells are in units of 2^−bits, made `√size` times as large.
@@ -297,12 +298,22 @@ impl Make<'_> {
         };
         let factor = factor * pow2(-STREAM_BITS);
         let emit = &mut self.emit;
-        let all = emit.product(&format!("{name}.qkv"), operand, (&weights.qkv, factor), &target)?;
+        let all = emit.product(
+            &format!("{name}.qkv"),
+            operand,
+            (&weights.qkv, factor),
+            &target,
+        )?;
         let mut part = |part: &str, offset, max| {
             let wide = format!("{name}.{part}.wide");
             let shape = [heads, d];
             let wide = emit.reindex(wide, all.node, offset, &shape, Dtype::I16);
-            emit.rescale(format!("{name}.{part}"), wide, (1.0, max), (Dtype::I16, true))
+            emit.rescale(
+                format!("{name}.{part}"),
+                wide,
+                (1.0, max),
+                (Dtype::I16, true),
+            )
         };
         let (q, k) = (part("q", 0, head_max(d))?, part("k", width, head_max(d))?);
         let v = part("v", 2 * width, VALUE_MAX)?;

@@ -33,10 +33,7 @@ pub(super) fn blocks(
     for (number, block) in graph.blocks.iter().enumerate() {
         // Inputs are dropped as they are used.
         let own = inputs.as_mut().and_then(Iterator::next);
-        made.push(BlockWeights::new(
-            real(graph, number, block)?,
-            own.as_ref(),
-        ));
+        made.push(BlockWeights::new(real(graph, number, block)?, own.as_ref()));
     }
     Ok(made)
 }
@@ -64,9 +61,8 @@ fn real(
     let (mut values, mut bias) = product(&block.v, &name("values"), through(transform(width)))?;
     columns_through(&mut values, width, by_head);
     by_head(&mut bias);
-    let reading = |linear: &Linear, part: &str| {
-        product(linear, &name(part), through(transform(width)))
-    };
+    let reading =
+        |linear: &Linear, part: &str| product(linear, &name(part), through(transform(width)));
     let qkv = vec![
         reading(&block.q, "queries")?,
         reading(&block.k, "keys")?,

@@ -118,7 +118,12 @@ fn graph(parts: EncoderParts) -> EncoderGraph {
 
 #[test]
 fn programs_stay_close_to_their_floats() {
-    for (seed, sizes) in [(1, (24, 2, 40)), (2, (36, 3, 64)), (3, (64, 4, 96)), (4, (15, 1, 7))] {
+    for (seed, sizes) in [
+        (1, (24, 2, 40)),
+        (2, (36, 3, 64)),
+        (3, (64, 4, 96)),
+        (4, (15, 1, 7)),
+    ] {
         for (pooling, normalised) in [(Pooling::Mean, true), (Pooling::First, false)] {
             let mut parts = parts(seed, sizes);
             (parts.pooling, parts.normalised) = (pooling, normalised);
@@ -172,7 +177,9 @@ fn decoded_embeddings_are_the_floats_in_size_too() {
                 if normalised {
                     assert!((length - 1.0).abs() < 1e-3, "{length}");
                 }
-                let size = float.iter().fold(0.0_f64, |max, x| max.max(f64::from(x.abs())));
+                let size = float
+                    .iter()
+                    .fold(0.0_f64, |max, x| max.max(f64::from(x.abs())));
                 for (a, b) in float.iter().zip(&exact) {
                     let error = (f64::from(*a) - b).abs();
                     assert!(error < 0.06 * size, "{pooling:?}, {normalised}: {a}, {b}");
@@ -253,8 +260,18 @@ fn what_does_not_fit_is_refused_by_name() {
     let graph = graph(parts(1, (24, 2, 40)));
     let mut none = options(1);
     none.calibration.clear();
-    assert!(import_encoder(&graph, &none).unwrap_err().to_string().contains("no tokens"));
+    assert!(
+        import_encoder(&graph, &none)
+            .unwrap_err()
+            .to_string()
+            .contains("no tokens")
+    );
     let mut long = options(1);
     long.context = CONTEXT + 1;
-    assert!(import_encoder(&graph, &long).unwrap_err().to_string().contains("trained on 40"));
+    assert!(
+        import_encoder(&graph, &long)
+            .unwrap_err()
+            .to_string()
+            .contains("trained on 40")
+    );
 }
