@@ -174,7 +174,8 @@ def test_both_encodings_are_the_claimed_vector(client: openai.OpenAI, server: Se
     ("change", "param"),
     [
         ({"dimensions": 8}, "dimensions"),
-        ({"input": []}, "length of input"),
+        ({"input": []}, "input"),
+        ({"input": ["the"] * 257}, "length of input"),
         ({"input": "the " * CONTEXT}, "input"),
         ({"input": [len(PIECES)]}, "input"),
         ({"model": "absent"}, "model"),
