@@ -18,7 +18,7 @@ struct World {
 }
 
 /// Asks with a head and gives the value of a header and the body.
-fn ask(url: &str, method: &str, path: &str, body: &str) -> (String, String) {
+pub(crate) fn ask(url: &str, method: &str, path: &str, body: &str) -> (String, String) {
     use std::io::{Read as _, Write as _};
     let address = url.strip_prefix("http://").unwrap();
     let mut socket = std::net::TcpStream::connect(address).unwrap();
