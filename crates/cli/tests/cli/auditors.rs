@@ -287,7 +287,18 @@ fn confidence_gives_numbers_formulas_and_assumptions() {
             .unwrap()
             .contains("at most 2^-")
     );
+    let key = place.run(&["key", "show"]).expect(0).out;
+    place
+        .run_at(&place.path("empty"), &["confidence", key.trim()])
+        .expect(7)
+        .says("has nothing of operator");
+    place.run(&["confidence", "none.json"]).expect(9);
+}
 
+#[test]
+fn a_rate_of_audits_gives_the_chance_to_be_found_and_the_gain_it_takes() {
+    let place = Place::new();
+    let bundle = place.write("b.json", crate::shared::honest());
     let audits = [
         "--audit-rate",
         "0.05",
@@ -343,9 +354,4 @@ fn confidence_gives_numbers_formulas_and_assumptions() {
     place
         .run(&["confidence", bundle, "--audit-rate", "1.5"])
         .expect_usage();
-    place
-        .run_at(&place.path("empty"), &["confidence", &"ab".repeat(32)])
-        .code
-        .unwrap();
-    place.run(&["confidence", "none.json"]).expect(9);
 }
