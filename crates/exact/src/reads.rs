@@ -89,6 +89,15 @@ pub fn reads(op: &Op, shapes: &impl Shapes) -> Result<Reads, ShapeError> {
             reads.params.push(entries(op.table, trees));
             reads.params.extend(op.bias.map(|bias| (bias, 1)));
         }
+        Op::Gather(op) => {
+            reads.nodes.push((op.x, 1));
+            reads.params.push((op.table, 1));
+        }
+        Op::MatMul(op) => {
+            let inner = shapes.node(op.a)?.0.last();
+            reads.nodes.extend([of(op.a, inner), of(op.b, inner)]);
+        }
+        Op::Divide(op) => reads.nodes.extend([(op.a, 1), (op.b, 1)]),
         Op::Token(_)
         | Op::Position(_)
         | Op::Embed(_)

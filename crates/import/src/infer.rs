@@ -1,5 +1,7 @@
 //! Shapes of a graph's nodes, and the checks of what a node is given.
 
+mod values;
+
 use credence_exact::Window;
 use credence_exact::shape::{WINDOW_MAX, window_cells};
 
@@ -160,8 +162,14 @@ impl Checker<'_> {
                 real(self.real(*x)?.to_vec(), 1)
             }
             GraphOp::Unary { x, function } => {
-                if let Function::LeakyRelu { alpha } = function {
-                    self.finite("alpha", core::iter::once(*alpha))?;
+                match function {
+                    Function::LeakyRelu { alpha } => {
+                        self.finite("alpha", core::iter::once(*alpha))?;
+                    }
+                    Function::Formula(formula) => {
+                        self.finite("a number of the formula", formula.numbers())?;
+                    }
+                    Function::Sigmoid | Function::Tanh => {}
                 }
                 real(self.real(*x)?.to_vec(), 8)
             }
@@ -206,6 +214,9 @@ impl Checker<'_> {
                 )?;
                 Ok((shape, Kind::Index, 1))
             }
+            other => self.values(other, inputs)?.ok_or_else(|| {
+                self.operand("the op", "one with a shape", other.name())
+            }),
         }
     }
 

@@ -43,9 +43,15 @@ impl Lowering<'_> {
         let input = &self.planner.graph.inputs()[*index];
         let keys = forms.contains(&Form::Keys);
         let (encode, dtype, scale) = if input.dtype != BorderType::Fp32 {
-            let encode = Encode::Integer {
-                min: -INTEGER_MAX,
-                max: INTEGER_MAX,
+            let encode = match self.planner.rows_named_by(value) {
+                Some(rows) if forms.contains(&Form::Index) => Encode::Integer {
+                    min: 0,
+                    max: i32::try_from(rows - 1).unwrap_or(INTEGER_MAX),
+                },
+                _ => Encode::Integer {
+                    min: -INTEGER_MAX,
+                    max: INTEGER_MAX,
+                },
             };
             (encode, Dtype::I32, 1.0)
         } else if keys && forms.len() > 1 {

@@ -5,13 +5,12 @@ use credence_exact::{Add, Conv, Dtype, Linear, Multiplier, NodeId, Op, ParamId, 
 use crate::calibrate::Feature;
 use crate::emit::{Raw, i32_bytes};
 use crate::error::LowerError;
-use crate::graph::{AffineOp, ConvOp, GraphOp, LinearOp, ValueId};
+use crate::graph::{ConvOp, GraphOp, LinearOp, ValueId};
 use crate::input::StoredFeatures;
 use crate::lower::{IMAGE, Lowering, row_major};
 use crate::number::dim32;
 use crate::plan::Form;
 use crate::producer::{Fold, feed};
-use crate::quant::Quant;
 use crate::rows::{Read, Rows, quantise};
 use crate::view::View;
 
@@ -322,60 +321,5 @@ impl Lowering<'_> {
             None
         };
         Ok((weight, bias))
-    }
-
-    /// A scaling and shifting that nothing took up: a convolution of one weight for each channel. Weights are ±127 at a scale of
-    /// their own, so that nothing is lost but the operand's own rounding.
-    pub(crate) fn diagonal(
-        &mut self,
-        value: ValueId,
-        op: &AffineOp,
-        from: Quant,
-        view: &View,
-    ) -> Result<Raw, LowerError> {
-        let name = self.name(value).to_owned();
-        let dims = self.dims(value).to_vec();
-        let scalar = dims.is_empty();
-        // One number for all is spread over the channels of an image, or the last axis.
-        let axis = match (op.scale.len(), dims.len()) {
-            (1, 3) => 0,
-            (1, rank) => rank.saturating_sub(1),
-            _ => op.axis,
-        };
-        let mut order: Vec<usize> = (0..dims.len()).filter(|&k| k != axis).collect();
-        if !scalar {
-            order.push(axis);
-        }
-        let along = dims.get(axis).copied().unwrap_or(1);
-        let rest = dims.iter().product::<usize>() / along;
-        let x = self
-            .emitter
-            .arranged(&name, view, &order, &[rest, 1, along])?;
-        let at = |k: usize| if op.scale.len() == 1 { 0 } else { k };
-        let rows = quantise(
-            along,
-            Read {
-                scale: from.scale.get(),
-                zero: 0,
-                means: &[],
-            },
-            |r| vec![op.scale[at(r)]],
-            |r| op.shift[at(r)],
-        );
-        let (weight, bias) = self.row_params(&name, &rows, &[along, 1, 1, 1])?;
-        let conv = Op::Conv(Conv {
-            x,
-            weight,
-            bias,
-            window: UNIT_WINDOW,
-            groups: dim32(along),
-        });
-        let node =
-            self.emitter
-                .node(&format!("{name}.acc"), conv, Dtype::I32, &[rest, 1, along])?;
-        Ok(Raw {
-            view: View::permuted(node, &dims, &order),
-            scales: rows.scales.iter().map(|s| s * from.scale.get()).collect(),
-        })
     }
 }

@@ -34,6 +34,11 @@ impl Scale {
         Self(Reciprocal::of(scale).scale().to_bits())
     }
 
+    /// The scale of a value that is this one's times a positive factor.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self::exactly(self.get() * factor)
+    }
+
     /// Reals per step.
     pub(crate) fn get(self) -> f64 {
         f64::from_bits(self.0)
