@@ -43,6 +43,7 @@ mod view;
 pub use builder::{GraphBuilder, GraphError};
 pub use calibrate::Clipping;
 pub use credence_exact::Window;
+pub use credence_exact::shape::window_cells;
 pub use credence_exec::Options;
 pub use credence_model::{BorderType, Elements, Tensor, TensorError, TensorLimits, Tensors};
 pub use ensemble::{Comparison, EnsembleError, Tree, TreeEnsemble, TreeNode};
