@@ -15,6 +15,8 @@ use crate::translate::{Node, OneHot, Slot, Translator};
 
 /// Most pieces that one operator is taken apart into.
 const PIECES_MAX: usize = 1024;
+/// An end of a slice that no batch reaches: all of it is meant.
+const WHOLE_BATCH: i64 = 1 << 24;
 /// Most elements that a constant is made to have.
 const CELLS_MAX: usize = 1 << 24;
 
@@ -216,7 +218,7 @@ pub(crate) fn slice(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, On
     for cut in cuts(node, rank)? {
         if cut.axis == batch {
             // All of the batch, whatever its size.
-            if cut.start == 0 && cut.step == 1 && cut.end >= i64::from(i32::MAX) {
+            if cut.start == 0 && cut.step == 1 && cut.end >= WHOLE_BATCH {
                 continue;
             }
             return Err(node.operand_error(1, "all of the batch", "a part of it"));
