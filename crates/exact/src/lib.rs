@@ -22,8 +22,8 @@ pub mod shape;
 pub use dtype::{Dtype, DtypeError};
 pub use op::{
     Add, ArgMax, Attend, Concat, Conv, Divide, Embed, Gather, GatherSum, Hadamard, Input, Linear,
-    MatMul, MaxAbs, MaxPool, Mul, NodeId, Op, ParamId, Position, Quantise, Reindex, Rescale, RmsRatio, Rope, Scores,
-    Softmax, SumPool, Table, Token, TreeLeaves, Window,
+    MatMul, MaxAbs, MaxPool, Mul, NodeId, Op, ParamId, Position, Quantise, Reindex, Rescale,
+    RmsRatio, Rope, Scores, Softmax, SumPool, Table, Token, TreeLeaves, Window,
 };
 pub use rescale::{ACCUMULATOR_LIMIT, Multiplier, RescaleError, SHIFT_MAX, Shift, clamp, rescale};
 pub use shape::{Shape, ShapeError};

@@ -175,8 +175,8 @@ fn imported(arguments: &Arguments) -> (Arc<Model>, f64) {
         clipping: arguments.clipping,
         source: &onnx.source(),
     };
-    let imported = import(onnx.graph(), &options)
-        .unwrap_or_else(|error| stop("the graph is refused", &error));
+    let imported =
+        import(onnx.graph(), &options).unwrap_or_else(|error| stop("the graph is refused", &error));
     (Arc::new(imported.model), start.elapsed().as_secs_f64())
 }
 

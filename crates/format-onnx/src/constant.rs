@@ -192,9 +192,9 @@ fn values(tensor: &TensorProto) -> Result<Values, OnnxError> {
         code if [bool8, int8, uint8].contains(&code) && raw.is_empty() => {
             Values::Ints(tensor.int32_data.iter().map(|&x| i64::from(x)).collect())
         }
-        code if code == int8 => Values::Ints(words(tensor, |bytes| {
-            i64::from(i8::from_le_bytes(bytes))
-        })?),
+        code if code == int8 => {
+            Values::Ints(words(tensor, |bytes| i64::from(i8::from_le_bytes(bytes)))?)
+        }
         code if [bool8, uint8].contains(&code) => {
             Values::Ints(words(tensor, |[byte]: [u8; 1]| i64::from(byte))?)
         }

@@ -107,7 +107,10 @@ impl Onnx {
             ("source.sha256", self.digest.to_string()),
         ];
         if !self.dims.is_empty() {
-            let bound = self.dims.iter().map(|(name, size)| format!("{name}={size}"));
+            let bound = self
+                .dims
+                .iter()
+                .map(|(name, size)| format!("{name}={size}"));
             source.push(("source.dims", bound.collect::<Vec<_>>().join(",")));
         }
         source

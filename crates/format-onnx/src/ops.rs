@@ -3,11 +3,13 @@
 mod elementwise;
 mod fold;
 mod functions;
+mod grown;
 mod labels;
 mod layers;
 mod parts;
 mod reduce;
 mod shapes;
+mod sizes;
 mod transposed;
 mod trees;
 mod windows;
@@ -38,7 +40,7 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "Clip", functions::clip),
     (ONNX, "Concat", shapes::concat),
     (ONNX, "Constant", shapes::constant),
-    (ONNX, "ConstantOfShape", parts::constant_of_shape),
+    (ONNX, "ConstantOfShape", sizes::constant_of_shape),
     (ONNX, "Conv", windows::conv),
     (ONNX, "ConvTranspose", transposed::conv_transpose),
     (ONNX, "Cos", functions::cos),
@@ -48,7 +50,7 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "Equal", functions::equal),
     (ONNX, "Erf", functions::erf),
     (ONNX, "Exp", functions::exp),
-    (ONNX, "Expand", parts::expand),
+    (ONNX, "Expand", grown::expand),
     (ONNX, "Flatten", shapes::flatten),
     (ONNX, "Floor", functions::floor),
     (ONNX, "Gather", parts::gather),
@@ -61,7 +63,11 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "HardSigmoid", functions::hard_sigmoid),
     (ONNX, "HardSwish", functions::hard_swish),
     (ONNX, "Identity", shapes::identity),
-    (ONNX, "InstanceNormalization", reduce::instance_normalization),
+    (
+        ONNX,
+        "InstanceNormalization",
+        reduce::instance_normalization,
+    ),
     (ONNX, "LayerNormalization", reduce::layer_normalization),
     (ONNX, "LeakyRelu", functions::leaky_relu),
     (ONNX, "Less", functions::less),
@@ -77,9 +83,9 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "Neg", functions::neg),
     (ONNX, "Not", functions::not),
     (ONNX, "PRelu", functions::p_relu),
-    (ONNX, "Pad", parts::pad),
+    (ONNX, "Pad", grown::pad),
     (ONNX, "Pow", elementwise::pow),
-    (ONNX, "Range", parts::range),
+    (ONNX, "Range", sizes::range),
     (ONNX, "Reciprocal", functions::reciprocal),
     (ONNX, "ReduceL1", reduce::l1),
     (ONNX, "ReduceL2", reduce::l2),
@@ -90,9 +96,9 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "ReduceSumSquare", reduce::sum_square),
     (ONNX, "Relu", functions::relu),
     (ONNX, "Reshape", shapes::reshape),
-    (ONNX, "Resize", parts::resize),
+    (ONNX, "Resize", grown::resize),
     (ONNX, "Selu", functions::selu),
-    (ONNX, "Shape", parts::shape),
+    (ONNX, "Shape", sizes::shape),
     (ONNX, "Sigmoid", functions::sigmoid),
     (ONNX, "Sign", functions::sign),
     (ONNX, "Sin", functions::sin),
@@ -105,11 +111,11 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "Squeeze", shapes::squeeze),
     (ONNX, "Sub", elementwise::sub),
     (ONNX, "Tanh", functions::tanh),
-    (ONNX, "Tile", parts::tile),
+    (ONNX, "Tile", grown::tile),
     (ONNX, "Transpose", shapes::transpose),
     (ONNX, "Unsqueeze", shapes::unsqueeze),
-    (ONNX, "Upsample", parts::resize),
-    (ONNX, "Where", parts::select),
+    (ONNX, "Upsample", grown::resize),
+    (ONNX, "Where", grown::select),
     (ML, "ArrayFeatureExtractor", labels::array_feature_extractor),
     (ML, "LinearClassifier", labels::linear_classifier),
     (ML, "LinearRegressor", labels::linear_regressor),

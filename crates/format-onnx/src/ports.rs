@@ -79,7 +79,10 @@ pub(crate) fn input(
         Some(shape) => Ok((dtype, shape)),
         None => Err(error(
             "of fixed, positive dimensions behind the batch axis; bind symbolic ones (`--dim NAME=SIZE`, or `--dim INPUT.AXIS=SIZE`)",
-            format!("[{}]", rest.iter().map(shown).collect::<Vec<_>>().join(", ")),
+            format!(
+                "[{}]",
+                rest.iter().map(shown).collect::<Vec<_>>().join(", ")
+            ),
         )),
     }
 }

@@ -116,7 +116,7 @@ pub(crate) fn translate(
                 return Err(OnnxError::Unsupported {
                     what: "output",
                     name: info.name.clone(),
-                    feature: "an output that is constant, or a bare comparison".to_owned(),
+                    feature: "a constant output, or one of a bare comparison,".to_owned(),
                     remedy: "take it out of the model's outputs",
                 });
             }

@@ -154,11 +154,12 @@ impl Formula {
     fn append(&mut self, other: &Self, x: usize) -> usize {
         let before = self.steps.len();
         let moved = |at: usize| if at == 0 { x } else { at + before };
-        self.steps.extend(other.steps.iter().map(|step| match *step {
-            Step::Constant(value) => Step::Constant(value),
-            Step::Elementary(function, at) => Step::Elementary(function, moved(at)),
-            Step::Combination(how, a, b) => Step::Combination(how, moved(a), moved(b)),
-        }));
+        self.steps
+            .extend(other.steps.iter().map(|step| match *step {
+                Step::Constant(value) => Step::Constant(value),
+                Step::Elementary(function, at) => Step::Elementary(function, moved(at)),
+                Step::Combination(how, a, b) => Step::Combination(how, moved(a), moved(b)),
+            }));
         moved(other.steps.len())
     }
 

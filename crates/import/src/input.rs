@@ -230,16 +230,23 @@ impl Lowering<'_> {
             max: levels,
         };
         let both = self.emitter.rescaled(name, &view, &ratios, wide)?;
+        let [high, low] = self.halves(name, &both)?;
+        self.limbs.insert(value, [high, low.clone()]);
+        Ok(low)
+    }
+
+    /// `x = 256·high + low` for a view of 16 bits, up to ±32,639.
+    pub(crate) fn halves(&mut self, name: &str, both: &View) -> Result<[View; 2], LowerError> {
         let byte = Quant {
             dtype: Dtype::I8,
-            scale: unit,
+            scale: Scale::pow2(0),
             zero: 0,
             min: -128,
             max: 127,
         };
         let high = self
             .emitter
-            .rescaled(&format!("{name}.high"), &both, &[pow2(-8)], byte)?;
+            .rescaled(&format!("{name}.high"), both, &[pow2(-8)], byte)?;
         let multiplier = |m: i32| Multiplier::try_from(m).map_err(|_| LowerError::Size);
         let op = Op::Add(Add {
             a: both.node,
@@ -256,8 +263,7 @@ impl Lowering<'_> {
             .emitter
             .node(&format!("{name}.low"), op, Dtype::I8, &shape)?;
         let low = both.of(low);
-        self.limbs.insert(value, [high, low.clone()]);
-        Ok(low)
+        Ok([high, low])
     }
 
     /// How the features that the trees of `trees` read from `x` are encoded.

@@ -7,32 +7,31 @@
 mod norms;
 mod pairs;
 mod parts;
+mod tables;
 
 use std::collections::BTreeMap;
 
 use credence_base::Profile;
-use credence_exact::fixed::{exp_neg, sigmoid, tanh};
+use credence_exact::fixed::exp_neg;
 use credence_exact::shape::SOFTMAX_MAX;
-use credence_exact::{
-    Add, ArgMax, Concat, Dtype, MaxPool, Multiplier, Op, Softmax, Table,
-};
+use credence_exact::{Add, ArgMax, Concat, Dtype, MaxPool, Multiplier, Op, Softmax, Table};
 use credence_model::{Decode, InputSpec, OutputSpec, ProgramSpec};
 
 use crate::emit::{Emitter, Raw};
 use crate::error::LowerError;
 use crate::forest;
-use crate::graph::{Function, GraphOp, Kind, ValueId};
+use crate::graph::{GraphOp, Kind, ValueId};
 use crate::input::StoredFeatures;
-use crate::number::{dim32, from_count, pow2};
+use crate::number::{dim32, pow2};
 use crate::plan::{Demands, Form, Left, PROBABILITY_BITS, Planner, SOFTMAX_BITS, itself, left};
 use crate::producer::{Fold, Producer, producer};
 use crate::quant::{Quant, Scale, multipliers};
 use crate::view::View;
 
+use self::tables::TableOf;
+
 /// The order of an `[H, W, C]` node's axes in a `[C, H, W]` value.
 pub(crate) const IMAGE: [usize; 3] = [1, 2, 0];
-/// Fraction bits at which tables' functions are computed.
-const FUNCTION_BITS: u8 = 30;
 
 /// A program and its tensors, not yet checked.
 #[derive(Debug)]
@@ -239,7 +238,10 @@ impl Lowering<'_> {
                 self.emitter.stored(&name, &raw, quant)
             }
             (GraphOp::Softmax { .. }, &[(x, _)], [view]) => {
-                let long = self.dims(x).last().is_some_and(|&count| count > SOFTMAX_MAX);
+                let long = self
+                    .dims(x)
+                    .last()
+                    .is_some_and(|&count| count > SOFTMAX_MAX);
                 let raw = self.once(value, |this| match long {
                     true => this.long_softmax(value, x, view),
                     false => this.softmax(value, x, view),
@@ -571,47 +573,4 @@ fn scale_decoding(quant: Quant) -> Decode {
         multiplier *= 2;
     }
     Decode::Scale { multiplier, shift }
-}
-
-/// A table: what of, and what its operand's integers stand for.
-struct TableOf {
-    function: Function,
-    fold: Fold,
-    x: Quant,
-}
-
-impl TableOf {
-    /// All entries. Where the function has no value, as the logarithm of −1, stands that of the nearest operand that has one, above it if there is one.
-    fn entries(&self, quant: Quant) -> Vec<i32> {
-        let all = (self.x.min..=self.x.max).rev();
-        let mut entries = Vec::new();
-        let mut known = None;
-        for x in all {
-            known = self.entry(x, quant).or(known);
-            entries.push(known);
-        }
-        // From the top down, what has none above it takes the first below.
-        let first = entries.iter().flatten().next().copied().unwrap_or(quant.min);
-        let filled = entries.into_iter().rev();
-        filled.map(|entry| entry.unwrap_or(first)).collect()
-    }
-
-    fn entry(&self, x: i32, quant: Quant) -> Option<i32> {
-        let real = f64::from(x) * self.x.scale.get();
-        // The plan gives tables of these functions operands at 2^0 to 2^−30.
-        let bits = (0..=30_u8)
-            .find(|&bits| pow2(-i32::from(bits)) == self.x.scale.get())
-            .unwrap_or(0);
-        let fixed = |y: i64| from_count(y.unsigned_abs()) * pow2(-i32::from(FUNCTION_BITS));
-        let y = match &self.function {
-            Function::Sigmoid => fixed(sigmoid(x, bits, FUNCTION_BITS)),
-            Function::Tanh => {
-                let y = fixed(tanh(x, bits, FUNCTION_BITS));
-                if x < 0 { -y } else { y }
-            }
-            other @ (Function::LeakyRelu { .. } | Function::Formula(_)) => other.of(real),
-        };
-        let y = y * self.fold.scale_at(0) + self.fold.shift_at(0);
-        (!y.is_nan()).then(|| quant.integer(y))
-    }
 }

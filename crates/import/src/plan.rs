@@ -36,6 +36,10 @@ const FEATURE_NOISE: f64 = 1.0 / 8192.0;
 const FINEST_FEATURE: f64 = 1.0 / 1_048_576.0;
 /// A feature whose half range is below this share of its largest magnitude is mostly offset.
 const OFFSET_SHARE: f64 = 0.75;
+/// A value whose least element is above minus this share of its reach is stored about a zero of its own.
+const SKEWED_SHARE: f64 = 0.5;
+/// 16 bits reach this many times as far as the calibration set: a bit of them is worth less than what a rare value would lose.
+pub(crate) const HEADROOM: f64 = 2.0;
 /// Fraction bits of a softmax's operand.
 pub(crate) const SOFTMAX_BITS: u8 = 11;
 /// Fraction bits of probabilities.
@@ -145,12 +149,25 @@ impl<'a> Planner<'a> {
         let reach = self.reaches.clipped(value, levels);
         let reach = reach.map_err(|unknown| self.uncalibrated(unknown.0))?;
         let scale = Scale::reaching(reach, levels);
+        if let Some(low) = self.skewed(value, reach) {
+            let reach = self.reaches.clipped(value, UNSIGNED_LEVELS);
+            let high = reach.map_err(|unknown| self.uncalibrated(unknown.0))?;
+            return Ok(Form::Real(Quant::between(low, high)));
+        }
         Ok(Form::Real(if unsigned {
             Quant::unsigned(scale)
         } else {
             let exact = self.exact_scale(value);
             Quant::symmetric(Dtype::I8, exact.unwrap_or(scale))
         }))
+    }
+
+    /// The least element of a table's value that is mostly positive, where readers need no integer 0 for the real one: gates such as `x·sigmoid(x)`.
+    fn skewed(&self, value: ValueId, reach: f64) -> Option<f64> {
+        let low = self.reaches.observed()?.least(value);
+        let table = matches!(producer(self.graph, value), Producer::Table { .. });
+        let skewed = low < 0.0 && -low < SKEWED_SHARE * reach;
+        (table && skewed && self.unsigned_readers[value.0]).then_some(low)
     }
 
     /// Whether a value is never negative and comes from ops that can store it unsigned: products, whose bias takes up the zero, and tables.
@@ -196,7 +213,7 @@ impl<'a> Planner<'a> {
 
     /// The i16 form of a value.
     pub(crate) fn wide(&self, value: ValueId) -> Result<Form, LowerError> {
-        let scale = Scale::reaching(self.largest(value)?, WIDE_LEVELS);
+        let scale = Scale::reaching(HEADROOM * self.largest(value)?, WIDE_LEVELS);
         Ok(Form::Real(Quant::symmetric(Dtype::I16, scale)))
     }
 
@@ -283,9 +300,16 @@ impl<'a> Planner<'a> {
             Function::Tanh => 9.0,
             Function::LeakyRelu { .. } | Function::Formula(_) => f64::INFINITY,
         };
-        let reach = self.largest(x)?.max(pow2(-20)).min(enough);
+        let headroom = match function {
+            Function::Formula(_) => HEADROOM,
+            Function::LeakyRelu { .. } | Function::Sigmoid | Function::Tanh => 1.0,
+        };
+        let reach = (headroom * self.largest(x)?).max(pow2(-20)).min(enough);
         let levels = if quant.dtype == Dtype::I8 {
-            4095
+            match function {
+                Function::Formula(_) => 8191,
+                Function::LeakyRelu { .. } | Function::Sigmoid | Function::Tanh => 4095,
+            }
         } else {
             32_767
         };
@@ -303,6 +327,11 @@ impl<'a> Planner<'a> {
     /// limbs, where one scale for all would lose too much.
     fn product_operand(&self, base: ValueId, x: ValueId) -> Result<Form, LowerError> {
         let narrow = self.narrow(x)?;
+        if let Form::Real(quant) = narrow
+            && self.too_coarse(base, x, quant)
+        {
+            return self.two_limbs(x);
+        }
         let (GraphOp::Linear(op), GraphOp::Input { .. }, Form::Real(quant)) =
             (self.graph.node(base).op(), self.graph.node(x).op(), narrow)
         else {

@@ -109,6 +109,16 @@ impl Quant {
         }
     }
 
+    /// All 256 integers of i8 for values of `low ..= high`, 0 among them and at an integer.
+    pub(crate) fn between(low: f64, high: f64) -> Self {
+        let scale = Scale::reaching(high - low, 254.0);
+        let zero = round_to(-128.0 - low / scale.get(), -128, 127);
+        Self {
+            zero,
+            ..Self::unsigned(scale)
+        }
+    }
+
     /// The real that `zero` is away from the integer 0.
     pub(crate) fn offset(self) -> f64 {
         f64::from(self.zero) * self.scale.get()

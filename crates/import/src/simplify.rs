@@ -93,9 +93,9 @@ impl Simplifier {
                 let formula = Formula::x().scaled(affine.scale[0], affine.shift[0]);
                 Some(self.unary(affine.x, formula, true))
             }
-            GraphOp::Clip { x, min, max } => {
-                self.in_rows(*x, &Formula::x().clipped(*min, *max)).map(Some)
-            }
+            GraphOp::Clip { x, min, max } => self
+                .in_rows(*x, &Formula::x().clipped(*min, *max))
+                .map(Some),
             GraphOp::Affine(affine) => self.scaled_rows(affine).map(Some),
             GraphOp::Add { a, b, subtract } => {
                 let how = if *subtract {
@@ -136,9 +136,7 @@ impl Simplifier {
                 let formula = Formula::x().scaled(op.scale[0], op.shift[0]);
                 Some(link(op.x, formula))
             }
-            GraphOp::Clip { x, min, max } => {
-                Some(link(*x, Formula::x().clipped(*min, *max)))
-            }
+            GraphOp::Clip { x, min, max } => Some(link(*x, Formula::x().clipped(*min, *max))),
             GraphOp::Unary { x, function } => Some(link(*x, formula_of(function))),
             _ => None,
         }
@@ -226,10 +224,13 @@ impl Simplifier {
             .map(|(at, &entry)| crate::number::narrow(map(at % width, f64::from(entry))))
             .collect();
         // What has no value there stays where the evaluation names it.
-        table.iter().all(|entry| entry.is_finite()).then(|| GraphOp::Rows {
-            x: *x,
-            table,
-            width: *width,
-        })
+        table
+            .iter()
+            .all(|entry| entry.is_finite())
+            .then_some(GraphOp::Rows {
+                x: *x,
+                table,
+                width: *width,
+            })
     }
 }

@@ -56,10 +56,7 @@ pub(crate) fn broadcast(
         return Err(node.operand_error(1, expected, format!("[batch, {second:?}]")));
     }
     let shape: Vec<usize> = first.iter().zip(&second).map(|(&a, &b)| a.max(b)).collect();
-    Ok([
-        t.expand(node, a, shape.clone())?,
-        t.expand(node, b, shape)?,
-    ])
+    Ok([t.expand(node, a, shape.clone())?, t.expand(node, b, shape)?])
 }
 
 /// A constant against a value: the value, repeated where the constant is longer, the neighbouring axes along which the constant varies, and its elements there.
@@ -155,7 +152,9 @@ pub(crate) fn scaled(
 fn sum(t: &mut Translator, node: &Node<'_>, subtract: bool) -> Result<Vec<Slot>, OnnxError> {
     node.attributes(&[])?;
     match sides(t, node)? {
-        Sides::Constants(a, b) => fold::binary(node, a, b, |a, b| if subtract { a - b } else { a + b }),
+        Sides::Constants(a, b) => {
+            fold::binary(node, a, b, |a, b| if subtract { a - b } else { a + b })
+        }
         Sides::Values(a, b) => {
             let [a, b] = broadcast(t, node, a, b)?;
             Ok(one(t.push(node, GraphOp::Add { a, b, subtract })?))

@@ -33,11 +33,7 @@ pub(crate) fn spread<T: Copy>(values: &[T], from: &[usize], to: &[usize]) -> Vec
 }
 
 /// The shape that two constants broadcast to, and the shapes of both with as many axes.
-fn joined(
-    node: &Node<'_>,
-    a: &Constant,
-    b: &Constant,
-) -> Result<[Vec<usize>; 3], OnnxError> {
+fn joined(node: &Node<'_>, a: &Constant, b: &Constant) -> Result<[Vec<usize>; 3], OnnxError> {
     let rank = a.shape.len().max(b.shape.len());
     let filled = |shape: &[usize]| {
         let mut all = vec![1; rank - shape.len()];
@@ -47,9 +43,7 @@ fn joined(
     let (first, second) = (filled(&a.shape), filled(&b.shape));
     let pairs = first.iter().zip(&second);
     let fits = pairs.clone().all(|(&a, &b)| a == b || a == 1 || b == 1);
-    let to: Vec<usize> = pairs
-        .map(|(&a, &b)| if a == 1 { b } else { a })
-        .collect();
+    let to: Vec<usize> = pairs.map(|(&a, &b)| if a == 1 { b } else { a }).collect();
     let cells = to.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim));
     if !fits || cells.is_none_or(|cells| cells > CELLS_MAX) {
         let expected = "a constant that broadcasts against the other, to at most 2^24 elements";
@@ -121,11 +115,10 @@ pub(crate) fn unary(
     constant: &Constant,
     of: impl Fn(f64) -> f64,
 ) -> Result<Vec<Slot>, OnnxError> {
-    let refused = || node.operand_error(0, "of numbers, without the batch size", constant.describe());
+    let refused =
+        || node.operand_error(0, "of numbers, without the batch size", constant.describe());
     let values = match &constant.values {
-        Values::Floats(all) => {
-            Values::Floats(all.iter().map(|&x| narrow(of(x.into()))).collect())
-        }
+        Values::Floats(all) => Values::Floats(all.iter().map(|&x| narrow(of(x.into()))).collect()),
         Values::Ints(all) => {
             let all = all.iter().map(|&x| whole(of(real(x))));
             Values::Ints(all.collect::<Option<_>>().ok_or_else(refused)?)

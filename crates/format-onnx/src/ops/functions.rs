@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use credence_import::{
-    AffineOp, Combination, Elementary, Formula, Function, GraphOp, ValueId,
-};
+use credence_import::{AffineOp, Combination, Elementary, Formula, Function, GraphOp, ValueId};
 
 use super::elementwise::{affine, scaled};
 use super::{fold, one};
@@ -25,11 +23,7 @@ pub(crate) fn formula(
 }
 
 /// An operator that is a formula of its operand, constant or not.
-fn applied(
-    t: &mut Translator,
-    node: &Node<'_>,
-    by: Formula,
-) -> Result<Vec<Slot>, OnnxError> {
+fn applied(t: &mut Translator, node: &Node<'_>, by: Formula) -> Result<Vec<Slot>, OnnxError> {
     node.operands_max(1)?;
     match node.operand(0) {
         Some(Slot::Constant(constant)) => fold::unary(node, constant, |x| by.of(x)),
@@ -304,11 +298,7 @@ pub(crate) fn gelu(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, Onn
         }
         other => return Err(attributes.error("approximate", "none or tanh", other)),
     };
-    applied(
-        t,
-        node,
-        gate.scaled(0.5, 0.5).with(Multiply, &Formula::x()),
-    )
+    applied(t, node, gate.scaled(0.5, 0.5).with(Multiply, &Formula::x()))
 }
 
 /// `min(max(x, low), high)`, the ends being attributes before version 11 and operands since.
@@ -342,7 +332,9 @@ fn compared(
     node.attributes(&[])?;
     let difference = match (node.operand(0), node.operand(1)) {
         (Some(Slot::Constant(a)), Some(Slot::Constant(b))) => {
-            return fold::binary(node, a, b, |a, b| how(Formula::constant(a), &Formula::constant(b)).of(0.0));
+            return fold::binary(node, a, b, |a, b| {
+                how(Formula::constant(a), &Formula::constant(b)).of(0.0)
+            });
         }
         (_, Some(Slot::Constant(_))) => {
             let x = t.real(node, 0, node.value(0)?)?;
@@ -360,7 +352,12 @@ fn compared(
             t.push(node, GraphOp::Add { a, b, subtract })?
         }
     };
-    let y = formula(t, node, difference, how(Formula::x(), &Formula::constant(0.0)))?;
+    let y = formula(
+        t,
+        node,
+        difference,
+        how(Formula::x(), &Formula::constant(0.0)),
+    )?;
     t.note_integers(y);
     Ok(one(y))
 }

@@ -252,7 +252,10 @@ pub(crate) fn transpose(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>
     let perm = attributes.ints("perm")?;
     let order = |rank: usize| {
         let order: Option<Vec<usize>> = match perm {
-            Some(perm) => perm.iter().map(|&axis| usize::try_from(axis).ok()).collect(),
+            Some(perm) => perm
+                .iter()
+                .map(|&axis| usize::try_from(axis).ok())
+                .collect(),
             None => Some((0..rank).rev().collect()),
         };
         let mut sorted = order.clone().unwrap_or_default();
@@ -428,11 +431,7 @@ pub(crate) fn concat(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, O
 }
 
 /// Constants of one axis, one behind the other.
-fn joined(
-    node: &Node<'_>,
-    constants: &[&Constant],
-    axis: i64,
-) -> Result<Vec<Slot>, OnnxError> {
+fn joined(node: &Node<'_>, constants: &[&Constant], axis: i64) -> Result<Vec<Slot>, OnnxError> {
     let flat = constants.iter().all(|constant| constant.shape.len() == 1);
     if !flat || ![0, -1].contains(&axis) {
         let expected = "of one axis, as all constants that are joined";

@@ -3,10 +3,12 @@
 //! With steps s, `y[s·q + r − pad] = Σ_v w[s·v + r]·x[q − v]`: for each r < s a convolution of ⌈k/s⌉ weights, mirrored. The channels of all r together are one
 //! convolution; its result is as long as all q, and what padding takes away is cut off at the end.
 
-use credence_import::{ConvOp, GraphOp, Run, Window};
+use credence_import::{ConvOp, GraphOp, Run, ValueId, Window};
 
 use super::one;
-use super::windows::{image, pair};
+use super::windows::{Image, image, pair};
+use crate::attributes::Attributes;
+use crate::constant::Constant;
 use crate::error::OnnxError;
 use crate::translate::{Node, Slot, Translator};
 
@@ -36,77 +38,86 @@ impl Axis {
     fn pads(&self) -> Option<[u32; 2]> {
         let before = self.taps() - 1;
         let after = self.places().checked_sub(self.length)?;
-        Some([
-            u32::try_from(before).ok()?,
-            u32::try_from(after).ok()?,
-        ])
+        Some([u32::try_from(before).ok()?, u32::try_from(after).ok()?])
     }
 }
 
-/// Transposed convolution of one or two spatial axes.
-pub(crate) fn conv_transpose(
-    t: &mut Translator,
-    node: &Node<'_>,
-) -> Result<Vec<Slot>, OnnxError> {
-    node.operands_max(3)?;
-    let known = [
-        "auto_pad",
-        "dilations",
-        "group",
-        "kernel_shape",
-        "output_padding",
-        "pads",
-        "strides",
-    ];
-    let attributes = node.attributes(&known)?;
-    let mode = attributes.string("auto_pad")?.unwrap_or("NOTSET");
-    if !["", "NOTSET", "VALID"].contains(&mode) {
-        return Err(attributes.error("auto_pad", "NOTSET or VALID", mode));
-    }
-    let image = image(t, node)?;
-    let weight = node.floats(1)?;
-    let [from, height, width] = image.dims;
-    let (out, kernel) = match (image.axes, weight.shape.as_slice()) {
-        (1, &[first, out, width]) if first == from => (out, [1, width]),
-        (2, &[first, out, height, width]) if first == from => (out, [height, width]),
-        _ => {
-            let expected = format!("[{from}, O/groups, kernel] with as many kernel axes as the operand");
-            return Err(node.operand_error(1, expected, weight.describe()));
+/// What the attributes and the weight's shape say.
+struct Geometry {
+    /// Output channels of a group.
+    out: usize,
+    groups: usize,
+    rows: Axis,
+    columns: Axis,
+}
+
+const KNOWN: [&str; 7] = [
+    "auto_pad",
+    "dilations",
+    "group",
+    "kernel_shape",
+    "output_padding",
+    "pads",
+    "strides",
+];
+
+/// An attribute of one number for each spatial axis.
+fn sizes(
+    attributes: &Attributes<'_>,
+    name: &str,
+    spatial: usize,
+    default: u32,
+) -> Result<[usize; 2], OnnxError> {
+    let pair = pair(attributes, name, spatial, Some(default))?;
+    Ok(pair.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
+}
+
+/// Cells that are cut off: top, left, bottom, right.
+fn cut_off(attributes: &Attributes<'_>, spatial: usize) -> Result<[usize; 4], OnnxError> {
+    let pads: Vec<usize> = match attributes.ints("pads")? {
+        None => vec![0; 2 * spatial],
+        Some(pads) => {
+            let pads = pads.iter().map(|&n| usize::try_from(n));
+            pads.map(|n| n.unwrap_or(usize::MAX)).collect()
         }
     };
+    match (spatial, pads.as_slice()) {
+        (1, &[left, right]) => Ok([0, left, 0, right]),
+        (2, &[top, left, bottom, right]) => Ok([top, left, bottom, right]),
+        _ => Err(attributes.error("pads", "two for each spatial axis", format!("{pads:?}"))),
+    }
+}
+
+fn axes(
+    attributes: &Attributes<'_>,
+    image: &Image,
+    kernel: [usize; 2],
+) -> Result<[Axis; 2], OnnxError> {
     let spatial = image.axes;
-    let size = |name: &str, default: u32| {
-        let pair = pair(&attributes, name, spatial, Some(default))?;
-        Ok::<_, OnnxError>(pair.map(|n| usize::try_from(n).unwrap_or(usize::MAX)))
-    };
-    let mut step = size("strides", 1)?;
+    let mut step = sizes(attributes, "strides", spatial, 1)?;
     if spatial == 1 {
         step[0] = 1;
     }
-    let dilation = size("dilations", 1)?;
-    let undilated = (0..2).all(|k| dilation[k] == 1 || kernel[k] == 1);
-    if !undilated {
+    let dilation = sizes(attributes, "dilations", spatial, 1)?;
+    if (0..2).any(|k| dilation[k] != 1 && kernel[k] != 1) {
         return Err(attributes.error("dilations", "1", format!("{dilation:?}")));
     }
-    if attributes.ints("kernel_shape")?.is_some() && size("kernel_shape", 1)? != kernel {
-        return Err(attributes.error("kernel_shape", format!("{kernel:?}, the weight's"), "another"));
+    if attributes.ints("kernel_shape")?.is_some()
+        && sizes(attributes, "kernel_shape", spatial, 1)? != kernel
+    {
+        let expected = format!("{kernel:?}, the weight's");
+        return Err(attributes.error("kernel_shape", expected, "another"));
     }
-    let more = match attributes.ints("output_padding")? {
-        Some(_) => size("output_padding", 0)?,
-        None => [0, 0],
-    };
-    let pads = match attributes.ints("pads")? {
-        None => vec![0; 2 * spatial],
-        Some(pads) => pads.iter().map(|&n| usize::try_from(n).unwrap_or(usize::MAX)).collect(),
-    };
-    let pads = match (spatial, pads.as_slice()) {
-        (1, &[left, right]) => [0, left, 0, right],
-        (2, &[top, left, bottom, right]) => [top, left, bottom, right],
-        _ => return Err(attributes.error("pads", "two for each spatial axis", format!("{pads:?}"))),
-    };
-    let axis = |k: usize, length: usize| {
-        let sizes = [step[k], kernel[k], pads[k], pads[k + 2], more[k]];
-        if sizes.iter().any(|&n| n > 2048) || step[k] == 0 || kernel[k] == 0 || more[k] >= step[k].max(1) {
+    let mut more = sizes(attributes, "output_padding", spatial, 0)?;
+    if spatial == 1 {
+        more[0] = 0;
+    }
+    let pads = cut_off(attributes, spatial)?;
+    let axis = |k: usize| {
+        let length = image.dims[k + 1];
+        let all = [step[k], kernel[k], pads[k], pads[k + 2], more[k]];
+        let sound = all.iter().all(|&n| n <= 2048) && step[k] > 0 && kernel[k] > 0;
+        if !sound || more[k] >= step[k] {
             return None;
         }
         let all = step[k] * (length - 1) + more[k] + kernel[k];
@@ -119,59 +130,112 @@ pub(crate) fn conv_transpose(
             result,
         })
     };
-    let (Some(rows), Some(columns)) = (axis(0, height), axis(1, width)) else {
-        let expected = "steps, kernels and pads of at most 2,048 that leave a result, output_padding below the step";
-        return Err(attributes.error("pads", expected, format!("{pads:?}")));
+    match (axis(0), axis(1)) {
+        (Some(rows), Some(columns)) => Ok([rows, columns]),
+        _ => {
+            let expected = "with steps, kernels and pads of at most 2,048 that leave a result, output_padding below the step";
+            Err(attributes.error("pads", expected, format!("{pads:?}")))
+        }
+    }
+}
+
+fn geometry(node: &Node<'_>, image: &Image, weight: &Constant) -> Result<Geometry, OnnxError> {
+    let attributes = node.attributes(&KNOWN)?;
+    let mode = attributes.string("auto_pad")?.unwrap_or("NOTSET");
+    if !["", "NOTSET", "VALID"].contains(&mode) {
+        return Err(attributes.error("auto_pad", "NOTSET or VALID", mode));
+    }
+    let from = image.dims[0];
+    let (out, kernel) = match (image.axes, weight.shape.as_slice()) {
+        (1, &[first, out, width]) if first == from => (out, [1, width]),
+        (2, &[first, out, height, width]) if first == from => (out, [height, width]),
+        _ => {
+            let expected =
+                format!("[{from}, O/groups, kernel] with as many kernel axes as the operand");
+            return Err(node.operand_error(1, expected, weight.describe()));
+        }
     };
+    let [rows, columns] = axes(&attributes, image, kernel)?;
     let groups = attributes.int_or("group", 1)?;
     let groups = usize::try_from(groups)
         .ok()
         .filter(|&g| g > 0 && from.is_multiple_of(g))
-        .ok_or_else(|| attributes.error("group", "a divisor of the channels", groups.to_string()))?;
+        .ok_or_else(|| {
+            attributes.error("group", "a divisor of the channels", groups.to_string())
+        })?;
+    Ok(Geometry {
+        out,
+        groups,
+        rows,
+        columns,
+    })
+}
+
+/// Transposed convolution of one or two spatial axes.
+pub(crate) fn conv_transpose(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
+    node.operands_max(3)?;
+    let image = image(t, node)?;
+    let weight = node.floats(1)?;
+    let geometry = geometry(node, &image, weight)?;
+    let (rows, columns) = (&geometry.rows, &geometry.columns);
+    let channels = geometry.out.saturating_mul(geometry.groups);
     let bias = match node.operand(2) {
         Some(_) => node.floats(2)?.floats().unwrap_or_default().to_vec(),
-        None => vec![0.0; out * groups],
+        None => vec![0.0; channels.min(1 << 24)],
     };
-    if bias.len() != out * groups {
-        return Err(node.operand_error(2, format!("of {} elements", out * groups), "others"));
+    if bias.len() != channels {
+        return Err(node.operand_error(2, format!("of {channels} elements"), "others"));
     }
-    let op = residues(weight.floats().unwrap_or_default(), [&rows, &columns], [from, out, groups]);
-    let Some((weight, window)) = op else {
-        return Err(attributes.error("strides", "steps whose residues fit a convolution", "others"));
+    let sizes = [image.dims[0], geometry.out, geometry.groups];
+    let made = residues(weight.floats().unwrap_or_default(), [rows, columns], sizes);
+    let Some((weight, window)) = made else {
+        let attributes = node.attributes(&KNOWN)?;
+        let expected = "steps whose residues fit a convolution";
+        return Err(attributes.error("strides", expected, "others"));
     };
     let area = rows.step * columns.step;
     let conv = ConvOp {
         x: image.x,
-        channels: out * groups * area,
+        channels: channels * area,
         weight,
         bias: bias.iter().flat_map(|&b| vec![b; area]).collect(),
         window,
-        groups,
+        groups: geometry.groups,
     };
-    let mut y = t.push(node, GraphOp::Conv(conv))?;
-    let channels = out * groups;
+    let y = t.push(node, GraphOp::Conv(conv))?;
+    let y = interleaved(t, node, y, (channels, [rows, columns]))?;
+    if image.axes == 1 {
+        return Ok(one(t.reshape(node, y, vec![channels, columns.result])?));
+    }
+    Ok(one(y))
+}
+
+/// The channels of all residues as places between places, and what padding takes cut off.
+fn interleaved(
+    t: &mut Translator,
+    node: &Node<'_>,
+    y: ValueId,
+    (channels, [rows, columns]): (usize, [&Axis; 2]),
+) -> Result<ValueId, OnnxError> {
     let places = [rows.places(), columns.places()];
     let split = vec![channels, rows.step, columns.step, places[0], places[1]];
-    y = t.reshape(node, y, split)?;
+    let y = t.reshape(node, y, split)?;
     let order = vec![0, 3, 1, 4, 2];
-    y = t.push(node, GraphOp::Transpose { x: y, order })?;
+    let y = t.push(node, GraphOp::Transpose { x: y, order })?;
     let lengths = [places[0] * rows.step, places[1] * columns.step];
-    y = t.reshape(node, y, vec![channels, lengths[0], lengths[1]])?;
-    for (k, axis) in [&rows, &columns].into_iter().enumerate() {
-        if axis.before > 0 || axis.result < lengths[k] {
+    let mut y = t.reshape(node, y, vec![channels, lengths[0], lengths[1]])?;
+    for (k, own) in [rows, columns].into_iter().enumerate() {
+        if own.before > 0 || own.result < lengths[k] {
             let run = Run {
-                start: axis.before,
+                start: own.before,
                 step: 1,
-                count: axis.result,
+                count: own.result,
             };
             let axis = k + 1;
             y = t.push(node, GraphOp::Slice { x: y, axis, run })?;
         }
     }
-    if spatial == 1 {
-        y = t.reshape(node, y, vec![channels, columns.result])?;
-    }
-    Ok(one(y))
+    Ok(y)
 }
 
 /// The weights of all residues, `[O·s², C/G, taps, taps]`, and the window.

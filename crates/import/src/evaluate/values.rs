@@ -87,9 +87,7 @@ fn normalise(row: &[f64], epsilon: f64, centred: bool) -> Vec<f64> {
     } else {
         0.0
     };
-    let squares = row
-        .iter()
-        .fold(0.0, |sum, x| sum + (x - mean) * (x - mean));
+    let squares = row.iter().fold(0.0, |sum, x| sum + (x - mean) * (x - mean));
     let root = (squares / count + epsilon).sqrt();
     row.iter().map(|x| (x - mean) / root).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::{Checker, Shaped};
 use crate::builder::GraphError;
-use crate::graph::{GraphInput, GraphOp, Kind, Run, ValueId};
+use crate::graph::{Function, GraphInput, GraphOp, Kind, Run, ValueId};
 use credence_model::BorderType;
 
 impl Checker<'_> {
@@ -13,6 +13,18 @@ impl Checker<'_> {
         inputs: &[GraphInput],
     ) -> Result<Option<Shaped>, GraphError> {
         Ok(Some(match op {
+            GraphOp::Unary { x, function } => {
+                match function {
+                    Function::LeakyRelu { alpha } => {
+                        self.finite("alpha", core::iter::once(*alpha))?;
+                    }
+                    Function::Formula(formula) => {
+                        self.finite("a number of the formula", formula.numbers())?;
+                    }
+                    Function::Sigmoid | Function::Tanh => {}
+                }
+                (self.real(*x)?.to_vec(), Kind::Real, 8)
+            }
             GraphOp::Mul { a, b } | GraphOp::Div { a, b } => self.pair(*a, *b)?,
             GraphOp::MatMul { a, b } => self.mat_mul(*a, *b)?,
             GraphOp::Sum { x } | GraphOp::Max { x } => {
@@ -69,7 +81,11 @@ impl Checker<'_> {
     fn axis(&self, shape: &[usize], axis: usize) -> Result<usize, GraphError> {
         let found = shape.get(axis).copied();
         found.ok_or_else(|| {
-            self.operand("axis", format!("one of those of {shape:?}"), axis.to_string())
+            self.operand(
+                "axis",
+                format!("one of those of {shape:?}"),
+                axis.to_string(),
+            )
         })
     }
 
@@ -82,11 +98,9 @@ impl Checker<'_> {
                 .ok()
                 .zip(i128::try_from(run.step).ok()),
         );
-        let last = last.and_then(|(start, (count, step))| {
-            usize::try_from(start + (count - 1) * step).ok()
-        });
-        let sound =
-            run.count > 0 && run.step != 0 && inside(run.start) && last.is_some_and(inside);
+        let last = last
+            .and_then(|(start, (count, step))| usize::try_from(start + (count - 1) * step).ok());
+        let sound = run.count > 0 && run.step != 0 && inside(run.start) && last.is_some_and(inside);
         self.require(sound, "the slice", &format!("within 0..{length}"), || {
             format!("{run:?}")
         })?;
@@ -125,8 +139,8 @@ impl Checker<'_> {
             .checked_add(counts[0])
             .and_then(|sum| sum.checked_add(counts[1]))
             .filter(|&sum| sum < 1 << 30);
-        shape[axis] = padded
-            .ok_or_else(|| self.operand("padding", "below 2^30", format!("{counts:?}")))?;
+        shape[axis] =
+            padded.ok_or_else(|| self.operand("padding", "below 2^30", format!("{counts:?}")))?;
         Ok((shape, Kind::Real, 1))
     }
 

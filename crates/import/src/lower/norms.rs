@@ -64,9 +64,7 @@ impl Lowering<'_> {
         } else {
             None
         };
-        let node = self
-            .emitter
-            .arranged(&name, view, &order, &[rest, count])?;
+        let node = self.emitter.arranged(&name, view, &order, &[rest, count])?;
         let x = Vectors { node, rest, count };
         let d = match sums {
             Some(sums) => self.centred_by(&name, x, &sums, finer)?,
@@ -99,9 +97,9 @@ impl Lowering<'_> {
             min: 1 - most,
             max: most - 1,
         });
-        let node =
-            self.emitter
-                .node(&format!("{name}.centred"), op, Dtype::I32, &[rest, count])?;
+        let node = self
+            .emitter
+            .node(&format!("{name}.centred"), op, Dtype::I32, &[rest, count])?;
         Ok(Vectors { node, ..x })
     }
 
@@ -110,9 +108,7 @@ impl Lowering<'_> {
         let view = View::row_major(x.node, &[x.rest, x.count]);
         let wide = Quant::symmetric(Dtype::I32, Scale::pow2(-finer));
         let name = format!("{name}.finer");
-        let view = self
-            .emitter
-            .rescaled(&name, &view, &[pow2(finer)], wide)?;
+        let view = self.emitter.rescaled(&name, &view, &[pow2(finer)], wide)?;
         Ok(Vectors {
             node: view.node,
             ..x
@@ -189,13 +185,9 @@ impl Lowering<'_> {
         let count = dims.last().copied().unwrap_or(1);
         let rest = dims.iter().product::<usize>() / count;
         let max = self.reduced(&format!("{name}.max"), (x, view), Some(Dtype::I32))?;
-        let max = self
-            .emitter
-            .repeated_along(&name, max.node, rest, count)?;
+        let max = self.emitter.repeated_along(&name, max.node, rest, count)?;
         let order = row_major(dims.len());
-        let x = self
-            .emitter
-            .arranged(&name, view, &order, &[rest, count])?;
+        let x = self.emitter.arranged(&name, view, &order, &[rest, count])?;
         // The sum of all exponentials stays below 2^31.
         let bits = u8::try_from(30 - exponent_over(from_len(count))).unwrap_or(1);
         let mut entries: Vec<i32> = Vec::new();
@@ -233,9 +225,15 @@ impl Lowering<'_> {
             (value, &View::row_major(e, &dims)),
             None,
         )?;
+        // The largest of a row has an exponential above 0, so a sum is at least 1; this says it in a way that bounds see.
+        let sums = self.emitter.reshaped(&name, sums.node, &[rest, 1])?;
+        let positive = Op::MaxAbs(MaxAbs { x: sums });
+        let positive =
+            self.emitter
+                .node(&format!("{name}.total"), positive, Dtype::I32, &[rest, 1])?;
         let divided = Op::Divide(Divide {
             a: e,
-            b: self.emitter.reshaped(&name, sums.node, &[rest, 1])?,
+            b: positive,
             factor: multiplier(1 << PROBABILITY_BITS)?,
             min: 0,
             max: 1 << PROBABILITY_BITS,

@@ -184,10 +184,7 @@ impl Lowering<'_> {
             pad: [0, 1, 2, 3].map(|k| if k % 2 == axis { window.pad[k] } else { 0 }),
         };
         let height = self.emitter.shape(x).first().copied().unwrap_or(1);
-        let rows = Op::SumPool(SumPool {
-            x,
-            window: only(1),
-        });
+        let rows = Op::SumPool(SumPool { x, window: only(1) });
         let between = [height, shape[1], shape[2]];
         let rows = self
             .emitter

@@ -4,7 +4,9 @@
 
 use credence_exact::{Dtype, SHIFT_MAX};
 
-use super::{AffineOp, Form, Formula, Function, Planner, WIDE_LEVELS};
+use super::{
+    AffineOp, FEATURE_NOISE, Form, Formula, Function, HEADROOM, LIMBS_LEVELS, Planner, WIDE_LEVELS,
+};
 use crate::error::LowerError;
 use crate::graph::{GraphOp, ValueId};
 use crate::number::{exponent_over, from_len, pow2};
@@ -12,6 +14,8 @@ use crate::quant::{Quant, Scale};
 
 /// Steps of a divisor on the positive side: it may be far below its largest.
 const DIVISOR_LEVELS: f64 = 16_777_215.0;
+/// The share of a value's signal that rounding it to 8 bits may make up: −30 dB.
+const COARSE_NOISE: f64 = 1.0 / 1024.0;
 /// A factor of a matrix product of two values: their sum stays below 2³¹.
 const SUM_LIMIT: f64 = 2_147_483_647.0;
 
@@ -41,11 +45,7 @@ pub(crate) fn itself() -> Function {
 
 impl Planner<'_> {
     /// What a scaling that nothing takes up reads.
-    pub(super) fn diagonal_operand(
-        &self,
-        op: &AffineOp,
-        quant: Quant,
-    ) -> Result<Form, LowerError> {
+    pub(super) fn diagonal_operand(&self, op: &AffineOp, quant: Quant) -> Result<Form, LowerError> {
         match left(op) {
             Left::Nothing(factor) => Ok(Form::Real(Quant {
                 scale: quant.scale.times(1.0 / factor),
@@ -131,6 +131,27 @@ impl Planner<'_> {
             (source == input).then(|| table.len() / width)
         });
         tables.min()
+    }
+
+    /// Whether 8 bits lose too much of a computed value: one of few large elements among many small ones.
+    pub(super) fn too_coarse(&self, base: ValueId, x: ValueId, quant: Quant) -> bool {
+        // A single vector costs next to nothing, and is most often what decides.
+        let single = matches!(self.graph.node(base).op(), GraphOp::Linear(_))
+            && self.graph.node(x).shape().len() == 1;
+        let most = if single { FEATURE_NOISE } else { COARSE_NOISE };
+        let computed = !matches!(self.graph.node(x).op(), GraphOp::Input { .. });
+        let step = quant.scale.get();
+        let reach = f64::from(quant.max - quant.zero) * step;
+        let observed = self.reaches.observed();
+        computed && observed.is_some_and(|all| all.noise(x, step, reach) > most)
+    }
+
+    /// 16 bits that a product reads as two limbs of 8.
+    pub(super) fn two_limbs(&self, x: ValueId) -> Result<Form, LowerError> {
+        let scale = Scale::reaching(HEADROOM * self.largest(x)?, LIMBS_LEVELS);
+        let top = scale.get() * LIMBS_LEVELS;
+        let quant = Quant::symmetric(Dtype::I16, scale);
+        Ok(Form::Real(quant.clipped(-top, top)))
     }
 
     /// 16 bits, or as many as leave room for the sum.

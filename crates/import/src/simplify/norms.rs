@@ -160,7 +160,11 @@ impl Simplifier {
         if divide && spread.gains.is_some() {
             return Ok(None);
         }
-        if spread.gains.as_ref().is_some_and(|gains| gains.axis != axis) {
+        if spread
+            .gains
+            .as_ref()
+            .is_some_and(|gains| gains.axis != axis)
+        {
             return Ok(None);
         }
         let (x, centred) = self.centred(d, axis);
