@@ -144,6 +144,7 @@ pub(crate) enum ModelCommand {
 #[command(after_help = "Examples:\n  \
     credence model import digits-cnn.onnx --calibrate digits-cnn.calibrate.npz --name digits-cnn\n  \
     credence model import forest.onnx --calibrate forest.calibrate.npz --name forest --max-error 0\n  \
+    credence model import recogniser.onnx --calibrate lines.npz --dim x.2=48 --dim x.3=320\n  \
     credence model import SmolLM2-135M-Instruct.Q4_1.gguf --name smollm2 --context 2048\n\n\
     The error that --max-error bounds is, for each output, the larger of: the mean absolute difference to the float \
     model over the calibration inputs, as a share of the float output's largest magnitude; and, where an output chooses (a label, \
@@ -159,6 +160,9 @@ pub(crate) struct ImportArgs {
     /// Real inputs to calibrate with: a few hundred in `.npz` or `.json`; for a language model a text of some hundred words [default for a language model: a built-in text]
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
+    /// A size for a symbolic dimension of a model of tensors: by its name in the file, or as INPUT.AXIS with the batch as axis 0. Once for each
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dimension)]
+    pub(crate) dims: Vec<(String, usize)>,
     /// Most tokens of a run of a language model, prompt and answer together [default: 2048, or the model's own number if that is smaller]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) context: Option<NonZeroUsize>,
@@ -180,6 +184,15 @@ pub(crate) struct ImportArgs {
     /// Threads to import with: changes no bit of the model [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// `NAME=SIZE`.
+fn dimension(text: &str) -> Result<(String, usize), String> {
+    let found = text.rsplit_once('=').and_then(|(name, size)| {
+        let size = size.parse().ok().filter(|&size| size > 0)?;
+        (!name.is_empty()).then(|| (name.to_owned(), size))
+    });
+    found.ok_or_else(|| "expected NAME=SIZE with a positive size, as in `width=320`".to_owned())
 }
 
 /// Options of `pull`.
