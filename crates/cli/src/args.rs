@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Chat(ChatArgs),
     /// Check a bundle against a policy, offline
     Verify(VerifyArgs),
+    /// Add to a bundle a succinct proof that its answer is the model's: whoever checks it runs nothing
+    Prove(ProveArgs),
     /// Have an operator open a few cells of a run, drawn after it signed, and check them without the model
     Audit(AuditArgs),
     /// Dispute an answer before a referee, be one, and check verdicts
@@ -355,7 +357,7 @@ pub(crate) struct VerifyArgs {
     /// Accept this operator's public key, 64 hexadecimal digits; may be repeated
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub(crate) operator: Vec<PublicKey>,
-    /// Demand this method, `signed`, `replay` or `spot`; may be repeated [default: signed and replay]
+    /// Demand this method, `signed`, `replay`, `spot` or `snark`; may be repeated [default: signed and replay]
     #[arg(long, value_name = "METHOD")]
     pub(crate) require: Vec<Name>,
     /// Check the evidence of an audit against the 32 bytes that it drew, in hexadecimal, or `checkpoint`: the policy then names the log's witnesses
@@ -376,6 +378,33 @@ pub(crate) struct VerifyArgs {
     /// Refuse receipts that are older, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) max_age: Option<u64>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Options of `prove`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence prove out.bundle.json\n  \
+    credence prove out.bundle.json --bits 128 --out proved.bundle.json\n  \
+    credence verify out.bundle.json --require snark\n\n\
+    Tensor models of all ops but `gather`, `mat_mul` and `divide`; what has no proof is refused by name. Whoever checks the proof reads the model's weights once \
+    and runs nothing. The proof hides nothing: it may show values of the run.")]
+pub(crate) struct ProveArgs {
+    /// The bundle, with its openings
+    pub(crate) bundle: PathBuf,
+    /// The model: a name, an id, or a `.safetensors` file [default: the claimed one, from the home folder]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Bits of security, 100 or 128
+    #[arg(long, value_name = "BITS", default_value_t = 100, value_parser = parse_bits)]
+    pub(crate) bits: u32,
+    /// Write the bundle with the proof to FILE [default: in place of the bundle]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The most memory that the proof may take, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 8192)]
+    pub(crate) memory: u64,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }
@@ -589,6 +618,14 @@ pub(crate) struct StatementArgs {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+fn parse_bits(text: &str) -> Result<u32, String> {
+    match text {
+        "100" => Ok(100),
+        "128" => Ok(128),
+        _ => Err("a proof has 100 or 128 bits".to_owned()),
+    }
 }
 
 fn parse_key(text: &str) -> Result<PublicKey, String> {
