@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("CREDENCE_TENSOR_FIDELITY", str(ROOT / "target/release/examples/tensor_fidelity"))
 THREADS = int(os.environ.get("THREADS", "2"))
 FONTS = sorted(pathlib.Path("/usr/share/fonts/truetype/dejavu").glob("DejaVu*.ttf"))
-FILES = ["/usr", "/etc", "/var/lib", "/bin", "/lib", "/root/.cargo/registry"]
+FILES = ["/usr", "/etc", "/var/lib"]
 
 
 # ---- magika: bytes of files -------------------------------------------------------------------------------------------------
