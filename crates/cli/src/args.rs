@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Chat(ChatArgs),
     /// Check a bundle against a policy, offline
     Verify(VerifyArgs),
+    /// Add to a bundle a succinct proof that its answer is the model's: whoever checks it runs nothing
+    Prove(ProveArgs),
     /// Have an operator open a few cells of a run, drawn after it signed, and check them without the model
     Audit(AuditArgs),
     /// Dispute an answer before a referee, be one, and check verdicts
@@ -147,6 +149,7 @@ pub(crate) enum ModelCommand {
 #[command(after_help = "Examples:\n  \
     credence model import digits-cnn.onnx --calibrate digits-cnn.calibrate.npz --name digits-cnn\n  \
     credence model import forest.onnx --calibrate forest.calibrate.npz --name forest --max-error 0\n  \
+    credence model import recogniser.onnx --calibrate lines.npz --dim x.2=48 --dim x.3=320\n  \
     credence model import SmolLM2-135M-Instruct.Q4_1.gguf --name smollm2 --context 2048\n\n\
     The error that --max-error bounds is, for each output, the larger of: the mean absolute difference to the float \
     model over the calibration inputs, as a share of the float output's largest magnitude; and, where an output chooses (a label, \
@@ -162,6 +165,9 @@ pub(crate) struct ImportArgs {
     /// Real inputs to calibrate with: a few hundred in `.npz` or `.json`; for a language model a text of some hundred words [default for a language model: a built-in text]
     #[arg(long, value_name = "FILE")]
     pub(crate) calibrate: Option<PathBuf>,
+    /// A size for a symbolic dimension of a model of tensors: by its name in the file, or as INPUT.AXIS with the batch as axis 0. Once for each
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dimension)]
+    pub(crate) dims: Vec<(String, usize)>,
     /// Most tokens of a run of a language model, prompt and answer together [default: 2048, or the model's own number if that is smaller]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) context: Option<NonZeroUsize>,
@@ -183,6 +189,15 @@ pub(crate) struct ImportArgs {
     /// Threads to import with: changes no bit of the model [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// `NAME=SIZE`.
+fn dimension(text: &str) -> Result<(String, usize), String> {
+    let found = text.rsplit_once('=').and_then(|(name, size)| {
+        let size = size.parse().ok().filter(|&size| size > 0)?;
+        (!name.is_empty()).then(|| (name.to_owned(), size))
+    });
+    found.ok_or_else(|| "expected NAME=SIZE with a positive size, as in `width=320`".to_owned())
 }
 
 /// Options of `pull`.
@@ -345,7 +360,7 @@ pub(crate) struct VerifyArgs {
     /// Accept this operator's public key, 64 hexadecimal digits; may be repeated
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub(crate) operator: Vec<PublicKey>,
-    /// Demand this method, `signed`, `replay` or `spot`; may be repeated [default: signed and replay]
+    /// Demand this method, `signed`, `replay`, `spot` or `snark`; may be repeated [default: signed and replay]
     #[arg(long, value_name = "METHOD")]
     pub(crate) require: Vec<Name>,
     /// Check the evidence of an audit against the 32 bytes that it drew, in hexadecimal, or `checkpoint`: the policy then names the log's witnesses
@@ -366,6 +381,33 @@ pub(crate) struct VerifyArgs {
     /// Refuse receipts that are older, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) max_age: Option<u64>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Options of `prove`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    credence prove out.bundle.json\n  \
+    credence prove out.bundle.json --bits 128 --out proved.bundle.json\n  \
+    credence verify out.bundle.json --require snark\n\n\
+    Tensor models of all ops but `gather`, `mat_mul` and `divide`; what has no proof is refused by name. Whoever checks the proof reads the model's weights once \
+    and runs nothing. The proof hides nothing: it may show values of the run.")]
+pub(crate) struct ProveArgs {
+    /// The bundle, with its openings
+    pub(crate) bundle: PathBuf,
+    /// The model: a name, an id, or a `.safetensors` file [default: the claimed one, from the home folder]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Bits of security, 100 or 128
+    #[arg(long, value_name = "BITS", default_value_t = 100, value_parser = parse_bits)]
+    pub(crate) bits: u32,
+    /// Write the bundle with the proof to FILE [default: in place of the bundle]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The most memory that the proof may take, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 8192)]
+    pub(crate) memory: u64,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }
@@ -594,6 +636,14 @@ pub(crate) struct StatementArgs {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+fn parse_bits(text: &str) -> Result<u32, String> {
+    match text {
+        "100" => Ok(100),
+        "128" => Ok(128),
+        _ => Err("a proof has 100 or 128 bits".to_owned()),
+    }
 }
 
 fn parse_key(text: &str) -> Result<PublicKey, String> {

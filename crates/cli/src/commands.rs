@@ -19,6 +19,7 @@ mod key_statement;
 mod log;
 mod model;
 mod monitor;
+mod prove;
 mod pull;
 mod run;
 mod serve;
@@ -45,6 +46,7 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Run(args) => run::run(context, &args),
         Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
+        Command::Prove(args) => prove::run(context, &args),
         Command::Audit(args) => audit::run(context, &args),
         Command::Dispute(command) => dispute::run(context, command),
         Command::Auditor(args) => auditor::run(context, &args),

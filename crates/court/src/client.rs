@@ -11,7 +11,7 @@ use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
 use credence_witness::fetch::{Bounds, FetchError, Fetcher, Prefix, Reply};
 use serde::de::DeserializeOwned;
 
-use crate::filing::Filing;
+use crate::filing::{Filing, FilingError};
 use crate::notice::{About, AboutJson, Notice, NoticeJson, NoticesJson};
 use crate::pass::Pass;
 use crate::{MESSAGE_BYTES_MAX, TRANSCRIPT_BYTES_MAX};
@@ -57,6 +57,9 @@ pub enum ClientError {
     /// What came are no entries.
     #[error("the referee's answer holds no entries")]
     Entries(#[from] TranscriptError),
+    /// What came is no filing.
+    #[error("the referee's answer is no filing")]
+    Filing(#[from] FilingError),
     /// What came is no bundle.
     #[error("the referee's answer is no bundle")]
     Bundle(#[from] BundleError),
@@ -174,6 +177,15 @@ impl CourtClient {
         let path = format!("v1/disputes/{id}/entries?{}", pass.query());
         let reply = self.get(&path, ENTRIES)?;
         Ok(Transcript::decode(&reply.body)?)
+    }
+
+    /// What was filed, without the card. It is for [`Filing::check`] to check.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn filing(&self, id: &Digest, pass: &Pass) -> Result<Filing, ClientError> {
+        let path = format!("v1/disputes/{id}/filing?{}", pass.query());
+        Ok(Filing::decode(&self.get(&path, JSON)?.body)?)
     }
 
     /// Says something.

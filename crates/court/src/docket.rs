@@ -365,6 +365,19 @@ impl Docket {
         })
     }
 
+    /// What was filed, without the card, for a party: the operator sees by it that the challenger may see what was asked.
+    ///
+    /// # Errors
+    /// [`CourtError::Pass`] for anyone else; [`CourtError`] if it cannot be read.
+    pub fn filing(&self, id: &Digest, reader: &PublicKey) -> Result<Filing, CourtError> {
+        let slot = self.slot(id)?;
+        let terms = self.sure(id, &slot)?.terms;
+        if !is_party(&terms, reader) {
+            return Err(CourtError::Pass);
+        }
+        self.records.filing(id)
+    }
+
     /// The verdict: alone for anyone, with the dispute it follows from for a party.
     ///
     /// # Errors

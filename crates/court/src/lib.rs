@@ -32,7 +32,7 @@ pub use client::{ClientError, CourtClient};
 pub use clock::StillClock;
 pub use docket::{Docket, Rules};
 pub use error::CourtError;
-pub use filing::{CARD_BYTES_MAX, FILING_BYTES_MAX, Filing, FilingError};
+pub use filing::{CARD_BYTES_MAX, Draft, FILING_BYTES_MAX, Filing, FilingError};
 pub use lines::{Line, lines};
 pub use notice::{About, Notice, Standing};
 pub use party::{Seat, Step, StepError, step};

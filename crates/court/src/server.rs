@@ -5,6 +5,7 @@
 //! POST /v1/disputes                        a filing ─▶ notice
 //! GET  /v1/disputes?pass                   the disputes under way to which the pass's key is a party
 //! GET  /v1/disputes/{id}                   notice
+//! GET  /v1/disputes/{id}/filing?pass       what was filed, without the card
 //! GET  /v1/disputes/{id}/entries?from=&pass
 //! POST /v1/disputes/{id}/messages          a message ─▶ notice
 //! GET  /v1/disputes/{id}/verdict[?pass]    the signed verdict; with the dispute, for a party
@@ -185,6 +186,7 @@ fn router(app: App) -> Router {
         .route("/v1/disputes", get(of_party).post(file))
         .route("/v1/disputes/{id}", get(one))
         .route("/v1/disputes/{id}/entries", get(entries))
+        .route("/v1/disputes/{id}/filing", get(filing))
         .route("/v1/disputes/{id}/messages", post(say))
         .route("/v1/disputes/{id}/verdict", get(verdict))
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "nothing is at this path") })
@@ -316,6 +318,23 @@ async fn entries(
     let reader = reader(&app, &query).ok_or(CourtError::Pass)?;
     let bytes = work(&app, move |app| {
         Ok(app.docket.entries(&id, query.from, &reader)?.encode()?)
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, bytes.await?).into_response())
+}
+
+async fn filing(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<PassQuery>,
+) -> Result<Response, Refused> {
+    let id = id_of(&id)?;
+    let reader = reader(&app, &query).ok_or(CourtError::Pass)?;
+    let bytes = work(&app, move |app| {
+        Ok(app.docket.filing(&id, &reader)?.encode()?)
     });
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),

@@ -6,6 +6,7 @@
 //! whoever checks one opened cell with values a stranger sent.
 
 mod language;
+mod tensor;
 
 use crate::shape::window_cells;
 use crate::{
@@ -146,6 +147,9 @@ pub fn evaluate(
         Op::Scores(op) => language::scores(op, shape, index, cx),
         Op::Attend(op) => language::attend(op, shape, index, cx),
         Op::Hadamard(op) => language::hadamard(op, index, cx),
+        Op::Gather(op) => tensor::gather(op, index, cx),
+        Op::MatMul(op) => tensor::mat_mul(op, index, cx),
+        Op::Divide(op) => tensor::divide(op, index, cx),
     }
 }
 

@@ -21,9 +21,9 @@ pub mod shape;
 
 pub use dtype::{Dtype, DtypeError};
 pub use op::{
-    Add, ArgMax, Attend, Concat, Conv, Embed, GatherSum, Hadamard, Input, Linear, MaxAbs, MaxPool,
-    Mul, NodeId, Op, ParamId, Position, Quantise, Reindex, Rescale, RmsRatio, Rope, Scores, Sight,
-    Softmax, SumPool, Table, Token, TreeLeaves, Window,
+    Add, ArgMax, Attend, Concat, Conv, Divide, Embed, Gather, GatherSum, Hadamard, Input, Linear,
+    MatMul, MaxAbs, MaxPool, Mul, NodeId, Op, ParamId, Position, Quantise, Reindex, Rescale,
+    RmsRatio, Rope, Scores, Sight, Softmax, SumPool, Table, Token, TreeLeaves, Window,
 };
 pub use rescale::{ACCUMULATOR_LIMIT, Multiplier, RescaleError, SHIFT_MAX, Shift, clamp, rescale};
 pub use shape::{Shape, ShapeError};

@@ -1,18 +1,20 @@
 //! The ops of profile `exact-1`: what a node of a program computes, apart from weights and shapes.
 //!
 //! These types are wire types: their JSON form is part of a program and so of its `ModelId`
-//! (`docs/spec/arithmetic.md`, sections 5 and 6, have a paragraph for each). A new op is a new variant; a variant never changes.
+//! (`docs/spec/arithmetic.md`, sections 5, 5.1 and 6, have a paragraph for each). A new op is a new variant; a variant never changes.
 //!
 //! Shapes are those of one *position* (an item of a batch; later, a token): no op of a tensor model mixes positions, which is why
 //! a batch gives the same integers as its items alone.
 
 mod language;
+mod tensor;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::language::{
     Attend, Embed, Hadamard, MaxAbs, Mul, Position, Quantise, RmsRatio, Rope, Scores, Sight, Token,
 };
+pub use self::tensor::{Divide, Gather, MatMul};
 use crate::{Multiplier, Shift};
 
 /// The index of a node in its program. Operands always stand before the node that reads them.
@@ -79,6 +81,12 @@ pub enum Op {
     Attend(Attend),
     /// Walsh–Hadamard transform of blocks.
     Hadamard(Hadamard),
+    /// Rows of a table by number.
+    Gather(Gather),
+    /// Matrix product of two values.
+    MatMul(MatMul),
+    /// Quotient of two values.
+    Divide(Divide),
 }
 
 /// The program's input number `index`, encoded as its declaration says.
@@ -309,6 +317,9 @@ impl Op {
             Self::Scores(_) => "scores",
             Self::Attend(_) => "attend",
             Self::Hadamard(_) => "hadamard",
+            Self::Gather(_) => "gather",
+            Self::MatMul(_) => "mat_mul",
+            Self::Divide(_) => "divide",
         }
     }
 
@@ -339,6 +350,9 @@ impl Op {
             Self::Scores(op) => vec![op.q, op.k],
             Self::Attend(op) => vec![op.scores, op.v],
             Self::Hadamard(op) => vec![op.x],
+            Self::Gather(op) => vec![op.x],
+            Self::MatMul(op) => vec![op.a, op.b],
+            Self::Divide(op) => vec![op.a, op.b],
         }
     }
 
@@ -366,6 +380,7 @@ impl Op {
             Self::Embed(op) => vec![op.table, op.multiplier],
             Self::Mul(op) => op.bias.into_iter().collect(),
             Self::Rope(op) => vec![op.cos, op.sin],
+            Self::Gather(op) => vec![op.table],
             Self::Token(_)
             | Self::Position(_)
             | Self::MaxAbs(_)
@@ -374,6 +389,8 @@ impl Op {
             | Self::Scores(_)
             | Self::Attend(_)
             | Self::Hadamard(_)
+            | Self::MatMul(_)
+            | Self::Divide(_)
             | Self::Input(_)
             | Self::Add(_)
             | Self::MaxPool(_)

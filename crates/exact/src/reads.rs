@@ -89,7 +89,10 @@ pub fn reads(op: &Op, shapes: &impl Shapes) -> Result<Reads, ShapeError> {
             reads.params.push(entries(op.table, trees));
             reads.params.extend(op.bias.map(|bias| (bias, 1)));
         }
-        Op::Token(_)
+        Op::Gather(_)
+        | Op::MatMul(_)
+        | Op::Divide(_)
+        | Op::Token(_)
         | Op::Position(_)
         | Op::Embed(_)
         | Op::MaxAbs(_)
@@ -99,16 +102,25 @@ pub fn reads(op: &Op, shapes: &impl Shapes) -> Result<Reads, ShapeError> {
         | Op::Rope(_)
         | Op::Scores(_)
         | Op::Attend(_)
-        | Op::Hadamard(_) => return language(op, shapes),
+        | Op::Hadamard(_) => return later(op, shapes),
     }
     Ok(reads)
 }
 
-/// Those that language models add.
-fn language(op: &Op, shapes: &impl Shapes) -> Result<Reads, ShapeError> {
+/// Those that language models and larger tensor models add.
+fn later(op: &Op, shapes: &impl Shapes) -> Result<Reads, ShapeError> {
     let of = |node, count: usize| (node, u64::try_from(count).unwrap_or(u64::MAX));
     let mut reads = Reads::default();
     match op {
+        Op::Gather(op) => {
+            reads.nodes.push((op.x, 1));
+            reads.params.push((op.table, 1));
+        }
+        Op::MatMul(op) => {
+            let inner = shapes.node(op.a)?.0.last();
+            reads.nodes.extend([of(op.a, inner), of(op.b, inner)]);
+        }
+        Op::Divide(op) => reads.nodes.extend([(op.a, 1), (op.b, 1)]),
         Op::Embed(op) => {
             reads.nodes.push((op.x, 1));
             reads.params.extend([(op.table, 1), (op.multiplier, 1)]);

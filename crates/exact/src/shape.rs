@@ -1,6 +1,7 @@
 //! Shapes, and which shape each op yields (`docs/spec/arithmetic.md`, sections 4 to 6).
 
 mod language;
+mod tensor;
 
 use crate::{Conv, Dtype, NodeId, Op, ParamId, Reindex, Softmax, TreeLeaves, Window};
 
@@ -212,6 +213,9 @@ pub fn infer(op: &Op, shapes: &impl Shapes) -> Result<Shape, ShapeError> {
         Op::Scores(op) => language::scores(op, shapes),
         Op::Attend(op) => language::attend(op, shapes),
         Op::Hadamard(op) => language::hadamard(op, shapes),
+        Op::Gather(op) => tensor::gather(op, shapes),
+        Op::MatMul(op) => tensor::mat_mul(op, shapes),
+        Op::Divide(op) => tensor::divide(op, shapes),
     }
 }
 

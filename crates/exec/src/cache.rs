@@ -81,27 +81,28 @@ impl Cache {
     pub(crate) fn sections(&self, positions: usize, mut part: impl FnMut(Section, &[u8])) {
         let mut row = Vec::new();
         for keys in &self.keys {
+            // A group at a time: whoever hashes is slow on short pieces.
             for group in 0..keys.groups {
+                row.clear();
                 for position in 0..positions {
-                    row.clear();
                     for d in 0..keys.width {
                         row.extend(keys.get(position, group, d).to_le_bytes());
                     }
-                    part(Section::Keys, &row);
                 }
+                part(Section::Keys, &row);
             }
         }
         let filled = positions.next_multiple_of(TILE_POSITIONS);
         for values in &self.values {
             for group in 0..values.groups {
+                row.clear();
                 for d in 0..values.width {
-                    row.clear();
                     for position in 0..positions {
                         row.extend(values.get(position, group, d).to_le_bytes());
                     }
-                    row.resize(filled * 2, 0);
-                    part(Section::Values, &row);
+                    row.resize((d + 1) * filled * 2, 0);
                 }
+                part(Section::Values, &row);
             }
         }
     }

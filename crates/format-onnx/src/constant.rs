@@ -10,8 +10,27 @@ use crate::error::OnnxError;
 pub(crate) enum Values {
     /// From FLOAT and DOUBLE.
     Floats(Vec<f32>),
-    /// From INT32 and INT64.
+    /// From integers and BOOL.
     Ints(Vec<i64>),
+    /// Sizes of which at least one is the batch's, `None`.
+    Sizes(Vec<Option<i64>>),
+}
+
+impl Values {
+    /// Number of elements.
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Floats(values) => values.len(),
+            Self::Ints(values) => values.len(),
+            Self::Sizes(values) => values.len(),
+        }
+    }
+
+    /// Sizes, as plain integers where the batch is not among them.
+    pub(crate) fn of_sizes(sizes: Vec<Option<i64>>) -> Self {
+        let known: Option<Vec<i64>> = sizes.iter().copied().collect();
+        known.map_or(Self::Sizes(sizes), Self::Ints)
+    }
 }
 
 /// A constant tensor.
@@ -68,10 +87,7 @@ impl Constant {
         }
         let (shape, cells) = shape(tensor)?;
         let values = values(tensor)?;
-        let got = match &values {
-            Values::Floats(values) => values.len(),
-            Values::Ints(values) => values.len(),
-        };
+        let got = values.len();
         if got != cells {
             return Err(error(
                 tensor,
@@ -91,7 +107,21 @@ impl Constant {
     pub(crate) fn floats(&self) -> Option<&[f32]> {
         match &self.values {
             Values::Floats(values) => Some(values),
-            Values::Ints(_) => None,
+            Values::Ints(_) | Values::Sizes(_) => None,
+        }
+    }
+
+    /// Number of elements.
+    pub(crate) const fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Its elements as sizes, the batch's open, unless they are floats.
+    pub(crate) fn sizes(&self) -> Option<Vec<Option<i64>>> {
+        match &self.values {
+            Values::Floats(_) => None,
+            Values::Ints(values) => Some(values.iter().copied().map(Some).collect()),
+            Values::Sizes(values) => Some(values.clone()),
         }
     }
 
@@ -99,7 +129,7 @@ impl Constant {
     pub(crate) fn ints(&self) -> Option<&[i64]> {
         match &self.values {
             Values::Ints(values) => Some(values),
-            Values::Floats(_) => None,
+            Values::Floats(_) | Values::Sizes(_) => None,
         }
     }
 
@@ -108,6 +138,7 @@ impl Constant {
         let kind = match &self.values {
             Values::Floats(_) => "floats",
             Values::Ints(_) => "integers",
+            Values::Sizes(_) => "sizes, the batch's among them,",
         };
         format!("the constant `{}` of {kind} {:?}", self.name, self.shape)
     }
@@ -140,6 +171,9 @@ fn values(tensor: &TensorProto) -> Result<Values, OnnxError> {
     let double = i32::from(DataType::Double);
     let int32 = i32::from(DataType::Int32);
     let int64 = i32::from(DataType::Int64);
+    let bool8 = i32::from(DataType::Bool);
+    let int8 = i32::from(DataType::Int8);
+    let uint8 = i32::from(DataType::Uint8);
     let values = match tensor.data_type {
         code if code == float && raw.is_empty() => Values::Floats(tensor.float_data.clone()),
         code if code == float => Values::Floats(words(tensor, f32::from_le_bytes)?),
@@ -155,13 +189,22 @@ fn values(tensor: &TensorProto) -> Result<Values, OnnxError> {
         code if code == int32 => {
             Values::Ints(words(tensor, |bytes| i64::from(i32::from_le_bytes(bytes)))?)
         }
+        code if [bool8, int8, uint8].contains(&code) && raw.is_empty() => {
+            Values::Ints(tensor.int32_data.iter().map(|&x| i64::from(x)).collect())
+        }
+        code if code == int8 => {
+            Values::Ints(words(tensor, |bytes| i64::from(i8::from_le_bytes(bytes)))?)
+        }
+        code if [bool8, uint8].contains(&code) => {
+            Values::Ints(words(tensor, |[byte]: [u8; 1]| i64::from(byte))?)
+        }
         code if code == int64 && raw.is_empty() => Values::Ints(tensor.int64_data.clone()),
         code if code == int64 => Values::Ints(words(tensor, i64::from_le_bytes)?),
         code => {
             return Err(error(
                 tensor,
                 "its element type",
-                "FLOAT, DOUBLE, INT32 or INT64",
+                "FLOAT, DOUBLE, BOOL, INT8, UINT8, INT32 or INT64",
                 type_name(code),
             ));
         }
@@ -174,7 +217,7 @@ fn values(tensor: &TensorProto) -> Result<Values, OnnxError> {
     clippy::cast_possible_truncation,
     reason = "weights are FP32 from here on"
 )]
-const fn narrow(x: f64) -> f32 {
+pub(crate) const fn narrow(x: f64) -> f32 {
     x as f32
 }
 

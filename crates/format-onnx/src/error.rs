@@ -122,6 +122,14 @@ pub enum OnnxError {
         /// What the file has.
         got: String,
     },
+    /// A size was given for a dimension that no input has.
+    #[error(
+        "no input has a symbolic dimension `{name}`: name it as the file does, or as `input.axis` with the batch as axis 0"
+    )]
+    Dimension {
+        /// The name given.
+        name: String,
+    },
     /// A constant tensor cannot be read.
     #[error("tensor `{name}`: {what} must be {expected}, but is {got}")]
     Tensor {

@@ -8,6 +8,7 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 
 use crate::error::OnnxError;
 use crate::ops;
+use crate::ports::Dims;
 use crate::translate::translate;
 
 /// Longest file that is read unless the caller says otherwise: what a protobuf message can be.
@@ -30,6 +31,7 @@ pub struct Onnx {
     graph: Graph,
     notes: Vec<String>,
     digest: Digest,
+    dims: Dims,
 }
 
 impl Onnx {
@@ -38,6 +40,19 @@ impl Onnx {
     /// # Errors
     /// [`OnnxError`], naming the node, tensor, input or output.
     pub fn parse(bytes: &[u8], limits: Limits) -> Result<Self, OnnxError> {
+        Self::parse_with(bytes, limits, &[])
+    }
+
+    /// As [`Self::parse`], with sizes for symbolic dimensions: by their names in the file, or as `input.axis`, the batch being axis 0. They are part of what the
+    /// graph is, and noted as where it came from.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; [`OnnxError::Dimension`] for a name that no input has.
+    pub fn parse_with(
+        bytes: &[u8],
+        limits: Limits,
+        dims: &[(String, usize)],
+    ) -> Result<Self, OnnxError> {
         if bytes.len() > limits.bytes_max {
             return Err(OnnxError::TooLong {
                 got: bytes.len(),
@@ -55,11 +70,13 @@ impl Onnx {
             )
         })?;
         check_parts(&proto, graph_proto)?;
-        let (graph, notes) = translate(graph_proto, opset)?;
+        let dims: Dims = dims.iter().cloned().collect();
+        let (graph, notes) = translate(graph_proto, opset, &dims)?;
         Ok(Self {
             graph,
             notes,
             digest: Digest::from_bytes(Sha256::digest(bytes).into()),
+            dims,
             proto,
         })
     }
@@ -84,11 +101,19 @@ impl Onnx {
 
     /// What an importer notes about where the graph came from.
     #[must_use]
-    pub fn source(&self) -> [(&'static str, String); 2] {
-        [
+    pub fn source(&self) -> Vec<(&'static str, String)> {
+        let mut source = vec![
             ("source.format", "onnx".to_owned()),
             ("source.sha256", self.digest.to_string()),
-        ]
+        ];
+        if !self.dims.is_empty() {
+            let bound = self
+                .dims
+                .iter()
+                .map(|(name, size)| format!("{name}={size}"));
+            source.push(("source.dims", bound.collect::<Vec<_>>().join(",")));
+        }
+        source
     }
 }
 

@@ -1,9 +1,16 @@
 //! The operators that are imported: one table, one function each.
 
 mod elementwise;
+mod fold;
+mod functions;
+mod grown;
 mod labels;
 mod layers;
+mod parts;
+mod reduce;
 mod shapes;
+mod sizes;
+mod transposed;
 mod trees;
 mod windows;
 
@@ -13,6 +20,8 @@ use crate::attributes::node_name;
 use crate::error::OnnxError;
 use crate::translate::{Node, Slot, Translator};
 
+pub(crate) use self::fold::real;
+
 /// Adds what a node means; returns what its outputs stand for, in their order.
 pub(crate) type Operator = fn(&mut Translator, &Node<'_>) -> Result<Vec<Slot>, OnnxError>;
 
@@ -21,35 +30,92 @@ const ML: &str = "ai.onnx.ml";
 
 /// Domain, name, function. Sorted by domain and name.
 const OPERATORS: &[(&str, &str, Operator)] = &[
+    (ONNX, "Abs", functions::abs),
     (ONNX, "Add", elementwise::add),
     (ONNX, "ArgMax", labels::arg_max),
     (ONNX, "AveragePool", windows::average_pool),
     (ONNX, "BatchNormalization", layers::batch_normalization),
     (ONNX, "Cast", shapes::cast),
-    (ONNX, "Clip", elementwise::clip),
+    (ONNX, "Ceil", functions::ceil),
+    (ONNX, "Clip", functions::clip),
     (ONNX, "Concat", shapes::concat),
     (ONNX, "Constant", shapes::constant),
+    (ONNX, "ConstantOfShape", sizes::constant_of_shape),
     (ONNX, "Conv", windows::conv),
+    (ONNX, "ConvTranspose", transposed::conv_transpose),
+    (ONNX, "Cos", functions::cos),
     (ONNX, "Div", elementwise::div),
     (ONNX, "Dropout", shapes::dropout),
+    (ONNX, "Elu", functions::elu),
+    (ONNX, "Equal", functions::equal),
+    (ONNX, "Erf", functions::erf),
+    (ONNX, "Exp", functions::exp),
+    (ONNX, "Expand", grown::expand),
     (ONNX, "Flatten", shapes::flatten),
+    (ONNX, "Floor", functions::floor),
+    (ONNX, "Gather", parts::gather),
+    (ONNX, "Gelu", functions::gelu),
     (ONNX, "Gemm", layers::gemm),
     (ONNX, "GlobalAveragePool", windows::global_average_pool),
     (ONNX, "GlobalMaxPool", windows::global_max_pool),
+    (ONNX, "Greater", functions::greater),
+    (ONNX, "GreaterOrEqual", functions::greater_or_equal),
+    (ONNX, "HardSigmoid", functions::hard_sigmoid),
+    (ONNX, "HardSwish", functions::hard_swish),
     (ONNX, "Identity", shapes::identity),
-    (ONNX, "LeakyRelu", elementwise::leaky_relu),
+    (
+        ONNX,
+        "InstanceNormalization",
+        reduce::instance_normalization,
+    ),
+    (ONNX, "LayerNormalization", reduce::layer_normalization),
+    (ONNX, "LeakyRelu", functions::leaky_relu),
+    (ONNX, "Less", functions::less),
+    (ONNX, "LessOrEqual", functions::less_or_equal),
+    (ONNX, "Log", functions::log),
+    (ONNX, "LogSoftmax", labels::log_softmax),
     (ONNX, "MatMul", layers::mat_mul),
+    (ONNX, "Max", elementwise::max),
     (ONNX, "MaxPool", windows::max_pool),
+    (ONNX, "Min", elementwise::min),
+    (ONNX, "Mish", functions::mish),
     (ONNX, "Mul", elementwise::mul),
-    (ONNX, "Relu", elementwise::relu),
+    (ONNX, "Neg", functions::neg),
+    (ONNX, "Not", functions::not),
+    (ONNX, "PRelu", functions::p_relu),
+    (ONNX, "Pad", grown::pad),
+    (ONNX, "Pow", elementwise::pow),
+    (ONNX, "Range", sizes::range),
+    (ONNX, "Reciprocal", functions::reciprocal),
+    (ONNX, "ReduceL1", reduce::l1),
+    (ONNX, "ReduceL2", reduce::l2),
+    (ONNX, "ReduceMax", reduce::max),
+    (ONNX, "ReduceMean", reduce::mean),
+    (ONNX, "ReduceMin", reduce::min),
+    (ONNX, "ReduceSum", reduce::sum),
+    (ONNX, "ReduceSumSquare", reduce::sum_square),
+    (ONNX, "Relu", functions::relu),
     (ONNX, "Reshape", shapes::reshape),
-    (ONNX, "Sigmoid", elementwise::sigmoid),
+    (ONNX, "Resize", grown::resize),
+    (ONNX, "Selu", functions::selu),
+    (ONNX, "Shape", sizes::shape),
+    (ONNX, "Sigmoid", functions::sigmoid),
+    (ONNX, "Sign", functions::sign),
+    (ONNX, "Sin", functions::sin),
+    (ONNX, "Slice", parts::slice),
     (ONNX, "Softmax", labels::softmax),
+    (ONNX, "Softplus", functions::softplus),
+    (ONNX, "Softsign", functions::softsign),
+    (ONNX, "Split", parts::split),
+    (ONNX, "Sqrt", functions::sqrt),
     (ONNX, "Squeeze", shapes::squeeze),
     (ONNX, "Sub", elementwise::sub),
-    (ONNX, "Tanh", elementwise::tanh),
+    (ONNX, "Tanh", functions::tanh),
+    (ONNX, "Tile", grown::tile),
     (ONNX, "Transpose", shapes::transpose),
     (ONNX, "Unsqueeze", shapes::unsqueeze),
+    (ONNX, "Upsample", grown::resize),
+    (ONNX, "Where", grown::select),
     (ML, "ArrayFeatureExtractor", labels::array_feature_extractor),
     (ML, "LinearClassifier", labels::linear_classifier),
     (ML, "LinearRegressor", labels::linear_regressor),

@@ -1,13 +1,19 @@
 //! Inputs and outputs of a file: their types and shapes, the batch axis apart.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use credence_import::{BorderType, Kind};
 use tract_onnx::pb::ValueInfoProto;
 use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::Dimension;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::{Tensor, Value};
 
 use crate::constant::type_name;
 use crate::error::OnnxError;
+
+/// Sizes for symbolic dimensions: by their names in the file, or as `input.axis`, the batch being axis 0.
+pub(crate) type Dims = BTreeMap<String, usize>;
 
 fn tensor(info: &ValueInfoProto) -> Option<&Tensor> {
     let Value::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()?;
@@ -15,7 +21,11 @@ fn tensor(info: &ValueInfoProto) -> Option<&Tensor> {
 }
 
 /// An input's element type and the shape of one position.
-pub(crate) fn input(info: &ValueInfoProto) -> Result<(BorderType, Vec<usize>), OnnxError> {
+pub(crate) fn input(
+    info: &ValueInfoProto,
+    given: &Dims,
+    bound: &mut BTreeSet<String>,
+) -> Result<(BorderType, Vec<usize>), OnnxError> {
     let error = |expected, got: String| OnnxError::Port {
         what: "input",
         name: info.name.clone(),
@@ -43,23 +53,45 @@ pub(crate) fn input(info: &ValueInfoProto) -> Result<(BorderType, Vec<usize>), O
         ));
     };
     if let Some(Dim::DimValue(fixed)) = batch.value
-        && ![0, 1].contains(&fixed)
+        && ![-1, 0, 1].contains(&fixed)
     {
         return Err(error(
             "of a symbolic batch axis, or one of 1; export it so, and run batches of any size",
             format!("of a fixed batch of {fixed}"),
         ));
     }
-    let sizes = rest.iter().map(|dim| match &dim.value {
-        Some(Dim::DimValue(size)) => usize::try_from(*size).ok().filter(|&size| size > 0),
-        Some(Dim::DimParam(_)) | None => None,
-    });
-    match sizes.collect::<Option<Vec<usize>>>() {
+    let mut size = |(at, dim): (usize, &Dimension)| {
+        let named = match &dim.value {
+            Some(Dim::DimValue(size)) if *size > 0 => return usize::try_from(*size).ok(),
+            Some(Dim::DimParam(name)) => Some(name.clone()),
+            Some(Dim::DimValue(_)) | None => None,
+        };
+        // The place is more exact than the name, which several dimensions may share.
+        let place = format!("{}.{}", info.name, at + 1);
+        let name = [Some(place), named].into_iter().flatten();
+        let name = name.into_iter().find(|name| given.contains_key(name))?;
+        let size = given.get(&name).copied().filter(|&size| size > 0);
+        bound.insert(name);
+        size
+    };
+    let shape: Option<Vec<usize>> = rest.iter().enumerate().map(&mut size).collect();
+    match shape {
         Some(shape) => Ok((dtype, shape)),
         None => Err(error(
-            "of fixed, positive dimensions behind the batch axis; export it with a fixed size",
-            "of symbolic, unknown or other dimensions".to_owned(),
+            "of fixed, positive dimensions behind the batch axis; bind symbolic ones (`--dim NAME=SIZE`, or `--dim INPUT.AXIS=SIZE`)",
+            format!(
+                "[{}]",
+                rest.iter().map(shown).collect::<Vec<_>>().join(", ")
+            ),
         )),
+    }
+}
+
+fn shown(dim: &Dimension) -> String {
+    match &dim.value {
+        Some(Dim::DimValue(size)) => size.to_string(),
+        Some(Dim::DimParam(name)) => format!("`{name}`"),
+        None => "unknown".to_owned(),
     }
 }
 

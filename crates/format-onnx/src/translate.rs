@@ -1,14 +1,15 @@
 //! Node by node from a file's graph to ours: names become values or constants, and each operator's function adds what it means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use credence_import::{Graph, GraphBuilder, GraphOp, Kind, ValueId};
+use credence_import::{BorderType, Graph, GraphBuilder, GraphOp, Kind, ValueId};
 use tract_onnx::pb::{GraphProto, NodeProto};
 
 use crate::attributes::{Attributes, node_name};
-use crate::constant::Constant;
+use crate::constant::{Constant, Values};
 use crate::error::OnnxError;
+use crate::ports::Dims;
 use crate::{ops, ports};
 
 /// What a name of the file stands for.
@@ -16,8 +17,32 @@ use crate::{ops, ports};
 pub(crate) enum Slot {
     /// A value that depends on the inputs.
     Value(ValueId),
+    /// One whose batch stands on this axis of the file's tensor, not the first.
+    Moved(ValueId, usize),
+    /// What is 1 at the place of an integer, and 0 at all others.
+    OneHot(Arc<OneHot>),
     /// A constant.
     Constant(Arc<Constant>),
+}
+
+impl Slot {
+    /// A value whose batch stands on an axis.
+    pub(crate) const fn placed(value: ValueId, batch: usize) -> Self {
+        if batch == 0 {
+            Self::Value(value)
+        } else {
+            Self::Moved(value, batch)
+        }
+    }
+}
+
+/// An integer beside a row of integers that it is compared with.
+#[derive(Clone, Debug)]
+pub(crate) struct OneHot {
+    /// The integer, with a last axis of length 1.
+    pub(crate) x: ValueId,
+    /// What it is compared with.
+    pub(crate) values: Vec<i64>,
 }
 
 /// A graph in the making, and the names of the file.
@@ -25,6 +50,8 @@ pub(crate) struct Translator {
     pub(crate) builder: GraphBuilder,
     slots: BTreeMap<String, Slot>,
     pub(crate) notes: Vec<String>,
+    /// Values of which every element is an integer, though the graph has them for reals: integer inputs, comparisons.
+    integers: BTreeSet<ValueId>,
 }
 
 /// One node of the file while it is being translated.
@@ -37,12 +64,18 @@ pub(crate) struct Node<'a> {
 }
 
 /// Translates a file's graph; returns notes for the user as well.
-pub(crate) fn translate(proto: &GraphProto, opset: i64) -> Result<(Graph, Vec<String>), OnnxError> {
+pub(crate) fn translate(
+    proto: &GraphProto,
+    opset: i64,
+    dims: &Dims,
+) -> Result<(Graph, Vec<String>), OnnxError> {
     let mut translator = Translator {
         builder: GraphBuilder::new(),
         slots: BTreeMap::new(),
         notes: Vec::new(),
+        integers: BTreeSet::new(),
     };
+    let mut bound = BTreeSet::new();
     for tensor in &proto.initializer {
         let constant = Constant::new(tensor)?;
         translator.define(&tensor.name, Slot::Constant(Arc::new(constant)))?;
@@ -52,9 +85,15 @@ pub(crate) fn translate(proto: &GraphProto, opset: i64) -> Result<(Graph, Vec<St
         if let Some(Slot::Constant(_)) = translator.slots.get(&info.name) {
             continue;
         }
-        let (dtype, shape) = ports::input(info)?;
+        let (dtype, shape) = ports::input(info, dims, &mut bound)?;
         let value = translator.builder.input(&info.name, dtype, shape)?;
+        if dtype != BorderType::Fp32 {
+            translator.integers.insert(value);
+        }
         translator.define(&info.name, Slot::Value(value))?;
+    }
+    if let Some(name) = dims.keys().find(|name| !bound.contains(*name)) {
+        return Err(OnnxError::Dimension { name: name.clone() });
     }
     for node in &proto.node {
         translator.node(node, opset)?;
@@ -65,11 +104,19 @@ pub(crate) fn translate(proto: &GraphProto, opset: i64) -> Result<(Graph, Vec<St
                 ports::output(info, translator.builder.kind(value))?;
                 translator.builder.output(&info.name, value)?;
             }
-            Some(Slot::Constant(_)) => {
+            Some(Slot::Moved(_, batch)) => {
                 return Err(OnnxError::Unsupported {
                     what: "output",
                     name: info.name.clone(),
-                    feature: "a constant output".to_owned(),
+                    feature: format!("a batch on axis {batch}"),
+                    remedy: "transpose it to the first axis",
+                });
+            }
+            Some(Slot::Constant(_) | Slot::OneHot(_)) => {
+                return Err(OnnxError::Unsupported {
+                    what: "output",
+                    name: info.name.clone(),
+                    feature: "a constant output, or one of a bare comparison,".to_owned(),
                     remedy: "take it out of the model's outputs",
                 });
             }
@@ -156,7 +203,38 @@ impl Translator {
         if self.builder.shape(x) == shape {
             return Ok(x);
         }
-        self.push(node, GraphOp::Reshape { x, shape })
+        let y = self.push(node, GraphOp::Reshape { x, shape })?;
+        if self.is_integers(x) {
+            self.note_integers(y);
+        }
+        Ok(y)
+    }
+
+    /// A value repeated along axes of length 1; itself if it has the shape.
+    pub(crate) fn expand(
+        &mut self,
+        node: &Node<'_>,
+        x: ValueId,
+        shape: Vec<usize>,
+    ) -> Result<ValueId, OnnxError> {
+        if self.builder.shape(x) == shape {
+            return Ok(x);
+        }
+        let y = self.push(node, GraphOp::Expand { x, shape })?;
+        if self.is_integers(x) {
+            self.note_integers(y);
+        }
+        Ok(y)
+    }
+
+    /// Notes that every element of a value is an integer.
+    pub(crate) fn note_integers(&mut self, value: ValueId) {
+        self.integers.insert(value);
+    }
+
+    /// Whether every element of a value is known to be an integer.
+    pub(crate) fn is_integers(&self, value: ValueId) -> bool {
+        self.integers.contains(&value) || self.builder.kind(value) == Kind::Index
     }
 
     /// Refuses what is not real.
@@ -217,6 +295,16 @@ impl Node<'_> {
     pub(crate) fn value(&self, index: usize) -> Result<ValueId, OnnxError> {
         match self.operand(index) {
             Some(&Slot::Value(value)) => Ok(value),
+            Some(Slot::Moved(_, batch)) => Err(self.operand_error(
+                index,
+                "a value whose first axis is the batch",
+                format!("one whose batch is on axis {batch}"),
+            )),
+            Some(Slot::OneHot(_)) => Err(self.operand_error(
+                index,
+                "a value",
+                "a comparison of an integer with a row of integers, which is supported in front of a matrix product",
+            )),
             Some(Slot::Constant(constant)) => Err(self.operand_error(
                 index,
                 "something that depends on the inputs",
@@ -226,11 +314,69 @@ impl Node<'_> {
         }
     }
 
+    /// An operand that depends on the inputs, and the axis of the file's tensor on which its batch stands.
+    pub(crate) fn placed(&self, index: usize) -> Result<(ValueId, usize), OnnxError> {
+        match self.operand(index) {
+            Some(&Slot::Moved(value, batch)) => Ok((value, batch)),
+            _ => Ok((self.value(index)?, 0)),
+        }
+    }
+
+    /// A constant operand of one number.
+    pub(crate) fn number(&self, index: usize) -> Result<f64, OnnxError> {
+        let constant = self.constant(index)?;
+        let found = constant.and_then(|constant| match &constant.values {
+            Values::Floats(all) => match all.as_slice() {
+                [single] => Some(f64::from(*single)),
+                _ => None,
+            },
+            Values::Ints(all) => match all.as_slice() {
+                [single] => Some(crate::ops::real(*single)),
+                _ => None,
+            },
+            Values::Sizes(_) => None,
+        });
+        let got = || constant.map_or_else(|| "absent".to_owned(), Constant::describe);
+        let finite = found.filter(|x| !x.is_nan());
+        finite.ok_or_else(|| self.operand_error(index, "one number", got()))
+    }
+
+    /// A constant operand of numbers, as floats.
+    pub(crate) fn numbers(&self, index: usize) -> Result<Constant, OnnxError> {
+        match self.constant(index)? {
+            Some(Constant {
+                name,
+                shape,
+                values: Values::Ints(all),
+            }) => Ok(Constant {
+                name: name.clone(),
+                shape: shape.clone(),
+                values: Values::Floats(
+                    all.iter()
+                        .map(|&x| crate::constant::narrow(crate::ops::real(x)))
+                        .collect(),
+                ),
+            }),
+            _ => self.floats(index).cloned(),
+        }
+    }
+
+    /// A constant operand of sizes, the batch's open, if it is there.
+    pub(crate) fn sizes(&self, index: usize) -> Result<Option<Vec<Option<i64>>>, OnnxError> {
+        match self.constant(index)? {
+            Some(constant) => match constant.sizes() {
+                Some(sizes) => Ok(Some(sizes)),
+                None => Err(self.operand_error(index, "of integers", constant.describe())),
+            },
+            None => Ok(None),
+        }
+    }
+
     /// A constant operand, if it is there.
     pub(crate) fn constant(&self, index: usize) -> Result<Option<&Constant>, OnnxError> {
         match self.operand(index) {
             Some(Slot::Constant(constant)) => Ok(Some(constant)),
-            Some(Slot::Value(_)) => Err(self.operand_error(
+            Some(Slot::Value(_) | Slot::Moved(..) | Slot::OneHot(_)) => Err(self.operand_error(
                 index,
                 "a constant (an initializer)",
                 "something that depends on the inputs",

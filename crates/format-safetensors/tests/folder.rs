@@ -45,46 +45,50 @@ fn tensor(name: &str, shape: &[usize], base: f32) -> (String, Vec<usize>, Dtype,
     (name.to_owned(), shape.to_vec(), Dtype::F32, bytes)
 }
 
+fn tensors() -> Vec<(String, Vec<usize>, Dtype, Vec<u8>)> {
+    let mut tensors = vec![
+        tensor(
+            "embeddings.word_embeddings.weight",
+            &[PIECES.len(), WIDTH],
+            0.0,
+        ),
+        tensor(
+            "embeddings.position_embeddings.weight",
+            &[CONTEXT, WIDTH],
+            0.0,
+        ),
+        tensor("embeddings.token_type_embeddings.weight", &[2, WIDTH], 0.0),
+        tensor("embeddings.LayerNorm.weight", &[WIDTH], 0.8),
+        tensor("embeddings.LayerNorm.bias", &[WIDTH], 0.0),
+        tensor("pooler.dense.weight", &[WIDTH, WIDTH], 0.0),
+    ];
+    for block in 0..2 {
+        let name = |part: &str| format!("encoder.layer.{block}.{part}");
+        for (part, rows, columns) in [
+            ("attention.self.query", WIDTH, WIDTH),
+            ("attention.self.key", WIDTH, WIDTH),
+            ("attention.self.value", WIDTH, WIDTH),
+            ("attention.output.dense", WIDTH, WIDTH),
+            ("intermediate.dense", HIDDEN, WIDTH),
+            ("output.dense", WIDTH, HIDDEN),
+        ] {
+            tensors.push(tensor(
+                &name(&format!("{part}.weight")),
+                &[rows, columns],
+                0.0,
+            ));
+            tensors.push(tensor(&name(&format!("{part}.bias")), &[rows], 0.0));
+        }
+        for part in ["attention.output.LayerNorm", "output.LayerNorm"] {
+            tensors.push(tensor(&name(&format!("{part}.weight")), &[WIDTH], 0.8));
+            tensors.push(tensor(&name(&format!("{part}.bias")), &[WIDTH], 0.0));
+        }
+    }
+    tensors
+}
+
 impl Parts {
     fn new() -> Self {
-        let mut tensors = vec![
-            tensor(
-                "embeddings.word_embeddings.weight",
-                &[PIECES.len(), WIDTH],
-                0.0,
-            ),
-            tensor(
-                "embeddings.position_embeddings.weight",
-                &[CONTEXT, WIDTH],
-                0.0,
-            ),
-            tensor("embeddings.token_type_embeddings.weight", &[2, WIDTH], 0.0),
-            tensor("embeddings.LayerNorm.weight", &[WIDTH], 0.8),
-            tensor("embeddings.LayerNorm.bias", &[WIDTH], 0.0),
-            tensor("pooler.dense.weight", &[WIDTH, WIDTH], 0.0),
-        ];
-        for block in 0..2 {
-            let name = |part: &str| format!("encoder.layer.{block}.{part}");
-            for (part, rows, columns) in [
-                ("attention.self.query", WIDTH, WIDTH),
-                ("attention.self.key", WIDTH, WIDTH),
-                ("attention.self.value", WIDTH, WIDTH),
-                ("attention.output.dense", WIDTH, WIDTH),
-                ("intermediate.dense", HIDDEN, WIDTH),
-                ("output.dense", WIDTH, HIDDEN),
-            ] {
-                tensors.push(tensor(
-                    &name(&format!("{part}.weight")),
-                    &[rows, columns],
-                    0.0,
-                ));
-                tensors.push(tensor(&name(&format!("{part}.bias")), &[rows], 0.0));
-            }
-            for part in ["attention.output.LayerNorm", "output.LayerNorm"] {
-                tensors.push(tensor(&name(&format!("{part}.weight")), &[WIDTH], 0.8));
-                tensors.push(tensor(&name(&format!("{part}.bias")), &[WIDTH], 0.0));
-            }
-        }
         let vocab: serde_json::Map<String, Value> = (0..)
             .zip(PIECES)
             .map(|(id, piece): (u32, _)| (piece.to_owned(), id.into()))
@@ -115,7 +119,7 @@ impl Parts {
                 "word_embedding_dimension": WIDTH, "pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true,
                 "pooling_mode_max_tokens": false,
             })),
-            tensors,
+            tensors: tensors(),
         }
     }
 
@@ -148,98 +152,114 @@ impl Parts {
     }
 }
 
-/// The embedding by plain loops in f64, from the tensors as they are.
-fn plainly(parts: &Parts, tokens: &[usize], first: bool) -> Vec<f64> {
-    let get = |name: &str| -> Vec<f64> {
-        let found = parts.tensors.iter().find(|(own, ..)| own == name).unwrap();
-        let (chunks, _) = found.3.as_chunks::<4>();
+/// The network by plain loops in f64, from the tensors as they are.
+struct Plain<'a>(&'a Parts);
+
+impl Plain<'_> {
+    fn get(&self, name: &str) -> Vec<f64> {
+        let tensors = self.0.tensors.iter();
+        let (_, _, _, bytes) = tensors.clone().find(|(own, ..)| own == name).unwrap();
+        let (chunks, _) = bytes.as_chunks::<4>();
         chunks
             .iter()
             .map(|b| f64::from(f32::from_le_bytes(*b)))
             .collect()
-    };
-    let norm = |x: &[f64], name: &str| -> Vec<f64> {
-        let (gain, bias) = (get(&format!("{name}.weight")), get(&format!("{name}.bias")));
+    }
+
+    fn norm(&self, x: &[f64], name: &str) -> Vec<f64> {
+        let gain = self.get(&format!("{name}.weight"));
+        let bias = self.get(&format!("{name}.bias"));
         let n = 8.0;
         let mean = x.iter().sum::<f64>() / n;
         let var = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
         let scaled = x.iter().map(|v| (v - mean) / (var + 1e-12).sqrt());
-        scaled
-            .zip(gain.iter().zip(&bias))
-            .map(|(v, (g, b))| v * g + b)
-            .collect()
-    };
-    let linear = |x: &[f64], name: &str| -> Vec<f64> {
-        let (weight, bias) = (get(&format!("{name}.weight")), get(&format!("{name}.bias")));
+        let affine = gain.iter().zip(&bias);
+        scaled.zip(affine).map(|(v, (g, b))| v * g + b).collect()
+    }
+
+    fn linear(&self, x: &[f64], name: &str) -> Vec<f64> {
+        let weight = self.get(&format!("{name}.weight"));
+        let bias = self.get(&format!("{name}.bias"));
         let rows = weight.chunks(x.len()).zip(&bias);
-        rows.map(|(row, b)| row.iter().zip(x).map(|(w, v)| w * v).sum::<f64>() + b)
-            .collect()
-    };
-    let erf = |x: f64| -> f64 {
-        // Of steps between 0 and x; enough for what is compared here.
-        let (n, h) = (2000, x / 2000.0);
-        let sum: f64 = (0..n)
-            .map(|i| (-((f64::from(i) + 0.5) * h).powi(2)).exp())
-            .sum();
-        sum * h * 2.0 / std::f64::consts::PI.sqrt()
-    };
-    let (words, places, kinds) = (
-        get("embeddings.word_embeddings.weight"),
-        get("embeddings.position_embeddings.weight"),
-        get("embeddings.token_type_embeddings.weight"),
-    );
-    let mut x: Vec<Vec<f64>> = (0..tokens.len())
-        .map(|p| {
-            let sum: Vec<f64> = (0..WIDTH)
-                .map(|c| words[tokens[p] * WIDTH + c] + places[p * WIDTH + c] + kinds[c])
-                .collect();
-            norm(&sum, "embeddings.LayerNorm")
-        })
-        .collect();
-    for block in 0..2 {
-        let name = |part: &str| format!("encoder.layer.{block}.{part}");
-        let all =
-            |part: &str| -> Vec<Vec<f64>> { x.iter().map(|x| linear(x, &name(part))).collect() };
-        let (q, k, v) = (
-            all("attention.self.query"),
-            all("attention.self.key"),
-            all("attention.self.value"),
-        );
-        let next = (0..tokens.len()).map(|p| {
-            let mut mixed = vec![0.0; WIDTH];
-            for head in 0..2 {
-                let cells = head * 4..head * 4 + 4;
-                let dots: Vec<f64> = k
-                    .iter()
-                    .map(|k| cells.clone().map(|c| q[p][c] * k[c]).sum::<f64>() / 2.0)
-                    .collect();
-                let total: f64 = dots.iter().map(|d| d.exp()).sum();
-                for (d, v) in dots.iter().zip(&v) {
-                    for c in cells.clone() {
-                        mixed[c] += d.exp() / total * v[c];
-                    }
+        let dot = |row: &[f64]| row.iter().zip(x).map(|(w, v)| w * v).sum::<f64>();
+        rows.map(|(row, b)| dot(row) + b).collect()
+    }
+
+    fn embedded(&self, tokens: &[usize]) -> Vec<Vec<f64>> {
+        let words = self.get("embeddings.word_embeddings.weight");
+        let places = self.get("embeddings.position_embeddings.weight");
+        let kinds = self.get("embeddings.token_type_embeddings.weight");
+        let one = |(p, &token): (usize, &usize)| {
+            let cell = |c| words[token * WIDTH + c] + places[p * WIDTH + c] + kinds[c];
+            let sum: Vec<f64> = (0..WIDTH).map(cell).collect();
+            self.norm(&sum, "embeddings.LayerNorm")
+        };
+        tokens.iter().enumerate().map(one).collect()
+    }
+
+    /// What attention gives at position `p`, before the output matrix.
+    fn mixed(&self, x: &[Vec<f64>], p: usize, name: &str) -> Vec<f64> {
+        let all = |part: &str| -> Vec<Vec<f64>> {
+            let name = format!("{name}.attention.self.{part}");
+            x.iter().map(|x| self.linear(x, &name)).collect()
+        };
+        let (q, k, v) = (all("query"), all("key"), all("value"));
+        let mut mixed = vec![0.0; WIDTH];
+        for head in 0..2 {
+            let cells = head * 4..head * 4 + 4;
+            let dot = |k: &Vec<f64>| cells.clone().map(|c| q[p][c] * k[c]).sum::<f64>() / 2.0;
+            let weights: Vec<f64> = k.iter().map(|k| dot(k).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for (weight, v) in weights.iter().zip(&v) {
+                for c in cells.clone() {
+                    mixed[c] += weight / total * v[c];
                 }
             }
-            let out = linear(&mixed, &name("attention.output.dense"));
-            let sum: Vec<f64> = out.iter().zip(&x[p]).map(|(a, b)| a + b).collect();
-            let h = norm(&sum, &name("attention.output.LayerNorm"));
-            let up: Vec<f64> = linear(&h, &name("intermediate.dense"))
+        }
+        mixed
+    }
+
+    fn block(&self, x: &[Vec<f64>], number: usize) -> Vec<Vec<f64>> {
+        let name = format!("encoder.layer.{number}");
+        let part = |part: &str| format!("{name}.{part}");
+        let sum =
+            |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a + b).collect() };
+        let one = |p: usize| {
+            let out = self.linear(&self.mixed(x, p, &name), &part("attention.output.dense"));
+            let h = self.norm(&sum(&out, &x[p]), &part("attention.output.LayerNorm"));
+            let up = self.linear(&h, &part("intermediate.dense"));
+            let up: Vec<f64> = up
                 .iter()
                 .map(|&u| 0.5 * u * (1.0 + erf(u / 2.0_f64.sqrt())))
                 .collect();
-            let down = linear(&up, &name("output.dense"));
-            let sum: Vec<f64> = down.iter().zip(&h).map(|(a, b)| a + b).collect();
-            norm(&sum, &name("output.LayerNorm"))
-        });
-        x = next.collect();
+            let down = self.linear(&up, &part("output.dense"));
+            self.norm(&sum(&down, &h), &part("output.LayerNorm"))
+        };
+        (0..x.len()).map(one).collect()
+    }
+}
+
+/// Of steps between 0 and x: enough for what is compared here.
+fn erf(x: f64) -> f64 {
+    let (n, h) = (2000, x / 2000.0);
+    let sum: f64 = (0..n)
+        .map(|i| (-((f64::from(i) + 0.5) * h).powi(2)).exp())
+        .sum();
+    sum * h * 2.0 / std::f64::consts::PI.sqrt()
+}
+
+fn plainly(parts: &Parts, tokens: &[usize], first: bool) -> Vec<f64> {
+    let plain = Plain(parts);
+    let mut x = plain.embedded(tokens);
+    for number in 0..2 {
+        x = plain.block(&x, number);
     }
     if first {
         return x[0].clone();
     }
     let count = f64::from(u16::try_from(tokens.len()).unwrap());
-    let mean: Vec<f64> = (0..WIDTH)
-        .map(|c| x.iter().map(|x| x[c]).sum::<f64>() / count)
-        .collect();
+    let mean = |c: usize| x.iter().map(|x| x[c]).sum::<f64>() / count;
+    let mean: Vec<f64> = (0..WIDTH).map(mean).collect();
     let length = mean.iter().map(|v| v * v).sum::<f64>().sqrt();
     mean.iter().map(|v| v / length).collect()
 }

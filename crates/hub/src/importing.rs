@@ -124,8 +124,20 @@ pub struct Candidate {
 /// # Errors
 /// [`ImportFileError::Parse`], naming the node, tensor or setting.
 pub fn parse_file(format: Format, bytes: Bytes) -> Result<FloatModel, ImportFileError> {
+    parse_file_with(format, bytes, &[])
+}
+
+/// As [`parse_file`], with sizes for the symbolic dimensions of a model of tensors, by name or as `input.axis`.
+///
+/// # Errors
+/// As [`parse_file`]; also for a name that no input has.
+pub fn parse_file_with(
+    format: Format,
+    bytes: Bytes,
+    dims: &[(String, usize)],
+) -> Result<FloatModel, ImportFileError> {
     format
-        .parse(bytes)
+        .parse_with(bytes, dims)
         .map_err(|e| ImportFileError::Parse(Box::new(e)))
 }
 

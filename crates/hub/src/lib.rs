@@ -31,6 +31,7 @@ pub use error::HubError;
 pub use hub::{Entry, Hub, Loaded, Removed};
 pub use importing::{
     Candidate, FloatReference, ImportFileError, Measured, import_tensors, output_error, parse_file,
+    parse_file_with,
 };
 pub use language::{
     CONTEXT_DEFAULT, LanguageCandidate, LanguageImport, LanguageStage, file_source,

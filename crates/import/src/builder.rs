@@ -283,14 +283,18 @@ fn plain_name<'a>(
 }
 
 impl GraphOp {
-    fn rename(&mut self, renamed: &[ValueId]) {
+    /// The same op on other values.
+    pub(crate) fn rename(&mut self, renamed: &[ValueId]) {
         let rename = |x: &mut ValueId| *x = renamed[x.0];
         match self {
             Self::Input { .. } => {}
             Self::Linear(op) => rename(&mut op.x),
             Self::Conv(op) => rename(&mut op.x),
             Self::Affine(op) => rename(&mut op.x),
-            Self::Add { a, b, .. } => {
+            Self::Add { a, b, .. }
+            | Self::Mul { a, b }
+            | Self::Div { a, b }
+            | Self::MatMul { a, b } => {
                 rename(a);
                 rename(b);
             }
@@ -304,6 +308,13 @@ impl GraphOp {
             | Self::Softmax { x }
             | Self::ArgMax { x }
             | Self::Trees { x, .. }
+            | Self::Sum { x }
+            | Self::Max { x }
+            | Self::Normalise { x, .. }
+            | Self::Slice { x, .. }
+            | Self::Expand { x, .. }
+            | Self::Pad { x, .. }
+            | Self::Rows { x, .. }
             | Self::Lookup { x, .. } => rename(x),
         }
     }

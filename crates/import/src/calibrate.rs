@@ -41,6 +41,8 @@ impl Clipping {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Histogram {
     max: f64,
+    /// The least element, 0 if none is negative.
+    least: f64,
     /// The bins cover `0 .. 2^exponent`.
     exponent: i32,
     bins: Vec<u64>,
@@ -51,6 +53,7 @@ impl Histogram {
     const fn new() -> Self {
         Self {
             max: 0.0,
+            least: 0.0,
             exponent: i32::MIN,
             bins: Vec::new(),
             zeros: 0,
@@ -58,6 +61,7 @@ impl Histogram {
     }
 
     fn add(&mut self, x: f64) {
+        self.least = self.least.min(x);
         let x = x.abs();
         if x < f64::MIN_POSITIVE {
             self.zeros += 1;
@@ -91,6 +95,7 @@ impl Histogram {
 
     fn merge(&mut self, mut other: Self) {
         self.zeros += other.zeros;
+        self.least = self.least.min(other.least);
         if other.bins.is_empty() {
             return;
         }
@@ -125,6 +130,17 @@ impl Histogram {
             Clipping::Percentile => self.percentile(),
             Clipping::LeastError => self.least_error(levels),
         }
+    }
+
+    /// What rounding to steps of this size up to a reach adds, as a share of the signal: squared errors over squares; 0 of nothing.
+    fn noise(&self, step: f64, reach: f64) -> f64 {
+        let (mut error, mut signal) = (0.0, 0.0);
+        for (x, count) in self.filled() {
+            let over = (x - reach).max(0.0);
+            error += count * (over * over + step * step / 12.0);
+            signal += count * x * x;
+        }
+        if signal > 0.0 { error / signal } else { 0.0 }
     }
 
     fn percentile(&self) -> f64 {
@@ -219,6 +235,11 @@ impl Observed {
         *self.grains.get(value.0)?
     }
 
+    /// The least element of a value, 0 if none is negative.
+    pub(crate) fn least(&self, value: ValueId) -> f64 {
+        self.histograms[value.0].least
+    }
+
     /// Largest magnitude of a value.
     pub(crate) fn max(&self, value: ValueId) -> f64 {
         self.histograms[value.0].max
@@ -227,6 +248,11 @@ impl Observed {
     /// The magnitude that a symmetric scale of `levels` steps for this value should reach.
     pub(crate) fn reach(&self, value: ValueId, clipping: Clipping, levels: f64) -> f64 {
         self.histograms[value.0].reach(clipping, levels)
+    }
+
+    /// What storing a value in steps of this size up to a reach adds, as a share of its signal.
+    pub(crate) fn noise(&self, value: ValueId, step: f64, reach: f64) -> f64 {
+        self.histograms[value.0].noise(step, reach)
     }
 
     /// Features of an input of one axis.

@@ -162,6 +162,62 @@ impl Emitter {
         self.reindex(name, node, &factors, dtype)
     }
 
+    /// Cell 0 of a node in every cell of a shape.
+    pub(crate) fn spread(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        shape: &[usize],
+    ) -> Result<NodeId, LowerError> {
+        let factors: Vec<(usize, isize)> = shape.iter().map(|&length| (length, 0)).collect();
+        self.taken(name, x, 0, &factors)
+    }
+
+    /// `rest` cells, each repeated `count` times along a last axis.
+    pub(crate) fn repeated_along(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        rest: usize,
+        count: usize,
+    ) -> Result<NodeId, LowerError> {
+        self.taken(name, x, 0, &[(rest, 1), (count, 0)])
+    }
+
+    /// The same cells under another shape.
+    pub(crate) fn reshaped(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        shape: &[usize],
+    ) -> Result<NodeId, LowerError> {
+        let line: Vec<usize> = vec![shape.iter().product()];
+        self.arranged(name, &View::row_major(x, &line), &[0], shape)
+    }
+
+    /// A re-indexing: axes of the result as lengths and steps, from a cell on.
+    pub(crate) fn taken(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        offset: usize,
+        axes: &[(usize, isize)],
+    ) -> Result<NodeId, LowerError> {
+        let at = usize::try_from(x.0).unwrap_or(usize::MAX);
+        let dtype = self.nodes.get(at).map_or(Dtype::I32, |node| node.dtype);
+        let shape: Vec<usize> = axes.iter().map(|axis| axis.0).collect();
+        let strides = axes.iter().map(|axis| i32::try_from(axis.1));
+        let op = Op::Reindex(Reindex {
+            x,
+            shape: shape.iter().copied().map(dim32).collect(),
+            offset: u32::try_from(offset).map_err(|_| LowerError::Size)?,
+            strides: strides
+                .collect::<Result<_, _>>()
+                .map_err(|_| LowerError::Size)?,
+        });
+        self.node(&format!("{name}.part"), op, dtype, &shape)
+    }
+
     fn reindex(
         &mut self,
         name: &str,

@@ -3,6 +3,8 @@
 //! Every sum runs in one fixed order, nothing is fused, and exponentials come from the `libm` crate, so that the same graph and inputs
 //! give the same bits on every target. It deliberately knows nothing of integers and is not tuned beyond what fixed order allows.
 
+mod values;
+
 use credence_exact::Window;
 use credence_exact::shape::window_cells;
 use credence_model::{Elements, Tensor, TensorError, Tensors};
@@ -189,6 +191,7 @@ impl<'a> Evaluator<'a> {
                 };
                 of(*x).iter().map(one).collect::<Result<_, _>>()?
             }
+            other => self.combined(index, other, values)?.unwrap_or_default(),
         })
     }
 }
@@ -201,12 +204,13 @@ const fn to_value(entry: i64) -> f64 {
 
 impl Function {
     /// Its value at x.
-    pub(crate) fn of(self, x: f64) -> f64 {
+    pub(crate) fn of(&self, x: f64) -> f64 {
         match self {
             Self::LeakyRelu { alpha } if x < 0.0 => alpha * x,
             Self::LeakyRelu { .. } => x,
             Self::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
             Self::Tanh => libm::tanh(x),
+            Self::Formula(formula) => formula.of(x),
         }
     }
 }

@@ -9,7 +9,10 @@
 use credence_exact::Window;
 use credence_model::BorderType;
 
+use std::sync::Arc;
+
 use crate::ensemble::TreeEnsemble;
+use crate::formula::Formula;
 
 /// A value of a graph: the result of one of its nodes. Made by a builder alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,7 +126,7 @@ pub struct AffineOp {
 }
 
 /// A unary function that becomes a table.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Function {
     /// `x` for `x ≥ 0`, else `alpha·x`.
     LeakyRelu {
@@ -134,6 +137,19 @@ pub enum Function {
     Sigmoid,
     /// Hyperbolic tangent.
     Tanh,
+    /// Any other.
+    Formula(Arc<Formula>),
+}
+
+/// `count` elements of an axis from `start` on, `step` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The first.
+    pub start: usize,
+    /// From one to the next; may be negative, not 0.
+    pub step: isize,
+    /// How many, at least 1.
+    pub count: usize,
 }
 
 /// What a node computes.
@@ -174,6 +190,82 @@ pub enum GraphOp {
         b: ValueId,
         /// Subtract the second.
         subtract: bool,
+    },
+    /// `a·b`, of one shape.
+    Mul {
+        /// First operand.
+        a: ValueId,
+        /// Second operand.
+        b: ValueId,
+    },
+    /// `a/b`, of one shape; b is positive.
+    Div {
+        /// What is divided.
+        a: ValueId,
+        /// What it is divided by.
+        b: ValueId,
+    },
+    /// Matrix products of two values: `[.., M, K]` times `[.., K, N]`.
+    MatMul {
+        /// First operand.
+        a: ValueId,
+        /// Second operand.
+        b: ValueId,
+    },
+    /// Sum along the last axis, which disappears.
+    Sum {
+        /// Operand.
+        x: ValueId,
+    },
+    /// Maximum along the last axis, which disappears.
+    Max {
+        /// Operand.
+        x: ValueId,
+    },
+    /// `(x − mean)/√(variance + epsilon)` along the last axis; without centring, mean is 0.
+    Normalise {
+        /// Operand.
+        x: ValueId,
+        /// What is added to the variance, at least 0.
+        epsilon: f64,
+        /// Whether the mean is taken off.
+        centred: bool,
+    },
+    /// Some elements along an axis.
+    Slice {
+        /// Operand.
+        x: ValueId,
+        /// The axis.
+        axis: usize,
+        /// Which of its elements.
+        run: Run,
+    },
+    /// Repetition along axes of length 1.
+    Expand {
+        /// Operand.
+        x: ValueId,
+        /// The new shape, with as many axes.
+        shape: Vec<usize>,
+    },
+    /// A number before and behind what there is along an axis.
+    Pad {
+        /// Operand.
+        x: ValueId,
+        /// The axis.
+        axis: usize,
+        /// How many before and how many behind.
+        counts: [usize; 2],
+        /// The number.
+        value: f64,
+    },
+    /// The rows of a table that the elements of an integer input, or indices, name: a last axis of `width` more.
+    Rows {
+        /// Operand.
+        x: ValueId,
+        /// `[L, width]`, row-major.
+        table: Vec<f32>,
+        /// Length of a row.
+        width: usize,
     },
     /// Maximum over windows of a `[C, H, W]` value, padding left out.
     MaxPool {
@@ -257,6 +349,16 @@ impl GraphOp {
             Self::ArgMax { .. } => "argmax",
             Self::Trees { .. } => "tree ensemble",
             Self::Lookup { .. } => "lookup",
+            Self::Mul { .. } => "product of two values",
+            Self::Div { .. } => "quotient of two values",
+            Self::MatMul { .. } => "matrix product of two values",
+            Self::Sum { .. } => "sum",
+            Self::Max { .. } => "maximum",
+            Self::Normalise { .. } => "normalisation",
+            Self::Slice { .. } => "slice",
+            Self::Expand { .. } => "expand",
+            Self::Pad { .. } => "pad",
+            Self::Rows { .. } => "rows of a table",
         }
     }
 
@@ -268,7 +370,10 @@ impl GraphOp {
             Self::Linear(op) => vec![op.x],
             Self::Conv(op) => vec![op.x],
             Self::Affine(op) => vec![op.x],
-            Self::Add { a, b, .. } => vec![*a, *b],
+            Self::Add { a, b, .. }
+            | Self::Mul { a, b }
+            | Self::Div { a, b }
+            | Self::MatMul { a, b } => vec![*a, *b],
             Self::Concat { xs, .. } => xs.clone(),
             Self::Clip { x, .. }
             | Self::Unary { x, .. }
@@ -279,6 +384,13 @@ impl GraphOp {
             | Self::Softmax { x }
             | Self::ArgMax { x }
             | Self::Trees { x, .. }
+            | Self::Sum { x }
+            | Self::Max { x }
+            | Self::Normalise { x, .. }
+            | Self::Slice { x, .. }
+            | Self::Expand { x, .. }
+            | Self::Pad { x, .. }
+            | Self::Rows { x, .. }
             | Self::Lookup { x, .. } => vec![*x],
         }
     }

@@ -12,6 +12,7 @@ use crate::graph::Graph;
 use crate::lower::{Lowered, lower};
 use crate::plan::Planner;
 use crate::reach::Reaches;
+use crate::simplify::simplify;
 
 /// Version of everything in this crate that a `ModelId` depends on. The same graph, options and calibration set give the same id only
 /// under the same version.
@@ -44,6 +45,7 @@ pub struct Imported {
 /// # Errors
 /// [`ImportError`], naming the node or input and the remedy.
 pub fn import(graph: &Graph, options: &ImportOptions<'_>) -> Result<Imported, ImportError> {
+    let graph = &simplify(graph);
     let observed = match options.calibration {
         Some(tensors) => Some(Observed::new(graph, tensors).map_err(ImportError::Calibration)?),
         None => None,

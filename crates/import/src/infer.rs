@@ -1,12 +1,12 @@
 //! Shapes of a graph's nodes, and the checks of what a node is given.
 
+mod values;
+
 use credence_exact::Window;
 use credence_exact::shape::{WINDOW_MAX, window_cells};
 
 use crate::builder::GraphError;
-use crate::graph::{
-    AffineOp, ConvOp, Function, GraphInput, GraphNode, GraphOp, Kind, LinearOp, ValueId,
-};
+use crate::graph::{AffineOp, ConvOp, GraphInput, GraphNode, GraphOp, Kind, LinearOp, ValueId};
 
 /// Most axes of a position's value.
 pub(crate) const RANK_MAX: usize = 6;
@@ -159,12 +159,6 @@ impl Checker<'_> {
                 })?;
                 real(self.real(*x)?.to_vec(), 1)
             }
-            GraphOp::Unary { x, function } => {
-                if let Function::LeakyRelu { alpha } = function {
-                    self.finite("alpha", core::iter::once(*alpha))?;
-                }
-                real(self.real(*x)?.to_vec(), 8)
-            }
             GraphOp::Add { a, b, .. } => {
                 let (a, b) = (self.real(*a)?, self.real(*b)?);
                 self.require(a == b, "the operands", "of one shape", || {
@@ -206,6 +200,9 @@ impl Checker<'_> {
                 )?;
                 Ok((shape, Kind::Index, 1))
             }
+            other => self
+                .values(other, inputs)?
+                .ok_or_else(|| self.operand("the op", "one with a shape", other.name())),
         }
     }
 

@@ -43,9 +43,15 @@ impl Lowering<'_> {
         let input = &self.planner.graph.inputs()[*index];
         let keys = forms.contains(&Form::Keys);
         let (encode, dtype, scale) = if input.dtype != BorderType::Fp32 {
-            let encode = Encode::Integer {
-                min: -INTEGER_MAX,
-                max: INTEGER_MAX,
+            let encode = match self.planner.rows_named_by(value) {
+                Some(rows) if forms.contains(&Form::Index) => Encode::Integer {
+                    min: 0,
+                    max: i32::try_from(rows - 1).unwrap_or(INTEGER_MAX),
+                },
+                _ => Encode::Integer {
+                    min: -INTEGER_MAX,
+                    max: INTEGER_MAX,
+                },
             };
             (encode, Dtype::I32, 1.0)
         } else if keys && forms.len() > 1 {
@@ -224,16 +230,23 @@ impl Lowering<'_> {
             max: levels,
         };
         let both = self.emitter.rescaled(name, &view, &ratios, wide)?;
+        let [high, low] = self.halves(name, &both)?;
+        self.limbs.insert(value, [high, low.clone()]);
+        Ok(low)
+    }
+
+    /// `x = 256·high + low` for a view of 16 bits, up to ±32,639.
+    pub(crate) fn halves(&mut self, name: &str, both: &View) -> Result<[View; 2], LowerError> {
         let byte = Quant {
             dtype: Dtype::I8,
-            scale: unit,
+            scale: Scale::pow2(0),
             zero: 0,
             min: -128,
             max: 127,
         };
         let high = self
             .emitter
-            .rescaled(&format!("{name}.high"), &both, &[pow2(-8)], byte)?;
+            .rescaled(&format!("{name}.high"), both, &[pow2(-8)], byte)?;
         let multiplier = |m: i32| Multiplier::try_from(m).map_err(|_| LowerError::Size);
         let op = Op::Add(Add {
             a: both.node,
@@ -250,8 +263,7 @@ impl Lowering<'_> {
             .emitter
             .node(&format!("{name}.low"), op, Dtype::I8, &shape)?;
         let low = both.of(low);
-        self.limbs.insert(value, [high, low.clone()]);
-        Ok(low)
+        Ok([high, low])
     }
 
     /// How the features that the trees of `trees` read from `x` are encoded.

@@ -22,6 +22,7 @@ mod error;
 mod evaluate;
 pub mod fidelity;
 mod forest;
+mod formula;
 mod graph;
 mod import;
 mod infer;
@@ -36,19 +37,22 @@ mod product;
 mod quant;
 mod reach;
 mod rows;
+mod simplify;
 mod view;
 
 pub use builder::{GraphBuilder, GraphError};
 pub use calibrate::Clipping;
 pub use credence_exact::Window;
+pub use credence_exact::shape::window_cells;
 pub use credence_exec::Options;
 pub use credence_model::{BorderType, Elements, Tensor, TensorError, TensorLimits, Tensors};
 pub use ensemble::{Comparison, EnsembleError, Tree, TreeEnsemble, TreeNode};
 pub use error::{ImportError, LowerError};
 pub use evaluate::{EvaluateError, evaluate};
+pub use formula::{Combination, Elementary, Formula};
 pub use graph::{
     AffineOp, ConvOp, Function, Graph, GraphInput, GraphNode, GraphOp, GraphOutput, Kind, LinearOp,
-    ValueId,
+    Run, ValueId,
 };
 pub use import::{IMPORTER_VERSION, ImportOptions, Imported, import, text_digest};
 pub use positions::PositionsError;

@@ -4,30 +4,34 @@
 //! Graph ─plan─▶ forms of each value ─▶ nodes and parameters (one function per op, below and in `product`, `input`, `forest`) ─cut─▶ ProgramSpec
 //! ```
 
+mod norms;
+mod pairs;
+mod parts;
+mod tables;
+
 use std::collections::BTreeMap;
 
 use credence_base::Profile;
-use credence_exact::fixed::{exp_neg, sigmoid, tanh};
-use credence_exact::{
-    Add, ArgMax, Concat, Dtype, MaxPool, Multiplier, Op, Softmax, SumPool, Table,
-};
+use credence_exact::fixed::exp_neg;
+use credence_exact::shape::SOFTMAX_MAX;
+use credence_exact::{Add, ArgMax, Concat, Dtype, MaxPool, Multiplier, Op, Softmax, Table};
 use credence_model::{Decode, InputSpec, OutputSpec, ProgramSpec};
 
 use crate::emit::{Emitter, Raw};
 use crate::error::LowerError;
 use crate::forest;
-use crate::graph::{Function, GraphOp, Kind, ValueId};
+use crate::graph::{GraphOp, Kind, ValueId};
 use crate::input::StoredFeatures;
-use crate::number::{dim32, from_count, pow2};
-use crate::plan::{Demands, Form, PROBABILITY_BITS, Planner, SOFTMAX_BITS};
+use crate::number::{dim32, pow2};
+use crate::plan::{Demands, Form, Left, PROBABILITY_BITS, Planner, SOFTMAX_BITS, itself, left};
 use crate::producer::{Fold, Producer, producer};
 use crate::quant::{Quant, Scale, multipliers};
 use crate::view::View;
 
+use self::tables::TableOf;
+
 /// The order of an `[H, W, C]` node's axes in a `[C, H, W]` value.
 pub(crate) const IMAGE: [usize; 3] = [1, 2, 0];
-/// Fraction bits at which tables' functions are computed.
-const FUNCTION_BITS: u8 = 30;
 
 /// A program and its tensors, not yet checked.
 #[derive(Debug)]
@@ -167,10 +171,19 @@ impl Lowering<'_> {
             (Producer::Table { function, fold, .. }, &[(_, Form::Real(x))], [view]) => {
                 self.table(&name, &TableOf { function, fold, x }, view, quant)
             }
-            (Producer::Diagonal(op), &[(_, Form::Real(x))], [view]) => {
-                let raw = self.once(value, |this| this.diagonal(value, op, x, view))?;
-                self.emitter.stored(&name, &raw, quant)
-            }
+            (Producer::Diagonal(op), &[(_, Form::Real(x))], [view]) => match left(op) {
+                // The operand has been asked for at the scale that makes it this value.
+                Left::Nothing(_) => Ok(view.clone()),
+                Left::Table => {
+                    let of = TableOf {
+                        function: itself(),
+                        fold: Fold::identity().then(&op.scale, &op.shift),
+                        x,
+                    };
+                    self.table(&name, &of, view, quant)
+                }
+                Left::Each => self.each(value, op, (view, x), quant),
+            },
             (Producer::Plain(op), operands, views) => self.plain(value, op, quant, operands, views),
             _ => Err(LowerError::Size),
         }
@@ -202,8 +215,7 @@ impl Lowering<'_> {
         match (op, operands, views) {
             (GraphOp::Clip { .. }, _, [x]) => Ok(x.clone()),
             (GraphOp::Add { subtract, .. }, &[(_, Form::Real(a)), (_, Form::Real(b))], [x, y]) => {
-                let x = self.canonical(&name, value, x)?;
-                let y = self.canonical(&name, value, y)?;
+                let [x, y] = self.aligned(&name, value, [x, y])?;
                 self.add(&name, (&x, a), (&y, b), *subtract, quant)
             }
             (GraphOp::MaxPool { window, .. }, &[(x, _)], [view]) => {
@@ -214,17 +226,26 @@ impl Lowering<'_> {
             (GraphOp::AveragePool { window, .. }, &[(x, Form::Real(from))], [view]) => {
                 let raw = self.once(value, |this| {
                     let x = this.image(&name, x, view)?;
-                    let op = Op::SumPool(SumPool { x, window: *window });
                     let area = f64::from(window.kernel[0]) * f64::from(window.kernel[1]);
+                    let dims = this.dims(value).to_vec();
+                    let shape = IMAGE.map(|axis| dims[axis]);
+                    let node = this.pooled_sums(&format!("{name}.sum"), x, *window, &shape)?;
                     Ok(Raw {
-                        view: this.pooled(value, &format!("{name}.sum"), op, Dtype::I32)?,
+                        view: View::permuted(node, &dims, &IMAGE),
                         scales: vec![from.scale.get() / area],
                     })
                 })?;
                 self.emitter.stored(&name, &raw, quant)
             }
             (GraphOp::Softmax { .. }, &[(x, _)], [view]) => {
-                let raw = self.once(value, |this| this.softmax(value, x, view))?;
+                let long = self
+                    .dims(x)
+                    .last()
+                    .is_some_and(|&count| count > SOFTMAX_MAX);
+                let raw = self.once(value, |this| match long {
+                    true => this.long_softmax(value, x, view),
+                    false => this.softmax(value, x, view),
+                })?;
                 self.fixed(&name, raw, quant)
             }
             (GraphOp::Trees { ensemble, .. }, &[(x, _)], [view]) => {
@@ -239,6 +260,62 @@ impl Lowering<'_> {
                     })
                 })?;
                 self.fixed(&name, raw, quant)
+            }
+            (op, operands, views) => self.combined(value, op, quant, (operands, views)),
+        }
+    }
+
+    /// Ops on two values, reductions, parts.
+    fn combined(
+        &mut self,
+        value: ValueId,
+        op: &GraphOp,
+        quant: Quant,
+        (operands, views): (&[(ValueId, Form)], &[View]),
+    ) -> Result<View, LowerError> {
+        let name = self.name(value).to_owned();
+        match (op, operands, views) {
+            (GraphOp::Mul { .. } | GraphOp::Div { .. }, &[(a, of_a), (b, of_b)], [x, y]) => {
+                let pair = [
+                    (a, x, Self::real_form(of_a)?),
+                    (b, y, Self::real_form(of_b)?),
+                ];
+                match op {
+                    GraphOp::Mul { .. } => self.mul(value, pair, quant),
+                    _ => self.divide(value, pair, quant),
+                }
+            }
+            (GraphOp::MatMul { .. }, &[(a, of_a), (b, of_b)], [x, y]) => {
+                let (of_a, of_b) = (Self::real_form(of_a)?, Self::real_form(of_b)?);
+                let raw = self.once(value, |this| {
+                    this.mat_mul(value, [(a, x, of_a), (b, y, of_b)])
+                })?;
+                self.emitter.stored(&name, &raw, quant)
+            }
+            (GraphOp::Sum { .. }, &[(x, form)], [view]) => {
+                let scales = vec![Self::real_form(form)?.scale.get()];
+                let raw = self.once(value, |this| {
+                    let view = this.reduced(&name, (x, view), None)?;
+                    Ok(Raw { view, scales })
+                })?;
+                self.emitter.stored(&name, &raw, quant)
+            }
+            (GraphOp::Max { .. }, &[(x, _)], [view]) => {
+                self.reduced(&name, (x, view), Some(quant.dtype))
+            }
+            (
+                GraphOp::Normalise {
+                    epsilon, centred, ..
+                },
+                &[(x, form)],
+                [view],
+            ) => {
+                let from = Self::real_form(form)?;
+                self.normalise(value, (x, view, from), (*epsilon, *centred), quant)
+            }
+            (GraphOp::Pad { .. }, _, [view]) => self.pad(value, view, quant),
+            (GraphOp::Rows { table, width, .. }, &[(x, _)], [view]) => {
+                self.rows(value, (x, view), (table, *width), quant)
             }
             (_, _, views) => self.moved(value, Form::Real(quant), views),
         }
@@ -262,6 +339,7 @@ impl Lowering<'_> {
                     .ok_or(LowerError::Size)
             }
             (GraphOp::Transpose { order, .. }, [view]) => Ok(view.transposed(order)),
+            (GraphOp::Slice { .. } | GraphOp::Expand { .. }, [view]) => self.part(value, view),
             (GraphOp::Concat { xs, axis }, views) => {
                 let dims = self.dims(value).to_vec();
                 let order = canonical_order(dims.len());
@@ -411,7 +489,7 @@ impl Lowering<'_> {
         view: &View,
         quant: Quant,
     ) -> Result<View, LowerError> {
-        let entries: Vec<i32> = (of.x.min..=of.x.max).map(|x| of.entry(x, quant)).collect();
+        let entries = of.entries(quant);
         let table = self
             .emitter
             .shared(&format!("{name}.table"), quant.dtype, &entries)?;
@@ -495,31 +573,4 @@ fn scale_decoding(quant: Quant) -> Decode {
         multiplier *= 2;
     }
     Decode::Scale { multiplier, shift }
-}
-
-/// A table: what of, and what its operand's integers stand for.
-struct TableOf {
-    function: Function,
-    fold: Fold,
-    x: Quant,
-}
-
-impl TableOf {
-    fn entry(&self, x: i32, quant: Quant) -> i32 {
-        let real = f64::from(x) * self.x.scale.get();
-        // The plan gives tables of these functions operands at 2^0 to 2^−30.
-        let bits = (0..=30_u8)
-            .find(|&bits| pow2(-i32::from(bits)) == self.x.scale.get())
-            .unwrap_or(0);
-        let fixed = |y: i64| from_count(y.unsigned_abs()) * pow2(-i32::from(FUNCTION_BITS));
-        let y = match self.function {
-            Function::Sigmoid => fixed(sigmoid(x, bits, FUNCTION_BITS)),
-            Function::Tanh => {
-                let y = fixed(tanh(x, bits, FUNCTION_BITS));
-                if x < 0 { -y } else { y }
-            }
-            leaky @ Function::LeakyRelu { .. } => leaky.of(real),
-        };
-        quant.integer(y * self.fold.scale_at(0) + self.fold.shift_at(0))
-    }
 }

@@ -4,6 +4,8 @@
 //! operands is said in one place ([`Planner::operands`]), which planning and emission share. A clip never becomes an op: it narrows the
 //! clamp of the form that is asked of its operand.
 
+mod values;
+
 use std::collections::BTreeSet;
 
 use credence_exact::Dtype;
@@ -11,7 +13,8 @@ use credence_exact::Dtype;
 use crate::calibrate::Feature;
 use crate::error::LowerError;
 use crate::forest::leaf_scale;
-use crate::graph::{Function, Graph, GraphOp, Kind, ValueId};
+use crate::formula::Formula;
+use crate::graph::{AffineOp, Function, Graph, GraphOp, Kind, ValueId};
 use crate::number::{exponent_above, exponent_over, pow2};
 use crate::producer::{Fold, Producer, feed, producer};
 use crate::quant::{Quant, Scale};
@@ -22,7 +25,7 @@ pub(crate) const NARROW_LEVELS: f64 = 127.0;
 /// Steps of an i8 activation that is never negative.
 const UNSIGNED_LEVELS: f64 = 255.0;
 /// Steps of an i16 activation.
-const WIDE_LEVELS: f64 = 32_767.0;
+pub(crate) const WIDE_LEVELS: f64 = 32_767.0;
 /// Largest value of two limbs of 8 bits: 127·256 + 127.
 pub(crate) const LIMBS_LEVELS: f64 = 32_639.0;
 /// Most features that are read as two limbs: their relations cost four reads a feature.
@@ -33,6 +36,10 @@ const FEATURE_NOISE: f64 = 1.0 / 8192.0;
 const FINEST_FEATURE: f64 = 1.0 / 1_048_576.0;
 /// A feature whose half range is below this share of its largest magnitude is mostly offset.
 const OFFSET_SHARE: f64 = 0.75;
+/// A value whose least element is above minus this share of its reach is stored about a zero of its own.
+const SKEWED_SHARE: f64 = 0.5;
+/// 16 bits reach this many times as far as the calibration set: a bit of them is worth less than what a rare value would lose.
+pub(crate) const HEADROOM: f64 = 2.0;
 /// Fraction bits of a softmax's operand.
 pub(crate) const SOFTMAX_BITS: u8 = 11;
 /// Fraction bits of probabilities.
@@ -59,6 +66,8 @@ pub(crate) enum Form {
 /// The forms needed of each value.
 pub(crate) type Demands = Vec<BTreeSet<Form>>;
 
+pub(crate) use self::values::{Left, itself, left};
+
 pub(crate) struct Planner<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) reaches: Reaches,
@@ -73,7 +82,7 @@ impl<'a> Planner<'a> {
             let signed = match reader.op() {
                 // Outside its operand a convolution takes the integer 0 for the real.
                 GraphOp::Conv(op) => op.window.pad != [0; 4],
-                GraphOp::AveragePool { .. } | GraphOp::Affine(_) => true,
+                GraphOp::AveragePool { .. } | GraphOp::Affine(_) | GraphOp::Sum { .. } => true,
                 // Linear nodes take off in their bias what the zero adds; all others ask for other forms, or pass on what
                 // their readers ask for.
                 _ => false,
@@ -140,12 +149,25 @@ impl<'a> Planner<'a> {
         let reach = self.reaches.clipped(value, levels);
         let reach = reach.map_err(|unknown| self.uncalibrated(unknown.0))?;
         let scale = Scale::reaching(reach, levels);
+        if let Some(low) = self.skewed(value, reach) {
+            let reach = self.reaches.clipped(value, UNSIGNED_LEVELS);
+            let high = reach.map_err(|unknown| self.uncalibrated(unknown.0))?;
+            return Ok(Form::Real(Quant::between(low, high)));
+        }
         Ok(Form::Real(if unsigned {
             Quant::unsigned(scale)
         } else {
             let exact = self.exact_scale(value);
             Quant::symmetric(Dtype::I8, exact.unwrap_or(scale))
         }))
+    }
+
+    /// The least element of a table's value that is mostly positive, where readers need no integer 0 for the real one: gates such as `x·sigmoid(x)`.
+    fn skewed(&self, value: ValueId, reach: f64) -> Option<f64> {
+        let low = self.reaches.observed()?.least(value);
+        let table = matches!(producer(self.graph, value), Producer::Table { .. });
+        let skewed = low < 0.0 && -low < SKEWED_SHARE * reach;
+        (table && skewed && self.unsigned_readers[value.0]).then_some(low)
     }
 
     /// Whether a value is never negative and comes from ops that can store it unsigned: products, whose bias takes up the zero, and tables.
@@ -161,6 +183,9 @@ impl<'a> Planner<'a> {
                     GraphOp::MaxPool { .. }
                     | GraphOp::Reshape { .. }
                     | GraphOp::Transpose { .. }
+                    | GraphOp::Slice { .. }
+                    | GraphOp::Expand { .. }
+                    | GraphOp::Max { .. }
                     | GraphOp::Concat { .. },
                 ) => open.extend(node.op().operands().into_iter().map(|x| (x, rectified))),
                 Producer::Product { .. } => clipped &= rectified,
@@ -187,8 +212,8 @@ impl<'a> Planner<'a> {
     }
 
     /// The i16 form of a value.
-    fn wide(&self, value: ValueId) -> Result<Form, LowerError> {
-        let scale = Scale::reaching(self.largest(value)?, WIDE_LEVELS);
+    pub(crate) fn wide(&self, value: ValueId) -> Result<Form, LowerError> {
+        let scale = Scale::reaching(HEADROOM * self.largest(value)?, WIDE_LEVELS);
         Ok(Form::Real(Quant::symmetric(Dtype::I16, scale)))
     }
 
@@ -197,7 +222,7 @@ impl<'a> Planner<'a> {
         reach.map_err(|unknown| self.uncalibrated(unknown.0))
     }
 
-    fn uncalibrated(&self, value: ValueId) -> LowerError {
+    pub(crate) fn uncalibrated(&self, value: ValueId) -> LowerError {
         LowerError::Uncalibrated {
             node: self.graph.node(value).name().to_owned(),
         }
@@ -230,9 +255,9 @@ impl<'a> Planner<'a> {
                 Ok(vec![(x, self.product_operand(base, x)?)])
             }
             Producer::Table { x, function, .. } => {
-                Ok(vec![(x, self.table_operand(x, function, quant)?)])
+                Ok(vec![(x, self.table_operand(x, &function, quant)?)])
             }
-            Producer::Diagonal(op) => Ok(vec![(op.x, self.narrow(op.x)?)]),
+            Producer::Diagonal(op) => Ok(vec![(op.x, self.diagonal_operand(op, quant)?)]),
             Producer::Plain(op) => Ok(match op {
                 GraphOp::Clip { x, min, max } => {
                     vec![(*x, Form::Real(quant.clipped(*min, *max)))]
@@ -243,6 +268,15 @@ impl<'a> Planner<'a> {
                 | GraphOp::Reshape { x, .. }
                 | GraphOp::Transpose { x, .. } => vec![same(x)],
                 GraphOp::Concat { xs, .. } => xs.iter().map(same).collect(),
+                GraphOp::Max { x }
+                | GraphOp::Slice { x, .. }
+                | GraphOp::Expand { x, .. }
+                | GraphOp::Pad { x, .. } => vec![same(x)],
+                GraphOp::Mul { a, b } => self.factors(*a, *b, quant)?,
+                GraphOp::Div { a, b } => self.fraction(*a, *b, quant)?,
+                GraphOp::MatMul { a, b } => self.matrices(*a, *b)?,
+                GraphOp::Sum { x } | GraphOp::Normalise { x, .. } => vec![(*x, self.wide(*x)?)],
+                GraphOp::Rows { x, .. } => vec![(*x, Form::Index)],
                 GraphOp::Softmax { x } => {
                     let scale = Scale::pow2(-i32::from(SOFTMAX_BITS));
                     vec![(*x, Form::Real(Quant::symmetric(Dtype::I32, scale)))]
@@ -257,18 +291,25 @@ impl<'a> Planner<'a> {
     fn table_operand(
         &self,
         x: ValueId,
-        function: Function,
+        function: &Function,
         quant: Quant,
     ) -> Result<Form, LowerError> {
         // Where the function no longer changes by a step of 2^−24.
         let enough = match function {
             Function::Sigmoid => 18.0,
             Function::Tanh => 9.0,
-            Function::LeakyRelu { .. } => f64::INFINITY,
+            Function::LeakyRelu { .. } | Function::Formula(_) => f64::INFINITY,
         };
-        let reach = self.largest(x)?.max(pow2(-20)).min(enough);
+        let headroom = match function {
+            Function::Formula(_) => HEADROOM,
+            Function::LeakyRelu { .. } | Function::Sigmoid | Function::Tanh => 1.0,
+        };
+        let reach = (headroom * self.largest(x)?).max(pow2(-20)).min(enough);
         let levels = if quant.dtype == Dtype::I8 {
-            4095
+            match function {
+                Function::Formula(_) => 8191,
+                Function::LeakyRelu { .. } | Function::Sigmoid | Function::Tanh => 4095,
+            }
         } else {
             32_767
         };
@@ -286,6 +327,11 @@ impl<'a> Planner<'a> {
     /// limbs, where one scale for all would lose too much.
     fn product_operand(&self, base: ValueId, x: ValueId) -> Result<Form, LowerError> {
         let narrow = self.narrow(x)?;
+        if let Form::Real(quant) = narrow
+            && self.too_coarse(base, x, quant)
+        {
+            return self.two_limbs(x);
+        }
         let (GraphOp::Linear(op), GraphOp::Input { .. }, Form::Real(quant)) =
             (self.graph.node(base).op(), self.graph.node(x).op(), narrow)
         else {
@@ -323,7 +369,10 @@ impl<'a> Planner<'a> {
     fn key_operands(&self, value: ValueId) -> Result<Vec<(ValueId, Form)>, LowerError> {
         match self.graph.node(value).op() {
             GraphOp::Input { .. } => Ok(Vec::new()),
-            GraphOp::Reshape { x, .. } | GraphOp::Transpose { x, .. } => Ok(vec![(*x, Form::Keys)]),
+            GraphOp::Reshape { x, .. }
+            | GraphOp::Transpose { x, .. }
+            | GraphOp::Slice { x, .. }
+            | GraphOp::Expand { x, .. } => Ok(vec![(*x, Form::Keys)]),
             GraphOp::Concat { xs, .. } => Ok(xs.iter().map(|&x| (x, Form::Keys)).collect()),
             op => Err(LowerError::TreesNeedInputs {
                 node: self.graph.node(value).name().to_owned(),
@@ -340,6 +389,8 @@ impl<'a> Planner<'a> {
             }
             GraphOp::Reshape { x, .. }
             | GraphOp::Transpose { x, .. }
+            | GraphOp::Slice { x, .. }
+            | GraphOp::Expand { x, .. }
             | GraphOp::Lookup { x, .. } => Ok(vec![(*x, Form::Index)]),
             _ => Ok(Vec::new()),
         }

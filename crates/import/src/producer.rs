@@ -21,7 +21,7 @@ impl Fold {
     }
 
     /// First this, then the other.
-    fn then(&self, scale: &[f64], shift: &[f64]) -> Self {
+    pub(crate) fn then(&self, scale: &[f64], shift: &[f64]) -> Self {
         let length = self.scale.len().max(scale.len());
         let at = |all: &[f64], k: usize| all[if all.len() == 1 { 0 } else { k }];
         let indices = || 0..length;
@@ -93,9 +93,9 @@ pub(crate) fn producer(graph: &Graph, value: ValueId) -> Producer<'_> {
             Producer::Product { base, fold: fold() }
         }
         (GraphOp::Conv(_), _) if all_along(0) => Producer::Product { base, fold: fold() },
-        (&GraphOp::Unary { x, function }, _) if uniform => Producer::Table {
-            x,
-            function,
+        (GraphOp::Unary { x, function }, _) if uniform => Producer::Table {
+            x: *x,
+            function: function.clone(),
             fold: fold(),
         },
         (_, Some(&first)) => Producer::Diagonal(first),

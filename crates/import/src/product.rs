@@ -5,13 +5,12 @@ use credence_exact::{Add, Conv, Dtype, Linear, Multiplier, NodeId, Op, ParamId, 
 use crate::calibrate::Feature;
 use crate::emit::{Raw, i32_bytes};
 use crate::error::LowerError;
-use crate::graph::{AffineOp, ConvOp, GraphOp, LinearOp, ValueId};
+use crate::graph::{ConvOp, GraphOp, LinearOp, ValueId};
 use crate::input::StoredFeatures;
 use crate::lower::{IMAGE, Lowering, row_major};
 use crate::number::dim32;
 use crate::plan::Form;
 use crate::producer::{Fold, feed};
-use crate::quant::Quant;
 use crate::rows::{Read, Rows, quantise};
 use crate::view::View;
 
@@ -164,29 +163,32 @@ impl Lowering<'_> {
         let rows = quantise(op.rows, operand.read(), weight, bias);
         let shape = [op.rows, columns];
         let (weight, bias) = self.row_params(&name, &rows, &shape)?;
-        let node = if operand.form == Form::Limbs {
-            let limbs = self.limbs.get(&operand.x).cloned();
-            let limbs = limbs.ok_or(LowerError::Size)?;
-            self.two_limbs(&name, &limbs, weight, bias, op.rows)?
-        } else {
-            let order = if dims.len() == 1 {
-                self.vector(&name, &view, columns)?
+        let mut shape = dims.clone();
+        if let Some(last) = shape.last_mut() {
+            *last = op.rows;
+        }
+        let limbs = self.limbs_of(&name, operand, &view)?;
+        let mut parts = Vec::with_capacity(limbs.len());
+        for view in &limbs {
+            let x = if dims.len() == 1 {
+                self.vector(&name, view, columns)?
             } else {
                 let order = row_major(dims.len());
-                self.emitter.arranged(&name, &view, &order, &dims)?
+                self.emitter.arranged(&name, view, &order, &dims)?
             };
-            let mut shape = dims;
-            if let Some(last) = shape.last_mut() {
-                *last = op.rows;
-            }
-            let linear = Op::Linear(Linear {
-                x: order,
+            let own = if parts.len() + 1 == limbs.len() {
+                bias
+            } else {
+                None
+            };
+            let linear = Linear {
+                x,
                 weight,
-                bias,
-            });
-            self.emitter
-                .node(&format!("{name}.acc"), linear, Dtype::I32, &shape)?
-        };
+                bias: own,
+            };
+            parts.push(Op::Linear(linear));
+        }
+        let node = self.summed(&name, parts, &shape)?;
         Ok(Raw {
             view: View::row_major(node, self.dims(value)),
             scales: rows.scales.iter().map(|s| s * operand.scale()).collect(),
@@ -199,25 +201,47 @@ impl Lowering<'_> {
         self.emitter.arranged(name, &line, &[0], &[cells])
     }
 
-    /// `256·(W·high) + W·low + bias`.
-    fn two_limbs(
+    /// What a product reads: its operand's view, or its two limbs, the high one first.
+    fn limbs_of(
         &mut self,
         name: &str,
-        [high, low]: &[View; 2],
-        weight: ParamId,
-        bias: Option<ParamId>,
-        rows: usize,
+        operand: &Operand,
+        view: &View,
+    ) -> Result<Vec<View>, LowerError> {
+        let wide = matches!(operand.form, Form::Real(quant) if quant.dtype == Dtype::I16);
+        if operand.form != Form::Limbs && !wide {
+            return Ok(vec![view.clone()]);
+        }
+        if wide && !self.limbs.contains_key(&operand.x) {
+            let halves = self.halves(name, view)?;
+            self.limbs.insert(operand.x, halves);
+        }
+        let limbs = self.limbs.get(&operand.x).cloned();
+        Ok(limbs.ok_or(LowerError::Size)?.to_vec())
+    }
+
+    /// A product's accumulators: one node, or `256·(W·high) + (W·low + bias)`.
+    fn summed(
+        &mut self,
+        name: &str,
+        parts: Vec<Op>,
+        shape: &[usize],
     ) -> Result<NodeId, LowerError> {
-        let mut product = |limb: &str, x: &View, bias| {
-            let op = Op::Linear(Linear {
-                x: x.node,
-                weight,
-                bias,
-            });
-            self.emitter
-                .node(&format!("{name}.{limb}"), op, Dtype::I32, &[rows])
+        let names: &[&str] = if parts.len() == 1 {
+            &["acc"]
+        } else {
+            &["high", "low"]
         };
-        let (a, b) = (product("high", high, None)?, product("low", low, bias)?);
+        let mut nodes = Vec::with_capacity(parts.len());
+        for (part, limb) in parts.into_iter().zip(names) {
+            let name = format!("{name}.{limb}");
+            nodes.push(self.emitter.node(&name, part, Dtype::I32, shape)?);
+        }
+        let (a, b) = match nodes[..] {
+            [only] => return Ok(only),
+            [high, low] => (high, low),
+            _ => return Err(LowerError::Size),
+        };
         let multiplier = |m: i32| Multiplier::try_from(m).map_err(|_| LowerError::Size);
         let op = Op::Add(Add {
             a,
@@ -230,7 +254,7 @@ impl Lowering<'_> {
             max: i32::MAX,
         });
         self.emitter
-            .node(&format!("{name}.acc"), op, Dtype::I32, &[rows])
+            .node(&format!("{name}.acc"), op, Dtype::I32, shape)
     }
 
     fn conv(
@@ -242,7 +266,6 @@ impl Lowering<'_> {
     ) -> Result<Raw, LowerError> {
         let name = self.name(value).to_owned();
         let view = self.view((operand.x, operand.form))?;
-        let x = self.image(&name, operand.x, &view)?;
         let depth = self.dims(operand.x)[0] / op.groups;
         let row = op.weight.len() / op.channels;
         let area = row / depth;
@@ -269,30 +292,26 @@ impl Lowering<'_> {
         let [height, width] = op.window.kernel.map(|k| usize::try_from(k).unwrap_or(1));
         let shape = [op.channels, height, width, depth];
         let (weight, bias) = self.row_params(&name, &rows, &shape)?;
-        let conv = Op::Conv(Conv {
-            x,
-            weight,
-            bias,
-            window: op.window,
-            groups: dim32(op.groups),
-        });
+        let limbs = self.limbs_of(&name, operand, &view)?;
+        let mut parts = Vec::with_capacity(limbs.len());
+        for view in &limbs {
+            let own = if parts.len() + 1 == limbs.len() {
+                bias
+            } else {
+                None
+            };
+            parts.push(Op::Conv(Conv {
+                x: self.image(&name, operand.x, view)?,
+                weight,
+                bias: own,
+                window: op.window,
+                groups: dim32(op.groups),
+            }));
+        }
         let scales = rows.scales.iter().map(|s| s * operand.scale()).collect();
-        self.accumulated(value, &name, conv, scales)
-    }
-
-    /// An image of accumulators.
-    fn accumulated(
-        &mut self,
-        value: ValueId,
-        name: &str,
-        op: Op,
-        scales: Vec<f64>,
-    ) -> Result<Raw, LowerError> {
         let dims = self.dims(value).to_vec();
-        let shape: Vec<usize> = IMAGE.iter().map(|&axis| dims[axis]).collect();
-        let node = self
-            .emitter
-            .node(&format!("{name}.acc"), op, Dtype::I32, &shape)?;
+        let shape = IMAGE.map(|axis| dims[axis]);
+        let node = self.summed(&name, parts, &shape)?;
         Ok(Raw {
             view: View::permuted(node, &dims, &IMAGE),
             scales,
@@ -322,60 +341,5 @@ impl Lowering<'_> {
             None
         };
         Ok((weight, bias))
-    }
-
-    /// A scaling and shifting that nothing took up: a convolution of one weight for each channel. Weights are ±127 at a scale of
-    /// their own, so that nothing is lost but the operand's own rounding.
-    pub(crate) fn diagonal(
-        &mut self,
-        value: ValueId,
-        op: &AffineOp,
-        from: Quant,
-        view: &View,
-    ) -> Result<Raw, LowerError> {
-        let name = self.name(value).to_owned();
-        let dims = self.dims(value).to_vec();
-        let scalar = dims.is_empty();
-        // One number for all is spread over the channels of an image, or the last axis.
-        let axis = match (op.scale.len(), dims.len()) {
-            (1, 3) => 0,
-            (1, rank) => rank.saturating_sub(1),
-            _ => op.axis,
-        };
-        let mut order: Vec<usize> = (0..dims.len()).filter(|&k| k != axis).collect();
-        if !scalar {
-            order.push(axis);
-        }
-        let along = dims.get(axis).copied().unwrap_or(1);
-        let rest = dims.iter().product::<usize>() / along;
-        let x = self
-            .emitter
-            .arranged(&name, view, &order, &[rest, 1, along])?;
-        let at = |k: usize| if op.scale.len() == 1 { 0 } else { k };
-        let rows = quantise(
-            along,
-            Read {
-                scale: from.scale.get(),
-                zero: 0,
-                means: &[],
-            },
-            |r| vec![op.scale[at(r)]],
-            |r| op.shift[at(r)],
-        );
-        let (weight, bias) = self.row_params(&name, &rows, &[along, 1, 1, 1])?;
-        let conv = Op::Conv(Conv {
-            x,
-            weight,
-            bias,
-            window: UNIT_WINDOW,
-            groups: dim32(along),
-        });
-        let node =
-            self.emitter
-                .node(&format!("{name}.acc"), conv, Dtype::I32, &[rest, 1, along])?;
-        Ok(Raw {
-            view: View::permuted(node, &dims, &order),
-            scales: rows.scales.iter().map(|s| s * from.scale.get()).collect(),
-        })
     }
 }

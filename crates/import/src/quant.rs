@@ -34,6 +34,11 @@ impl Scale {
         Self(Reciprocal::of(scale).scale().to_bits())
     }
 
+    /// The scale of a value that is this one's times a positive factor.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self::exactly(self.get() * factor)
+    }
+
     /// Reals per step.
     pub(crate) fn get(self) -> f64 {
         f64::from_bits(self.0)
@@ -101,6 +106,16 @@ impl Quant {
             zero: -128,
             min: -128,
             max: 127,
+        }
+    }
+
+    /// All 256 integers of i8 for values of `low ..= high`, 0 among them and at an integer.
+    pub(crate) fn between(low: f64, high: f64) -> Self {
+        let scale = Scale::reaching(high - low, 254.0);
+        let zero = round_to(-128.0 - low / scale.get(), -128, 127);
+        Self {
+            zero,
+            ..Self::unsigned(scale)
         }
     }
 

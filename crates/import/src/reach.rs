@@ -83,6 +83,9 @@ fn settled(graph: &Graph, value: ValueId, known: &[Option<f64>]) -> Option<f64> 
         GraphOp::Reshape { x, .. }
         | GraphOp::Transpose { x, .. }
         | GraphOp::MaxPool { x, .. }
+        | GraphOp::Max { x }
+        | GraphOp::Slice { x, .. }
+        | GraphOp::Expand { x, .. }
         | GraphOp::AveragePool { x, .. } => of(x),
         GraphOp::Concat { xs, .. } => xs
             .iter()
@@ -92,6 +95,17 @@ fn settled(graph: &Graph, value: ValueId, known: &[Option<f64>]) -> Option<f64> 
         | GraphOp::Linear(_)
         | GraphOp::Conv(_)
         | GraphOp::ArgMax { .. }
+        | GraphOp::Mul { .. }
+        | GraphOp::Div { .. }
+        | GraphOp::MatMul { .. }
+        | GraphOp::Sum { .. }
+        | GraphOp::Normalise { .. }
+        | GraphOp::Pad { .. }
+        | GraphOp::Rows { .. }
+        | GraphOp::Unary {
+            function: Function::Formula(_),
+            ..
+        }
         | GraphOp::Lookup { .. } => None,
     }
 }

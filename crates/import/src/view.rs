@@ -120,6 +120,27 @@ impl View {
         })
     }
 
+    /// The order of axes in which the elements lie one behind the other, if there is one.
+    pub(crate) fn order(&self) -> Option<Vec<usize>> {
+        let mut order: Vec<usize> = (0..self.axes.len()).collect();
+        let mut steps = Vec::with_capacity(order.len());
+        for factors in &self.axes {
+            // An axis of one element lies anywhere: behind the one before it.
+            steps.push(match factors.as_slice() {
+                [] => steps.last().copied().unwrap_or(usize::MAX),
+                [factor] => factor.step,
+                _ => return None,
+            });
+        }
+        order.sort_by_key(|&axis| core::cmp::Reverse(steps[axis]));
+        self.is_contiguous(&order).then_some(order)
+    }
+
+    /// Whether the elements lie as another's do.
+    pub(crate) fn lies_as(&self, other: &Self) -> bool {
+        self.axes == other.axes
+    }
+
     /// For each element of the value, row-major, the cell that holds it.
     pub(crate) fn cells(&self) -> Vec<usize> {
         let order: Vec<usize> = (0..self.axes.len()).collect();

@@ -4,6 +4,7 @@
 //! weights' signs) and per node else. A program that does not pass is refused, never wrapped.
 
 mod language;
+mod tensor;
 
 use credence_exact::{
     ACCUMULATOR_LIMIT, Add, Conv, GatherSum, Linear, Op, ParamId, Rescale, RescaleError, Shift,
@@ -249,6 +250,9 @@ impl Bounder<'_> {
             Op::Scores(op) => self.scores(op),
             Op::Attend(op) => self.attend(op),
             Op::Hadamard(op) => self.hadamard(op),
+            Op::Gather(op) => self.gather(op),
+            Op::MatMul(op) => self.mat_mul(op),
+            Op::Divide(op) => self.divide(op),
         }
     }
 

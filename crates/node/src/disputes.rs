@@ -7,17 +7,17 @@
 //! One run is held at a time, the last one, and one model made ready, so many disputes cost time and no memory; an answer is due within the referee's turn. It
 //! deliberately goes to no referee that its operator did not name, and decides nothing: an operator whose run is right wins by answering.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
-use credence_base::{ClaimDigest, ModelId};
+use credence_base::{ClaimDigest, ModelId, PublicKey};
 use credence_claim::{Case, Claim, OpeningsError};
 use credence_court::{
-    ClientError, CourtClient, Notice, Pass, Seat, Standing, Step, StepError, step,
+    ClientError, CourtClient, FilingError, Notice, Pass, Seat, Standing, Step, StepError, step,
 };
 use credence_dispute::Party;
 use credence_exec::Options;
@@ -42,6 +42,8 @@ enum DisputeError {
     Store(#[from] StoreError),
     #[error("what is kept is no bundle")]
     Bundle(#[from] BundleError),
+    #[error("what was filed entitles nobody to what a dispute opens")]
+    Filing(#[from] FilingError),
     #[error("the disputed receipt is refused")]
     Open(#[from] OpenError),
     #[error("the receipt that the referee names is of another claim than its terms")]
@@ -69,7 +71,12 @@ struct Worker {
     courts: Vec<CourtClient>,
     ready: Option<(ModelId, Player)>,
     run: Option<(ClaimDigest, Sections)>,
+    /// Of what the operator was told that it fails: addresses and disputes.
+    told: BTreeSet<String>,
 }
+
+/// Most failures that are remembered.
+const TOLD_MAX: usize = 4096;
 
 impl Disputing {
     /// Begins to look at these referees, each `every` so often.
@@ -89,6 +96,7 @@ impl Disputing {
             courts,
             ready: None,
             run: None,
+            told: BTreeSet::new(),
         };
         let run = move || {
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
@@ -102,15 +110,39 @@ impl Disputing {
     }
 }
 
+/// Whether the challenger may see what a dispute opens, by what it filed. A referee is not believed in that.
+fn entitled(
+    court: &CourtClient,
+    pass: &Pass,
+    referee: &PublicKey,
+    notice: &Notice,
+) -> Result<(), DisputeError> {
+    let filing = court.filing(&notice.dispute, pass)?;
+    filing.check(referee)?;
+    if filing.terms != notice.terms || filing.receipt.digest() != notice.receipt {
+        return Err(DisputeError::Claim);
+    }
+    Ok(())
+}
+
 impl Worker {
     fn round(&mut self) {
         for court in self.courts.clone() {
             let Some(keeper) = self.keeper.upgrade() else {
                 return;
             };
-            if let Err(error) = self.look(&court, &keeper) {
-                let at = court.prefix();
-                tracing::warn!(cause = crate::chain_of(&error), "no disputes from {at}");
+            let at = court.prefix().to_string();
+            match self.look(&court, &keeper) {
+                Ok(()) => {
+                    self.told.remove(&at);
+                }
+                Err(error) if self.told.insert(at.clone()) => {
+                    tracing::warn!(cause = crate::chain_of(&error), "no disputes from {at}");
+                }
+                Err(_) => {}
+            }
+            if self.told.len() > TOLD_MAX {
+                self.told.clear();
             }
         }
     }
@@ -131,14 +163,18 @@ impl Worker {
         waiting.sort_by_key(|(until, notice)| (*until, notice.dispute));
         for (_, notice) in waiting {
             let id = notice.dispute;
-            match self.answer(court, keeper, &notice) {
+            let answered = entitled(court, &pass, &about.referee, &notice)
+                .and_then(|()| self.answer(court, keeper, &notice));
+            match answered {
                 Ok(step) => tracing::info!("dispute {id}: {step:?}"),
-                Err(error) => {
+                // Once for each, and not every second.
+                Err(error) if self.told.insert(id.to_string()) => {
                     tracing::error!(
                         cause = crate::chain_of(&error),
                         "dispute {id} is not answered"
                     );
                 }
+                Err(_) => {}
             }
         }
         Ok(())
@@ -181,7 +217,7 @@ impl Worker {
         &mut self,
         claim: &Claim,
         bundle: &Bundle,
-        operator: &credence_base::PublicKey,
+        operator: &PublicKey,
     ) -> Result<(), DisputeError> {
         let id = claim.fields().model;
         if self.ready.as_ref().is_none_or(|(ready, _)| *ready != id) {

@@ -13,7 +13,7 @@ use credence_exec::{Engine, Execution, Options, PlanError, RunError};
 use credence_generate::{EmbedError, Embedder, Language, LanguageError, Prompt};
 use credence_method_spot::Demand;
 use credence_model::Model;
-use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError, ReceiptKey};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError, Kept, ReceiptKey};
 use credence_store::{Receipts, StoreError};
 use zeroize::Zeroizing;
 

@@ -221,7 +221,7 @@ mod tests {
                 *ops.entry(node.op.name()).or_insert(0) += 1;
             }
         }
-        assert_eq!(ops.len(), 14, "{ops:?}");
+        assert_eq!(ops.len(), 21, "{ops:?}");
         assert!(ops.values().all(|&count| count >= 40), "{ops:?}");
         assert_eq!(model(7).id(), model(7).id());
         assert_eq!(request(&model(7), 1, 2), request(&model(7), 1, 2));

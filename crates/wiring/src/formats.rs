@@ -90,11 +90,23 @@ impl Format {
     /// # Errors
     /// [`ParseError`], naming the node, tensor or setting.
     pub fn parse(self, bytes: Bytes) -> Result<FloatModel, ParseError> {
+        self.parse_with(bytes, &[])
+    }
+
+    /// As [`Self::parse`], with sizes for the symbolic dimensions of a model of tensors, by name or as `input.axis`.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; also for a name that no input has.
+    pub fn parse_with(
+        self,
+        bytes: Bytes,
+        dims: &[(String, usize)],
+    ) -> Result<FloatModel, ParseError> {
         match self {
             Self::Onnx => {
                 let bytes_max = self.file_bytes_max();
                 let limits = credence_format_onnx::Limits { bytes_max };
-                let onnx = Onnx::parse((*bytes).as_ref(), limits)?;
+                let onnx = Onnx::parse_with((*bytes).as_ref(), limits, dims)?;
                 Ok(FloatModel::Tensors(TensorModel::Onnx(Box::new(onnx))))
             }
             Self::Gguf => {
@@ -126,7 +138,7 @@ impl TensorModel {
     #[must_use]
     pub fn source(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Onnx(onnx) => onnx.source().to_vec(),
+            Self::Onnx(onnx) => onnx.source(),
         }
     }
 

@@ -2,12 +2,13 @@
 
 use credence_claim::Method;
 use credence_method_replay::Replay;
+use credence_method_snark::Snark;
 use credence_method_spot::Spot;
 
 /// Every method this build has. What a method must know (a model; cards, a demand, a challenge), its caller has given it.
 #[must_use]
-pub fn methods<'a>(replay: &'a Replay, spot: &'a Spot) -> [&'a dyn Method; 2] {
-    [replay, spot]
+pub fn methods<'a>(replay: &'a Replay, spot: &'a Spot, snark: &'a Snark) -> [&'a dyn Method; 3] {
+    [replay, spot, snark]
 }
 
 #[cfg(test)]
@@ -19,10 +20,11 @@ mod tests {
     fn names_are_distinct_and_known() {
         let replay = Replay::without_model();
         let spot = Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim).unwrap();
-        let all = methods(&replay, &spot);
+        let snark = Snark::without_model();
+        let all = methods(&replay, &spot, &snark);
         assert_eq!(
             all.map(|method| method.id().as_str().to_owned()),
-            ["replay", "spot"]
+            ["replay", "spot", "snark"]
         );
     }
 }

@@ -198,6 +198,48 @@ def gather_sum(op: dict, values: list[np.ndarray], params: list[np.ndarray]) -> 
     return accumulator(rows.sum(1) + _bias(op, params))
 
 
+def gather(op: dict, values: list[np.ndarray], params: list[np.ndarray]) -> np.ndarray:
+    table = params[op["table"]].astype(np.int64)
+    rows = values[op["x"]]
+    require(((rows >= 0) & (rows < len(table))).all(), "a row that the table lacks")
+    return table[rows]
+
+
+def mat_mul(op: dict, values: list[np.ndarray], _: list[np.ndarray]) -> np.ndarray:
+    return accumulator(values[op["a"]] @ values[op["b"]])
+
+
+def divide(op: dict, values: list[np.ndarray], _: list[np.ndarray]) -> np.ndarray:
+    a, b = values[op["a"]], values[op["b"]]
+    require((b >= 1).all(), "a divisor below 1")
+    total = a * op["factor"] + b // 2
+    require((np.abs(total) < 2**62).all(), "a sum leaves 62 bits")
+    return np.clip(total // b, op["min"], op["max"])
+
+
+def max_abs(op: dict, values: list[np.ndarray], _: list[np.ndarray]) -> np.ndarray:
+    return np.maximum(np.abs(values[op["x"]]).max(-1, keepdims=True), 1)
+
+
+def quantise(op: dict, values: list[np.ndarray], _: list[np.ndarray]) -> np.ndarray:
+    x, scale, limit = values[op["x"]], values[op["scale"]], op["limit"]
+    require((scale >= 1).all(), "a scale below 1")
+    return np.clip((limit * x + scale // 2) // scale, -limit, limit)
+
+
+def rms_ratio(op: dict, values: list[np.ndarray], _: list[np.ndarray]) -> np.ndarray:
+    x, scale = values[op["x"]], values[op["scale"]]
+    require((scale >= 0).all(), "a scale below 0")
+    sums = (x * x).sum(-1, keepdims=True) + op["epsilon"]
+    roots = np.array([max(1, math.isqrt(int(v))) for v in sums.reshape(-1)], dtype=np.int64).reshape(sums.shape)
+    return np.minimum(scale * op["factor"] // roots, op["max"])
+
+
+def mul(op: dict, values: list[np.ndarray], params: list[np.ndarray]) -> np.ndarray:
+    product = rescale(values[op["a"]] * values[op["b"]], op["shift"])
+    return np.clip(product + _bias(op, params), op["min"], op["max"])
+
+
 def _input(*_: object) -> np.ndarray:
     raise Refused("inputs are read by `run`")
 
@@ -217,4 +259,11 @@ OPS = {
     "arg_max": arg_max,
     "tree_leaves": tree_leaves,
     "gather_sum": gather_sum,
+    "gather": gather,
+    "mat_mul": mat_mul,
+    "divide": divide,
+    "max_abs": max_abs,
+    "quantise": quantise,
+    "rms_ratio": rms_ratio,
+    "mul": mul,
 }

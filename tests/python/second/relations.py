@@ -100,6 +100,12 @@ def _reads(op: dict, program: dict, shapes: list[Shape]) -> _Reads:
             return row({"x": m["depth"]}, {"nodes": 4 * m["depth"], "roots": 1})
         case "gather_sum":
             return row({"x": prod(shapes[m["x"]])}, {"table": prod(shapes[m["x"]])})
+        case "gather":
+            return row({"x": 1}, {"table": 1})
+        case "mat_mul":
+            return row({"a": last("a"), "b": last("a")})
+        case "divide":
+            return row({"a": 1, "b": 1})
         case "embed":
             return row({"x": 1}, {"table": 1, "multiplier": 1})
         case "quantise":

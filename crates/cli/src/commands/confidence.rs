@@ -8,6 +8,7 @@ use credence_base::PublicKey;
 use credence_claim::{MethodId, Soundness};
 use credence_hub::{Hub, HubError};
 use credence_method_replay::Replay;
+use credence_method_snark::Snark;
 use credence_method_spot::{Challenge, Demand, Spot};
 use credence_receipt::Bundle;
 use credence_verify::{Facts, Policy, Refusal, check};
@@ -240,8 +241,13 @@ fn of_receipt(
     let spot = Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim)
         .map_err(|e| CliError::of(Exit::Usage, e))?;
     let policy = Policy { required, ..policy };
-    let verified =
-        check(&bundle, &policy, &methods(&replay, &spot), &facts).map_err(|e| refuse(&e))?;
+    let verified = check(
+        &bundle,
+        &policy,
+        &methods(&replay, &spot, &Snark::without_model()),
+        &facts,
+    )
+    .map_err(|e| refuse(&e))?;
     let confidence = verified.assurance().confidence();
     let findings = verified.assurance().findings();
     assumptions.extend(confidence.assumptions.iter().cloned());

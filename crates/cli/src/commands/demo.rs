@@ -148,6 +148,7 @@ impl Demo<'_> {
                 bytes: MODEL,
                 format: Format::Onnx,
                 inputs: Some(&inputs),
+                dims: &[],
                 threads: args.engine.threads,
             },
         )?;

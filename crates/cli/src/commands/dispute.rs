@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credence_base::SigningKey;
+use credence_claim::commitment::input_root;
 use credence_claim::{Case, MethodId};
 use credence_court::{
-    ClientError, CourtClient, CourtEvent, Filing, Notice, Pass, Rules, Seat, ServeError, Standing,
-    Step, confirm, lines, serve, step,
+    ClientError, CourtClient, CourtEvent, Draft, Filing, Notice, Pass, Rules, Seat, ServeError,
+    Standing, Step, confirm, lines, serve, step,
 };
 use credence_dispute::{Body, Party, Terms};
 use credence_method_replay::Replay;
@@ -253,9 +254,10 @@ fn asked_in_vain(error: ClientError) -> CliError {
         ClientError::Fetch(_) => Exit::Io,
         ClientError::Refused { .. } => Exit::PolicyUnmet,
         ClientError::Length { .. } | ClientError::Wire(_) => Exit::Usage,
-        ClientError::Form { .. } | ClientError::Entries(_) | ClientError::Bundle(_) => {
-            Exit::Malformed
-        }
+        ClientError::Form { .. }
+        | ClientError::Entries(_)
+        | ClientError::Filing(_)
+        | ClientError::Bundle(_) => Exit::Malformed,
     };
     CliError::because(exit, "the referee was asked in vain", error)
 }
@@ -281,9 +283,17 @@ fn begin(context: &mut Context, court: &CourtClient, ready: &Ready) -> Result<No
         started_unix_s: about.time_unix_s,
         turn_s: about.turn_s,
     };
-    let receipt = ready.bundle.receipt().clone();
-    let card = ready.player.card_bytes().to_vec();
-    let filing = Filing::sign((terms, receipt, card), &ready.key, &about.referee);
+    let Some(input) = &ready.bundle.openings().input else {
+        let what = "the bundle does not open the input, which entitles to a dispute";
+        return Err(CliError::new(Exit::Missing, what));
+    };
+    let draft = Draft {
+        terms,
+        receipt: ready.bundle.receipt().clone(),
+        input: (input.salt, input_root(&input.content)),
+        card: ready.player.card_bytes().to_vec(),
+    };
+    let filing = Filing::sign(draft, &ready.key, &about.referee);
     court.file(&filing).map_err(asked_in_vain)
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use credence_base::{ModelId, Name};
-use credence_hub::{Candidate, ImportFileError, import_tensors, parse_file};
+use credence_hub::{Candidate, ImportFileError, import_tensors, parse_file_with};
 use credence_model::{Model, Provenance, Tensors};
 use credence_wiring::{Bytes, FloatModel, Format, format_of};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -53,6 +53,8 @@ pub(crate) struct Source<'a> {
     pub(crate) format: Format,
     /// Real inputs, to calibrate and to compare on.
     pub(crate) inputs: Option<&'a Tensors>,
+    /// Sizes for symbolic dimensions.
+    pub(crate) dims: &'a [(String, usize)],
     /// Threads for the comparison.
     pub(crate) threads: Option<NonZeroUsize>,
 }
@@ -96,7 +98,7 @@ pub(crate) fn make_any(
     args: &ImportArgs,
     (format, bytes): (Format, Bytes),
 ) -> Result<Made, CliError> {
-    let float = quietly(|| parse_file(format, Arc::clone(&bytes)))?;
+    let float = quietly(|| parse_file_with(format, Arc::clone(&bytes), &args.dims))?;
     match float.map_err(|error| refused(&args.file, &error))? {
         FloatModel::Tensors(_) => {
             if args.context.is_some() {
@@ -104,6 +106,10 @@ pub(crate) fn make_any(
                 return Err(CliError::new(Exit::Usage, what));
             }
             make_tensors(console, args, (*bytes).as_ref(), format)
+        }
+        FloatModel::Language(_) if !args.dims.is_empty() => {
+            let what = "`--dim` is for models of tensors, and this is a language model";
+            Err(CliError::new(Exit::Usage, what))
         }
         FloatModel::Language(graph) => {
             let source = credence_hub::file_source(format, (*bytes).as_ref());
@@ -127,6 +133,7 @@ fn make_tensors(
         bytes,
         format,
         inputs: inputs.as_ref(),
+        dims: &args.dims,
         threads: args.threads,
     };
     let candidate = make(console, &source)?;
@@ -175,14 +182,14 @@ pub(crate) fn keep(
 /// Imports and measures a model of tensors. Keeps nothing.
 pub(crate) fn make(console: &Console, source: &Source<'_>) -> Result<Candidate, CliError> {
     let progress = progress(console, source.file);
-    let made = quietly(
-        || match parse_file(source.format, Arc::new(source.bytes.to_vec()))? {
+    let made = quietly(|| {
+        match parse_file_with(source.format, Arc::new(source.bytes.to_vec()), source.dims)? {
             FloatModel::Tensors(float) => {
                 import_tensors(&float, source.inputs, engine_options(source.threads)).map(Some)
             }
             FloatModel::Language(_) => Ok(None),
-        },
-    );
+        }
+    });
     progress.finish_and_clear();
     let made = made?.map_err(|error| refused(source.file, &error))?;
     made.ok_or_else(|| CliError::new(Exit::Usage, "a language model is no model of tensors"))

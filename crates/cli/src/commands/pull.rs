@@ -153,6 +153,7 @@ fn fetch_and_keep(
         file: artefact.path.clone(),
         name: Some(name.clone()),
         calibrate: None,
+        dims: Vec::new(),
         context: entry.context.and_then(std::num::NonZero::new),
         max_error: MAX_ERROR,
         max_divergence: MAX_DIVERGENCE,

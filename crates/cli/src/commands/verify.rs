@@ -5,11 +5,14 @@
 //! check accepts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use credence_base::ModelId;
 use credence_claim::MethodId;
 use credence_hub::{Hub, HubError};
 use credence_method_replay::Replay;
+use credence_method_snark::Snark;
+use credence_method_snark::pcs::Security;
 use credence_method_spot::{Challenge, Demand, Spot};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::file;
@@ -136,10 +139,15 @@ fn verify(
     let claimed = signed.value().inference().claim.fields().model;
 
     let runs_again = policy.required.contains(&MethodId::REPLAY);
+    let proves = policy.required.contains(&MethodId::SNARK);
     let found = match named {
         Some(found) => Some(found),
-        None if runs_again => from_home(context, claimed)?,
+        None if runs_again || proves => from_home(context, claimed)?,
         None => None,
+    };
+    let snark = match &found {
+        Some(found) if proves => Snark::new(Arc::clone(&found.model), Security::Bits100),
+        Some(_) | None => Snark::without_model(),
     };
     let replay = match found {
         Some(found) if runs_again => Replay::new(found.model, engine_options(args.engine.threads))
@@ -164,7 +172,7 @@ fn verify(
         None => Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim),
     };
     let spot = spot.map_err(|e| CliError::of(Exit::Usage, e))?;
-    let methods = methods(&replay, &spot);
+    let methods = methods(&replay, &spot, &snark);
     check(&bundle, &policy, &methods, &facts).map_err(|e| refuse(&e))
 }
 
@@ -227,7 +235,7 @@ fn narrow(policy: &mut Policy, found: &Found) -> Result<(), CliError> {
 }
 
 /// The claimed model, if the home folder has it. That it is absent is for the check to say; that it is damaged is not.
-fn from_home(context: &Context, id: ModelId) -> Result<Option<Found>, CliError> {
+pub(crate) fn from_home(context: &Context, id: ModelId) -> Result<Option<Found>, CliError> {
     let Ok(home) = context.home() else {
         return Ok(None);
     };

@@ -273,13 +273,17 @@ fn detail(model: &Model, op: &Op) -> String {
         }
         Op::Attend(op) => format!("means in steps of 2^{}", -i32::from(op.bits)),
         Op::Hadamard(op) => format!("blocks of {}", op.size),
-        Op::Token(_) | Op::Position(_) | Op::MaxAbs(_) | Op::RmsRatio(_) => String::new(),
+        Op::Divide(op) => format!("{} is one", op.factor.get()),
+        Op::Token(_) | Op::Position(_) | Op::MaxAbs(_) | Op::RmsRatio(_) | Op::MatMul(_) => {
+            String::new()
+        }
         Op::Table(_)
         | Op::Input(_)
         | Op::Linear(_)
         | Op::Reindex(_)
         | Op::ArgMax(_)
         | Op::GatherSum(_)
+        | Op::Gather(_)
         | Op::Embed(_)
         | Op::Rope(_) => op
             .params()

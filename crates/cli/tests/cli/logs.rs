@@ -173,6 +173,55 @@ fn evidence_of_a_spot_check_comes_with_the_receipt() {
     assert_eq!(server.stop(), Some(0));
 }
 
+/// Audits by draws from what the witness signed: the same for whoever has the bundle, and of nobody's choosing here.
+fn draws_from_cosignatures(
+    place: &Place,
+    server: &Server,
+    bundle: &str,
+    (key, witness): (&str, &str),
+) {
+    let own = place.path("own");
+    let operator = format!("http://{}", server.address);
+    let demand = policy(key, Some(witness)).replace("\"signed\"", "\"spot\"");
+    let demand = place.write("spot.toml", demand.as_bytes());
+    let words = [
+        "--challenge",
+        "checkpoint",
+        "--policy",
+        demand,
+        "--cells",
+        "16",
+    ];
+    let audit = [
+        "audit",
+        bundle,
+        "--operator",
+        &operator,
+        "--out",
+        "drawn.json",
+    ];
+    place.run_at(&own, &[&audit[..], &words].concat()).expect(0);
+    let again = |more: &[&str]| place.run_at(&own, &[&["verify", "drawn.json"], more].concat());
+    prints(&again(&words).expect(0), "spot-checked");
+    let other = [&words[..5], &["17"]].concat();
+    again(&other).expect(3);
+    let random = "ab".repeat(32);
+    again(&["--challenge", &random, "--policy", demand, "--cells", "16"]).expect(3);
+    let unnamed = [
+        "audit",
+        bundle,
+        "--operator",
+        &operator,
+        "--challenge",
+        "checkpoint",
+    ];
+    place.run_at(&own, &unnamed).expect(2).says("policy");
+    let nobody = policy(key, None).replace("\"signed\"", "\"spot\"");
+    let nobody = place.write("nobody.toml", nobody.as_bytes());
+    let lonely = [&unnamed[..], &["--policy", nobody]].concat();
+    place.run_at(&own, &lonely).expect(2).says("no witness");
+}
+
 #[test]
 fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
     let place = Place::new();
@@ -228,47 +277,7 @@ fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
     let accepted = place.run(&["verify", bundle, "--policy", demand]).expect(0);
     prints(&accepted, "1 witnesses saw that checkpoint");
 
-    // Draws from what the witness signed: the same for whoever has the bundle, and of nobody's choosing here.
-    let own = place.path("own");
-    let operator = format!("http://{}", server.address);
-    let demand = policy(&key, Some(&witness)).replace("\"signed\"", "\"spot\"");
-    let demand = place.write("spot.toml", demand.as_bytes());
-    let words = [
-        "--challenge",
-        "checkpoint",
-        "--policy",
-        demand,
-        "--cells",
-        "16",
-    ];
-    let audit = [
-        "audit",
-        bundle,
-        "--operator",
-        &operator,
-        "--out",
-        "drawn.json",
-    ];
-    place.run_at(&own, &[&audit[..], &words].concat()).expect(0);
-    let again = |more: &[&str]| place.run_at(&own, &[&["verify", "drawn.json"], more].concat());
-    prints(&again(&words).expect(0), "spot-checked");
-    let other = [&words[..5], &["17"]].concat();
-    again(&other).expect(3);
-    let random = "ab".repeat(32);
-    again(&["--challenge", &random, "--policy", demand, "--cells", "16"]).expect(3);
-    let unnamed = [
-        "audit",
-        bundle,
-        "--operator",
-        &operator,
-        "--challenge",
-        "checkpoint",
-    ];
-    place.run_at(&own, &unnamed).expect(2).says("policy");
-    let nobody = policy(&key, None).replace("\"signed\"", "\"spot\"");
-    let nobody = place.write("nobody.toml", nobody.as_bytes());
-    let lonely = [&unnamed[..], &["--policy", nobody]].concat();
-    place.run_at(&own, &lonely).expect(2).says("no witness");
+    draws_from_cosignatures(&place, &server, bundle, (&key, &witness));
     assert_eq!(server.stop(), Some(0));
     // Not the witness's own doing: it goes on until it is told to stop.
     let id = witnessing.0.id().to_string();

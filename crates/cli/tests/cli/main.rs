@@ -24,6 +24,8 @@ mod logs;
 #[cfg(test)]
 mod monitor;
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 mod pull;
 #[cfg(test)]
 mod serve;

@@ -14,7 +14,7 @@ use credence_claim::{
 };
 use credence_commit::tree;
 use credence_court::{
-    CourtClient, CourtEvent, Filing, Notice, Pass, Rules, Seat, Standing, Step, serve, step,
+    CourtClient, CourtEvent, Draft, Filing, Notice, Pass, Rules, Seat, Standing, Step, serve, step,
 };
 use credence_dispute::{Body, Party, Referee, Terms, Verdict};
 use credence_exec::{Engine, Isa, Options};
@@ -279,13 +279,21 @@ impl Told {
         }
     }
 
+    /// What is filed, with a card or without.
+    pub(crate) fn draft(&self, terms: Terms, card: Vec<u8>) -> Draft {
+        let input = self.openings.input.as_ref().unwrap();
+        Draft {
+            terms,
+            receipt: self.receipt.clone(),
+            input: (input.salt, commitment::input_root(&input.content)),
+            card,
+        }
+    }
+
     pub(crate) fn filing(&self, started_unix_s: u64) -> Filing {
-        let parts = (
-            self.terms(started_unix_s),
-            self.receipt.clone(),
-            self.player.card_bytes().to_vec(),
-        );
-        Filing::sign(parts, &challenger(), &referee().public_key())
+        let card = self.player.card_bytes().to_vec();
+        let draft = self.draft(self.terms(started_unix_s), card);
+        Filing::sign(draft, &challenger(), &referee().public_key())
     }
 
     /// Files a dispute now.

@@ -22,6 +22,7 @@ fn strangers_read_nothing_of_what_was_asked() {
     let id = &notice.dispute;
     let stranger = court.pass(&key(9));
     assert_eq!(status(court.client.entries(id, &stranger)), 403);
+    assert_eq!(status(court.client.filing(id, &stranger)), 403);
     assert!(court.client.under_way(&stranger).unwrap().is_empty());
     let old = Pass::sign(&operator(), &referee().public_key(), NOON - 301);
     assert_eq!(status(court.client.entries(id, &old)), 403);
@@ -31,6 +32,8 @@ fn strangers_read_nothing_of_what_was_asked() {
         let own = court.client.under_way(&pass).unwrap();
         assert_eq!(own, std::slice::from_ref(&notice));
         court.client.entries(id, &pass).unwrap();
+        let filing = court.client.filing(id, &pass).unwrap();
+        filing.check(&referee().public_key()).unwrap();
     }
     assert_eq!(status(court.client.verdict(id, None)), 404);
     told.play(&court, &notice);
@@ -80,12 +83,8 @@ fn disputes_and_models_are_bounded() {
             challenger: key(seed).public_key(),
             ..told.terms(at)
         };
-        let parts = (
-            terms,
-            told.receipt.clone(),
-            told.player.card_bytes().to_vec(),
-        );
-        let filing = Filing::sign(parts, &key(seed), &referee().public_key());
+        let draft = told.draft(terms, told.player.card_bytes().to_vec());
+        let filing = Filing::sign(draft, &key(seed), &referee().public_key());
         court.client.file(&filing)
     };
     file(&first, NOON, 20).unwrap();

@@ -237,6 +237,7 @@ impl Builder<'_> {
             Step::DirectConv(conv) => conv.work(),
             Step::TreeLeaves(trees) => trees.work(),
             Step::Attend(attend) => attend.work(),
+            Step::MatMul(step) => step.work(),
             _ => shape.cells(),
         };
         self.steps.push(Planned { step, nodes, work });

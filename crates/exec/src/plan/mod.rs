@@ -15,6 +15,7 @@ mod ops;
 mod placing;
 mod scope;
 mod tables;
+mod tensor;
 
 use core::fmt;
 

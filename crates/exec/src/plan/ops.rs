@@ -40,6 +40,9 @@ impl Builder<'_> {
             Op::Scores(_) => Err("its scores have no place"),
             Op::Attend(op) => self.attend(op, y),
             Op::Hadamard(op) => self.hadamard(op, y),
+            Op::Gather(op) => self.gather(op, y),
+            Op::MatMul(op) => self.mat_mul(op, shape, y),
+            Op::Divide(op) => self.divide(op, shape, y),
         }
     }
 

@@ -14,6 +14,7 @@ mod pointwise;
 mod pool;
 mod product;
 mod rows;
+mod tensor;
 mod trees;
 
 pub(crate) use attention::{Attend, Kind, Remember, ScorePlace, Scores, shown};
@@ -26,6 +27,7 @@ pub(crate) use pointwise::{Add, Entries, Rescale, Table, repeat};
 pub(crate) use pool::{Axis, Pool, PoolKind};
 pub(crate) use product::{Operand, Padded, Product};
 pub(crate) use rows::{ArgMax, GatherSum, Softmax};
+pub(crate) use tensor::{Divide, Gather, MatMul};
 pub(crate) use trees::TreeLeaves;
 
 use std::sync::{PoisonError, RwLock};
@@ -62,6 +64,9 @@ pub(crate) enum Step {
     Mul(Mul),
     Rope(Rope),
     Hadamard(Hadamard),
+    Gather(Gather),
+    MatMul(MatMul),
+    Divide(Divide),
     Remember(Remember),
     Scores(Scores),
     Attend(Attend),
@@ -177,6 +182,9 @@ impl Step {
             Self::Mul(_) => "mul",
             Self::Rope(_) => "rope",
             Self::Hadamard(_) => "hadamard",
+            Self::Gather(_) => "gather",
+            Self::MatMul(_) => "mat_mul",
+            Self::Divide(_) => "divide",
             Self::Remember(_) => "remember",
             Self::Scores(_) => "scores",
             Self::Attend(_) => "attend",
@@ -231,6 +239,9 @@ impl Work for Plain<'_, '_, '_, '_> {
                 Step::Mul(step) => step.run(&mut at),
                 Step::Rope(step) => step.run(&mut at),
                 Step::Hadamard(step) => step.run(&mut at),
+                Step::Gather(step) => step.run(&mut at, self.around.model),
+                Step::MatMul(step) => step.run(&mut at),
+                Step::Divide(step) => step.run(&mut at),
                 Step::Input(_)
                 | Step::Product(_)
                 | Step::TreeLeaves(_)

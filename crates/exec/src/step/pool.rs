@@ -110,10 +110,31 @@ impl Pool {
         }
     }
 
+    /// Sums along one axis of neighbours: of a whole vector, say.
+    #[inline(always)]
+    fn line(&self, x: Cells<'_>, y: &mut CellsMut<'_>) {
+        let mut cells = [0_i32; CHUNK];
+        for i in 0..self.axes[0].windows {
+            let covered = self.covered(i, 0);
+            let (mut sum, end) = (0_i32, covered.first + covered.rows);
+            for first in (covered.first..end).step_by(CHUNK) {
+                let cells = &mut cells[..CHUNK.min(end - first)];
+                x.widen(first, cells);
+                sum = cells.iter().fold(sum, |sum, cell| sum.wrapping_add(*cell));
+            }
+            y.set(i, sum);
+        }
+    }
+
     /// Any pool of any types, channels a chunk at a time.
     #[inline(always)]
     fn fold(&self, x: Cells<'_>, y: &mut CellsMut<'_>) {
         let [vertical, horizontal] = &self.axes;
+        let narrow = horizontal.length == 1 && horizontal.kernel == 1 && horizontal.pad == 0;
+        let narrow = narrow && horizontal.windows == 1 && self.channels == 1;
+        if self.kind == PoolKind::Sum && narrow && vertical.dilation == 1 {
+            return self.line(x, y);
+        }
         let (mut sums, mut cells) = ([0_i32; CHUNK], [0_i32; CHUNK]);
         let start = match self.kind {
             PoolKind::Max => i32::MIN,

@@ -1,6 +1,6 @@
 //! From scores to answers: softmax, argmax, labels, and the linear models of scikit-learn.
 
-use credence_import::{Function, GraphOp, Kind, LinearOp, ValueId};
+use credence_import::{Elementary, Formula, Function, GraphOp, Kind, LinearOp, ValueId};
 
 use super::one;
 use super::shapes::axis_behind_batch;
@@ -59,6 +59,16 @@ pub(crate) fn softmax(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, 
         order: inverse,
     };
     Ok(one(t.push(node, transpose)?))
+}
+
+/// Logarithms of normalised exponentials: those of a softmax, by a table.
+pub(crate) fn log_softmax(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
+    let slots = softmax(t, node)?;
+    let Some(Slot::Value(x)) = slots.first() else {
+        return Ok(slots);
+    };
+    let log = Formula::x().apply(Elementary::Log);
+    Ok(one(super::functions::formula(t, node, *x, log)?))
 }
 
 /// Index of the largest element along an axis, the first of equals.

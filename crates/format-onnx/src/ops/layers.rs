@@ -1,6 +1,6 @@
 //! Matrix products, batch normalisation, scalers.
 
-use credence_import::{AffineOp, GraphOp, LinearOp};
+use credence_import::{AffineOp, GraphOp, LinearOp, ValueId};
 
 use super::one;
 use crate::constant::Constant;
@@ -79,10 +79,17 @@ fn spread(node: &Node<'_>, index: usize, length: usize) -> Result<Vec<f32>, Onnx
     }
 }
 
-/// `y = x·W` for a constant W.
+/// `y = a·b`: for a constant matrix b, for two computed factors, or for rows of a constant that an integer names.
 pub(crate) fn mat_mul(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
     node.operands_max(2)?;
     node.attributes(&[])?;
+    if let Some(Slot::OneHot(hot)) = node.operand(0) {
+        let hot = std::sync::Arc::clone(hot);
+        return super::parts::one_hot_rows(t, node, &hot);
+    }
+    if let (Some(&Slot::Value(a)), Some(&Slot::Value(b))) = (node.operand(0), node.operand(1)) {
+        return product(t, node, t.real(node, 0, a)?, t.real(node, 1, b)?);
+    }
     let x = node.value(0)?;
     let (weight, [columns, rows]) = matrix(node, 1)?;
     let weight = transposed(weight.floats().unwrap_or_default(), columns, rows);
@@ -93,6 +100,36 @@ pub(crate) fn mat_mul(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, 
         bias: Vec::new(),
     };
     Ok(one(t.push(node, GraphOp::Linear(linear))?))
+}
+
+/// A product of two computed factors, with as many axes; those before the last two become one.
+fn product(
+    t: &mut Translator,
+    node: &Node<'_>,
+    a: ValueId,
+    b: ValueId,
+) -> Result<Vec<Slot>, OnnxError> {
+    let (first, second) = (t.shape(a), t.shape(b));
+    let ([outer @ .., rows, inner], [outer_b @ .., inner_b, columns]) =
+        (first.as_slice(), second.as_slice())
+    else {
+        let got = format!("[batch, {first:?}] and [batch, {second:?}]");
+        return Err(node.operand_error(1, "two matrices behind the batch", got));
+    };
+    if outer != outer_b || inner != inner_b {
+        let expected = format!("[batch, {outer:?}, {inner}, N]");
+        return Err(node.operand_error(1, expected, format!("[batch, {second:?}]")));
+    }
+    let flat = |rows: usize, columns: usize| match outer {
+        [] => vec![rows, columns],
+        outer => vec![outer.iter().product(), rows, columns],
+    };
+    let a = t.reshape(node, a, flat(*rows, *inner))?;
+    let b = t.reshape(node, b, flat(*inner, *columns))?;
+    let y = t.push(node, GraphOp::MatMul { a, b })?;
+    let mut shape = outer.to_vec();
+    shape.extend([*rows, *columns]);
+    Ok(one(t.reshape(node, y, shape)?))
 }
 
 /// Inference form: the running mean and variance are constants.

@@ -1,6 +1,6 @@
 //! Convolutions and pools. One-dimensional ones are two-dimensional ones of height 1.
 
-use credence_import::{ConvOp, GraphOp, ValueId, Window};
+use credence_import::{AffineOp, ConvOp, GraphOp, ValueId, Window, window_cells};
 
 use super::one;
 use crate::attributes::Attributes;
@@ -8,14 +8,14 @@ use crate::error::OnnxError;
 use crate::translate::{Node, Slot, Translator};
 
 /// A value as an image, and how many spatial axes it has outside.
-struct Image {
-    x: ValueId,
+pub(super) struct Image {
+    pub(super) x: ValueId,
     /// C, H, W.
-    dims: [usize; 3],
-    axes: usize,
+    pub(super) dims: [usize; 3],
+    pub(super) axes: usize,
 }
 
-fn image(t: &mut Translator, node: &Node<'_>) -> Result<Image, OnnxError> {
+pub(super) fn image(t: &mut Translator, node: &Node<'_>) -> Result<Image, OnnxError> {
     let x = t.real(node, 0, node.value(0)?)?;
     let dims = match t.shape(x)[..] {
         [channels, width] => [channels, 1, width],
@@ -48,7 +48,7 @@ fn back(
 }
 
 /// An attribute of one number for each spatial axis, as (vertical, horizontal).
-fn pair(
+pub(super) fn pair(
     attributes: &Attributes<'_>,
     name: &str,
     axes: usize,
@@ -220,15 +220,47 @@ pub(crate) fn average_pool(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Sl
     let kernel = pair(&attributes, "kernel_shape", image.axes, None)?;
     let window = window(&attributes, &image, kernel)?;
     let counts_padding = attributes.int_or("count_include_pad", 0)? != 0;
+    let mut y = t.push(node, GraphOp::AveragePool { x: image.x, window })?;
     if !counts_padding && window.pad.iter().any(|&pad| pad > 0) {
-        return Err(attributes.error(
-            "count_include_pad",
-            "1 where there is padding: windows of different sizes are not supported",
-            "0",
-        ));
+        y = without_padding(t, node, y, (&image, window))?;
     }
-    let y = t.push(node, GraphOp::AveragePool { x: image.x, window })?;
     back(t, node, y, image.axes)
+}
+
+/// Means of windows of which padding is no part: those that count it, times how much larger the window is than its part inside.
+fn without_padding(
+    t: &mut Translator,
+    node: &Node<'_>,
+    y: ValueId,
+    (image, window): (&Image, Window),
+) -> Result<ValueId, OnnxError> {
+    let shape = t.shape(y);
+    let inside = |axis: usize| {
+        let length = image.dims[axis + 1];
+        (0..shape[axis + 1])
+            .map(|i| window_cells(window, axis, i, length).count())
+            .collect::<Vec<usize>>()
+    };
+    let (rows, columns) = (inside(0), inside(1));
+    let area = f64::from(window.kernel[0]) * f64::from(window.kernel[1]);
+    let mut scale = Vec::with_capacity(rows.len() * columns.len());
+    for &row in &rows {
+        for &column in &columns {
+            let cells = u32::try_from(row * column).unwrap_or(u32::MAX);
+            scale.push(area / f64::from(cells.max(1)));
+        }
+    }
+    let shift = vec![0.0; scale.len()];
+    let x = t.reshape(node, y, vec![shape[0], scale.len()])?;
+    let axis = 1;
+    let affine = AffineOp {
+        x,
+        axis,
+        scale,
+        shift,
+    };
+    let y = t.push(node, GraphOp::Affine(affine))?;
+    t.reshape(node, y, shape)
 }
 
 fn global(

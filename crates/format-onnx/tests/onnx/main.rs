@@ -12,3 +12,4 @@ mod shipped;
 mod support;
 #[cfg(test)]
 mod trees;
+mod values;

@@ -55,6 +55,9 @@ fn answer(encoder: &Embedder, content: Content, choice: u32) -> Answer {
     }
 }
 
+/// What is said of a text that is not the request's first.
+const MANY: &str = "as many embeddings";
+
 fn words(text: &str) -> Content {
     Content::Text(text.to_owned())
 }
@@ -112,10 +115,10 @@ fn an_honest_embedding_is_run_again() {
     let encoder = embedder(1);
     for content in [words("The things!"), words("thing"), words("☃ é")] {
         let finding = check(encoder.model(), &answer(&encoder, content, 0)).unwrap();
-        assert!(finding.not_checked.is_empty());
+        assert!(!finding.not_checked.iter().any(|said| said.contains(MANY)));
     }
     let second = check(encoder.model(), &answer(&encoder, words("thing"), 1)).unwrap();
-    assert!(second.not_checked[0].contains("as many embeddings"));
+    assert!(second.not_checked.iter().any(|said| said.contains(MANY)));
     let mut tokens = answer(&encoder, words("the"), 0);
     tokens.input = Prompt::tokens(vec![2, 4, 3], 0).unwrap().encode().unwrap();
     assert!(check(encoder.model(), &tokens).is_ok());
@@ -156,7 +159,7 @@ fn every_liar_is_caught_by_the_check_that_is_there_for_it() {
     assert!(refuted(&|a| a.finish = FinishReason::Stop).contains("Finish"));
     assert!(refuted(&|a| a.params = vec![2, 0, 0, 0, 0]).contains("Malformed"));
     let chat = br#"{"chat":{"add_generation_prompt":true,"extra":{},"messages":[]},"choice":0,"tokens":[2,4,3],"version":1}"#;
-    assert!(refuted(&|a| a.input = chat.to_vec()).contains("conversation"));
+    assert!(refuted(&|a| a.input = chat.to_vec()).contains("Conversation"));
     let long = vec![4; usize::try_from(EMBEDDING_CONTEXT).unwrap() + 1];
     let long = Prompt::tokens(long, 0).unwrap().encode().unwrap();
     let too_long = refuted(&|a| {

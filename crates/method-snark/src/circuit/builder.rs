@@ -278,7 +278,10 @@ impl<'a> Builder<'a> {
             Op::ArgMax(op) => self.arg_max(op, cells)?,
             Op::TreeLeaves(op) => self.tree_leaves(op, cells)?,
             Op::GatherSum(op) => self.gather_sum(op, cells)?,
-            Op::Token(_)
+            Op::Gather(_)
+            | Op::MatMul(_)
+            | Op::Divide(_)
+            | Op::Token(_)
             | Op::Position(_)
             | Op::Embed(_)
             | Op::MaxAbs(_)

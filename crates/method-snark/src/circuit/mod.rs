@@ -477,7 +477,10 @@ pub const fn is_proved(op: &Op) -> bool {
         | Op::ArgMax(_)
         | Op::TreeLeaves(_)
         | Op::GatherSum(_) => true,
-        Op::Token(_)
+        Op::Gather(_)
+        | Op::MatMul(_)
+        | Op::Divide(_)
+        | Op::Token(_)
         | Op::Position(_)
         | Op::Embed(_)
         | Op::MaxAbs(_)

@@ -27,7 +27,7 @@ fn narrow(n: i128) -> i64 {
 }
 
 impl Bounder<'_> {
-    fn below(&self, sum: i128) -> Result<(), BoundsError> {
+    pub(super) fn below(&self, sum: i128) -> Result<(), BoundsError> {
         if sum < SUM_LIMIT {
             return Ok(());
         }
@@ -38,7 +38,7 @@ impl Bounder<'_> {
     }
 
     /// Cells along the last axis.
-    fn length(&self, node: NodeId) -> i128 {
+    pub(super) fn length(&self, node: NodeId) -> i128 {
         let shape = self.program.shape(node);
         shape.map_or(i128::MAX, |shape| {
             i128::try_from(shape.last()).unwrap_or(i128::MAX)

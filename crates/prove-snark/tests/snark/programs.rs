@@ -2,6 +2,9 @@
 //!
 //! It deliberately attacks nothing.
 
+use credence_exact::{Dtype, NodeId, Op, Reindex};
+use credence_exec::reference;
+
 use crate::common::Run;
 use crate::small;
 use credence_testkit::program_gen::{model, request};
@@ -13,6 +16,13 @@ fn proofs_of_random_programs_verify() {
         let inputs = request(&model, seed, 1 + u32::try_from(seed % 4).unwrap());
         let run = Run::new(model, &inputs);
         assert_eq!(run.broken(), None, "{seed}");
+        if seed < 12 {
+            let values = reference::run(&run.model, &inputs).unwrap().values;
+            for (node, own) in run.nodes.iter().enumerate() {
+                let cells = values.iter().flat_map(|nodes| &nodes[node]);
+                assert!(cells.eq(own), "{seed}: node {node}");
+            }
+        }
         let proof = run.prove();
         let publics = run.verify(&proof);
         assert!(publics.is_ok(), "{seed}: {publics:?}");
@@ -32,5 +42,27 @@ fn proofs_of_every_op_verify() {
             let run = Run::new(small::again(&run.model), &inputs);
             run.verify(&run.prove()).unwrap();
         }
+    }
+}
+
+/// A program that only moves cells commits to nothing; one output is an input itself.
+#[test]
+fn a_program_that_commits_to_nothing_is_proved() {
+    let mut draft = small::Draft::new(&[2, 3], Dtype::I16);
+    let op = Op::Reindex(Reindex {
+        x: NodeId(0),
+        shape: vec![3, 2],
+        offset: 0,
+        strides: vec![1, 3],
+    });
+    let moved = draft.node(op, Dtype::I16);
+    let model = draft.model(&[moved, NodeId(0)]);
+    for batch in [1, 2, 5] {
+        let inputs = request(&model, 4, batch);
+        let mut run = Run::new(small::again(&model), &inputs);
+        assert!(run.circuit.committed.is_empty());
+        run.verify(&run.prove()).unwrap();
+        run.witness.publics.outputs[0][1] ^= 1;
+        assert!(run.verify(&run.prove()).is_err());
     }
 }

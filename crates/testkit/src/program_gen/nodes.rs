@@ -1,6 +1,7 @@
 //! The nodes of a random program, one after another, each reading values that stand before it.
 
 mod selecting;
+mod tensor;
 
 use credence_exact::{
     Add, Conv, Dtype, Input, Linear, MaxPool, Multiplier, NodeId, Op, ParamId, Reindex, Rescale,
@@ -205,7 +206,7 @@ impl Builder<'_> {
 
     /// One layer: an op whose operands exist, and the rounding behind sums.
     fn layer(&mut self) {
-        let made = match self.choices.size(0, 15) {
+        let made = match self.choices.size(0, 20) {
             0..=2 => self.linear(),
             3..=5 => self.conv(),
             6 => self.pool(false),
@@ -217,6 +218,11 @@ impl Builder<'_> {
             12 => self.softmax(),
             13 => self.trees().or_else(|| self.gather_sum()),
             14 => self.gather_sum(),
+            15 => self.gather(),
+            16 => self.mat_mul(),
+            17 => self.divide(),
+            18 => self.mul(),
+            19 => self.norm(),
             _ => self.arg_max(),
         };
         match made {

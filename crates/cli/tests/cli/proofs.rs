@@ -1,0 +1,89 @@
+//! Succinct proofs as a user makes and checks them.
+
+use serde_json::Value;
+
+use crate::shared::{Place, honest, model_file, shipped};
+
+/// The honest bundle, in this folder.
+fn bundle(place: &Place) -> &'static str {
+    place.write("out.bundle.json", honest())
+}
+
+#[test]
+fn a_proof_is_added_and_anyone_with_the_model_checks_it() {
+    let place = Place::new();
+    let bundle = bundle(&place);
+    // Nothing is proved yet.
+    let verify = ["verify", bundle, "--require", "snark"];
+    place.run(&verify).expect(7);
+    let proved = place.run(&["prove", bundle, "--json"]).expect(0);
+    assert_eq!(proved.json_of("cli-prove")["bits"], 100);
+    let verified = place.run(&verify).expect(0);
+    assert!(verified.out.contains("proved"), "{verified:#?}");
+    assert!(verified.out.contains("soundness"), "{verified:#?}");
+
+    // Again, stronger, elsewhere: one proof replaces the other.
+    let stronger = ["prove", bundle, "--bits", "128", "--out", "128.json"];
+    place.run(&stronger).expect(0);
+    let again: Value =
+        serde_json::from_slice(&std::fs::read(place.path("128.json")).unwrap()).unwrap();
+    assert_eq!(again["evidence"].as_array().unwrap().len(), 1);
+    place
+        .run(&["verify", "128.json", "--require", "snark"])
+        .expect(0);
+
+    // Without the model there is nothing to check it by; with it named, no home is needed.
+    let empty = place.path("empty");
+    place.run_at(&empty, &verify).expect(7);
+    let model = model_file();
+    let named = [&verify[..], &["--model", model.to_str().unwrap()]].concat();
+    place.run_at(&empty, &named).expect(0);
+}
+
+#[test]
+fn a_proof_with_a_changed_byte_is_refused() {
+    let place = Place::new();
+    let bundle = bundle(&place);
+    place.run(&["prove", bundle]).expect(0);
+    let text = std::fs::read_to_string(place.path(bundle)).unwrap();
+    let at = text.find("\"method\":\"snark\"").unwrap();
+    let before = text[..at].rfind("\"bytes\":\"").unwrap() + 9;
+    for offset in [4, 400, 4000] {
+        let mut bytes = text.clone().into_bytes();
+        let byte = &mut bytes[before + offset];
+        *byte = if *byte == b'A' { b'B' } else { b'A' };
+        place.write("forged.json", &bytes);
+        let forged = place.run(&["verify", "forged.json", "--require", "snark"]);
+        assert!(matches!(forged.code, Some(3 | 8)), "{offset}: {forged:#?}");
+    }
+}
+
+#[test]
+fn what_has_no_proof_is_refused_by_name() {
+    let place = Place::new();
+    let bundle = bundle(&place);
+    place.run(&["prove", bundle, "--bits", "64"]).expect_usage();
+    place
+        .run(&["prove", bundle, "--memory", "0"])
+        .expect(2)
+        .says("memory");
+    place
+        .run_at(&place.path("empty"), &["prove", bundle])
+        .expect(7);
+    assert_eq!(std::fs::read(place.path(bundle)).unwrap(), honest());
+    // Another model than the claimed one.
+    let (onnx, inputs) = (shipped("forest.onnx"), shipped("forest.calibrate.npz"));
+    let own = place.path("own");
+    let import = [
+        "model",
+        "import",
+        onnx.to_str().unwrap(),
+        "--calibrate",
+        inputs.to_str().unwrap(),
+    ];
+    place
+        .run_at(&own, &[&import[..], &["--name", "forest"]].concat())
+        .expect(0);
+    let other = ["prove", bundle, "--model", "forest"];
+    place.run_at(&own, &other).expect(5).says("another model");
+}

@@ -1,0 +1,408 @@
+//! Graphs of ops on values: what the lowering makes of them follows the f64 evaluation, and what exporters take apart is put together again.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use credence_exec::{Isa, Options};
+use credence_import::fidelity::measure;
+use credence_import::{
+    AffineOp, BorderType, Clipping, Combination, Elementary, Elements, Formula, Function, Graph,
+    GraphBuilder, GraphOp, ImportOptions, Imported, Run, Tensor, Tensors, ValueId, evaluate,
+    import,
+};
+
+fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f32::from(u16::try_from(state >> 16).unwrap()) / 32_768.0 - 1.0
+    };
+    core::iter::repeat_with(next).take(count).collect()
+}
+
+fn inputs(shape: &[usize], count: u64) -> Tensors {
+    let cells = shape.iter().product::<usize>() * usize::try_from(count).unwrap();
+    let mut dims = vec![count];
+    dims.extend(shape.iter().map(|&dim| u64::try_from(dim).unwrap()));
+    let elements = Elements::Fp32(numbers(cells, 5));
+    Tensors::new(vec![Tensor::new("x", dims, elements).unwrap()]).unwrap()
+}
+
+/// A graph of one input, and its last value as the output.
+fn graph(shape: &[usize], build: impl FnOnce(&mut GraphBuilder, ValueId) -> ValueId) -> Graph {
+    let mut builder = GraphBuilder::new();
+    let x = builder
+        .input("x", BorderType::Fp32, shape.to_vec())
+        .unwrap();
+    let y = build(&mut builder, x);
+    builder.output("y", y).unwrap();
+    builder.finish().unwrap()
+}
+
+/// Imports and compares; returns the model and the cosine.
+fn checked(graph: &Graph, inputs: &Tensors) -> (Imported, f64) {
+    let options = ImportOptions {
+        calibration: Some(inputs),
+        clipping: Clipping::LeastError,
+        source: &[],
+    };
+    let imported = import(graph, &options).unwrap_or_else(|error| panic!("{error:?}"));
+    let again = import(graph, &options).unwrap();
+    assert_eq!(imported.model.id(), again.model.id());
+    let options = Options {
+        threads: NonZeroUsize::MIN,
+        isa: Isa::detect(),
+    };
+    let reference = evaluate(graph, inputs).unwrap();
+    let model = Arc::new(again.model);
+    let fidelity = measure(&model, inputs, &reference, options).unwrap();
+    // The plain engine agrees on every bit of outputs and trace.
+    let fast = credence_exec::Engine::new(Arc::clone(&model), options).unwrap();
+    let fast = fast.run(inputs).unwrap();
+    let plain = credence_exec::reference::run(&model, inputs)
+        .unwrap()
+        .execution;
+    assert_eq!(fast.outputs, plain.outputs);
+    assert_eq!(fast.trace.root(), plain.trace.root());
+    let cosine = fidelity.outputs[0].errors.unwrap().cosine;
+    (imported, cosine)
+}
+
+fn ops(imported: &Imported) -> Vec<&'static str> {
+    let nodes = imported.model.program().nodes();
+    nodes.map(|(_, node, _)| node.op.name()).collect()
+}
+
+fn affine(x: ValueId, scale: f64, shift: f64) -> GraphOp {
+    GraphOp::Affine(AffineOp {
+        x,
+        axis: 0,
+        scale: vec![scale],
+        shift: vec![shift],
+    })
+}
+
+fn unary(x: ValueId, formula: Formula) -> GraphOp {
+    GraphOp::Unary {
+        x,
+        function: Function::Formula(Arc::new(formula)),
+    }
+}
+
+const SHAPE: [usize; 3] = [4, 6, 5];
+
+#[test]
+fn each_op_on_values_follows_the_evaluation() {
+    type Build = fn(&mut GraphBuilder, ValueId) -> ValueId;
+    let cases: [(&str, Build); 9] = [
+        ("product", |b, x| {
+            let other = b
+                .push(
+                    "t",
+                    GraphOp::Transpose {
+                        x,
+                        order: vec![0, 1, 2],
+                    },
+                )
+                .unwrap();
+            let other = b.push("s", affine(other, -0.5, 0.25)).unwrap();
+            let gate = b
+                .push(
+                    "g",
+                    GraphOp::Slice {
+                        x: other,
+                        axis: 1,
+                        run: Run {
+                            start: 2,
+                            step: 1,
+                            count: 1,
+                        },
+                    },
+                )
+                .unwrap();
+            let gate = b
+                .push(
+                    "e",
+                    GraphOp::Expand {
+                        x: gate,
+                        shape: SHAPE.to_vec(),
+                    },
+                )
+                .unwrap();
+            b.push("mul", GraphOp::Mul { a: x, b: gate }).unwrap()
+        }),
+        ("quotient", |b, x| {
+            let exp = b
+                .push("exp", unary(x, Formula::x().apply(Elementary::Exp)))
+                .unwrap();
+            let first = b
+                .push(
+                    "f",
+                    GraphOp::Slice {
+                        x: exp,
+                        axis: 0,
+                        run: Run {
+                            start: 1,
+                            step: 1,
+                            count: 1,
+                        },
+                    },
+                )
+                .unwrap();
+            let first = b
+                .push(
+                    "e",
+                    GraphOp::Expand {
+                        x: first,
+                        shape: SHAPE.to_vec(),
+                    },
+                )
+                .unwrap();
+            b.push("div", GraphOp::Div { a: x, b: first }).unwrap()
+        }),
+        ("matrices", |b, x| {
+            let turned = b
+                .push(
+                    "t",
+                    GraphOp::Transpose {
+                        x,
+                        order: vec![0, 2, 1],
+                    },
+                )
+                .unwrap();
+            b.push("m", GraphOp::MatMul { a: x, b: turned }).unwrap()
+        }),
+        ("sum", |b, x| b.push("sum", GraphOp::Sum { x }).unwrap()),
+        ("max", |b, x| {
+            let turned = b
+                .push(
+                    "t",
+                    GraphOp::Transpose {
+                        x,
+                        order: vec![2, 0, 1],
+                    },
+                )
+                .unwrap();
+            b.push("max", GraphOp::Max { x: turned }).unwrap()
+        }),
+        ("normalised", |b, x| {
+            let x = b.push("s", affine(x, 3.0, 5.0)).unwrap();
+            b.push(
+                "n",
+                GraphOp::Normalise {
+                    x,
+                    epsilon: 1e-5,
+                    centred: true,
+                },
+            )
+            .unwrap()
+        }),
+        ("backwards", |b, x| {
+            b.push(
+                "s",
+                GraphOp::Slice {
+                    x,
+                    axis: 2,
+                    run: Run {
+                        start: 4,
+                        step: -2,
+                        count: 3,
+                    },
+                },
+            )
+            .unwrap()
+        }),
+        ("padded", |b, x| {
+            b.push(
+                "p",
+                GraphOp::Pad {
+                    x,
+                    axis: 1,
+                    counts: [2, 1],
+                    value: -0.5,
+                },
+            )
+            .unwrap()
+        }),
+        ("gains", |b, x| {
+            let op = AffineOp {
+                x,
+                axis: 1,
+                scale: vec![1.0, -2.0, 0.5, 3.0, 0.0, -0.1],
+                shift: vec![0.5, 0.0, 1.0, -1.0, 2.0, 0.0],
+            };
+            b.push("a", GraphOp::Affine(op)).unwrap()
+        }),
+    ];
+    for (name, build) in cases {
+        let graph = graph(&SHAPE, build);
+        let (_, cosine) = checked(&graph, &inputs(&SHAPE, 16));
+        assert!(cosine > 0.9999, "{name}: {cosine}");
+    }
+}
+
+#[test]
+fn a_softmax_over_many_classes_sums_to_one_in_pieces() {
+    let graph = graph(&[2, 2500], |b, x| {
+        let x = b.push("s", affine(x, 9.0, 0.0)).unwrap();
+        b.push("soft", GraphOp::Softmax { x }).unwrap()
+    });
+    let (imported, cosine) = checked(&graph, &inputs(&[2, 2500], 4));
+    assert!(cosine > 0.999, "{cosine}");
+    assert!(ops(&imported).contains(&"divide"));
+}
+
+/// `x` repeated along an axis from a value without it.
+fn spread(b: &mut GraphBuilder, x: ValueId, to: [usize; 2], axis: usize) -> ValueId {
+    let mut one = to.to_vec();
+    one[axis] = 1;
+    let x = b.push("one", GraphOp::Reshape { x, shape: one }).unwrap();
+    let shape = to.to_vec();
+    b.push("all", GraphOp::Expand { x, shape }).unwrap()
+}
+
+fn mean(b: &mut GraphBuilder, x: ValueId, count: u32) -> ValueId {
+    let sum = b.push("sum", GraphOp::Sum { x }).unwrap();
+    b.push("mean", affine(sum, 1.0 / f64::from(count), 0.0))
+        .unwrap()
+}
+
+#[test]
+fn a_normalisation_taken_apart_becomes_one() {
+    let root = |epsilon: f64| Formula::x().scaled(1.0, epsilon).apply(Elementary::Sqrt);
+    let to = [3, 20];
+    let graph = graph(&to, |b, x| {
+        let average = mean(b, x, 20);
+        let average = spread(b, average, to, 1);
+        let subtract = true;
+        let d = b
+            .push(
+                "d",
+                GraphOp::Add {
+                    a: x,
+                    b: average,
+                    subtract,
+                },
+            )
+            .unwrap();
+        let square = b.push("sq", GraphOp::Mul { a: d, b: d }).unwrap();
+        let variance = mean(b, square, 20);
+        let root = b.push("root", unary(variance, root(1e-5))).unwrap();
+        let root = spread(b, root, to, 1);
+        b.push("n", GraphOp::Div { a: d, b: root }).unwrap()
+    });
+    let (imported, cosine) = checked(&graph, &inputs(&to, 20));
+    assert!(cosine > 0.9999, "{cosine}");
+    let ops = ops(&imported);
+    assert!(
+        ops.contains(&"rms_ratio") && !ops.contains(&"table"),
+        "{ops:?}"
+    );
+}
+
+#[test]
+fn what_only_looks_like_a_normalisation_stays_as_it_is() {
+    // The mean of squares of x, not of what is left of x: no normalisation of d.
+    let to = [3, 20];
+    let graph = graph(&to, |b, x| {
+        let average = mean(b, x, 20);
+        let average = spread(b, average, to, 1);
+        let subtract = true;
+        let d = b
+            .push(
+                "d",
+                GraphOp::Add {
+                    a: x,
+                    b: average,
+                    subtract,
+                },
+            )
+            .unwrap();
+        let square = b.push("sq", GraphOp::Mul { a: x, b: x }).unwrap();
+        let squares = mean(b, square, 20);
+        let by = Formula::x().scaled(1.0, 0.1).apply(Elementary::Sqrt);
+        let root = b.push("root", unary(squares, by)).unwrap();
+        let root = spread(b, root, to, 1);
+        b.push("n", GraphOp::Div { a: d, b: root }).unwrap()
+    });
+    let (imported, cosine) = checked(&graph, &inputs(&to, 20));
+    assert!(cosine > 0.999, "{cosine}");
+    assert!(!ops(&imported).contains(&"rms_ratio"));
+}
+
+#[test]
+fn gates_become_one_table() {
+    let graph = graph(&[30], |b, x| {
+        let x = b.push("s", affine(x, 6.0, 0.0)).unwrap();
+        let gate = b
+            .push(
+                "g",
+                GraphOp::Unary {
+                    x,
+                    function: Function::Sigmoid,
+                },
+            )
+            .unwrap();
+        b.push("m", GraphOp::Mul { a: x, b: gate }).unwrap()
+    });
+    let (imported, cosine) = checked(&graph, &inputs(&[30], 20));
+    assert!(cosine > 0.9999, "{cosine}");
+    let ops = ops(&imported);
+    assert!(!ops.contains(&"mul"), "{ops:?}");
+    assert_eq!(
+        ops.iter().filter(|op| **op == "table").count(),
+        1,
+        "{ops:?}"
+    );
+}
+
+#[test]
+fn rows_take_up_what_stands_behind_them_and_refuse_other_numbers() {
+    let mut builder = GraphBuilder::new();
+    let x = builder.input("x", BorderType::Int64, vec![7]).unwrap();
+    let op = GraphOp::Rows {
+        x,
+        table: numbers(40, 3),
+        width: 4,
+    };
+    let rows = builder.push("rows", op).unwrap();
+    let by = Formula::x().with(Combination::Multiply, &Formula::x());
+    let y = builder.push("sq", unary(rows, by)).unwrap();
+    builder.output("y", y).unwrap();
+    let graph = builder.finish().unwrap();
+    let tensors = |all: Vec<i64>| {
+        let tensor = Tensor::new("x", vec![1, 7], Elements::Int64(all)).unwrap();
+        Tensors::new(vec![tensor]).unwrap()
+    };
+    let (imported, cosine) = checked(&graph, &tensors(vec![0, 9, 3, 3, 1, 2, 8]));
+    assert!(cosine > 0.999_999, "{cosine}");
+    assert_eq!(ops(&imported), ["input", "gather"]);
+    let options = Options {
+        threads: NonZeroUsize::MIN,
+        isa: Isa::detect(),
+    };
+    let engine = credence_exec::Engine::new(Arc::new(imported.model), options).unwrap();
+    let outside = tensors(vec![0, 10, 0, 0, 0, 0, 0]);
+    assert!(engine.run(&outside).is_err(), "row 10 of ten");
+}
+
+#[test]
+fn few_large_elements_among_small_ones_are_read_in_two_limbs() {
+    let graph = graph(&[1, 40], |b, x| {
+        // x¹⁵¹: mostly near 0.
+        let by = Formula::x().with_number(Combination::Power, 151.0);
+        let peaks = b.push("peaks", unary(x, by)).unwrap();
+        let weight = numbers(3 * 40, 9);
+        let op = credence_import::LinearOp {
+            x: peaks,
+            rows: 3,
+            weight,
+            bias: vec![],
+        };
+        b.push("l", GraphOp::Linear(op)).unwrap()
+    });
+    let (imported, cosine) = checked(&graph, &inputs(&[1, 40], 200));
+    assert!(cosine > 0.999, "{cosine}");
+    let products = ops(&imported).iter().filter(|op| **op == "linear").count();
+    assert_eq!(products, 2);
+}
