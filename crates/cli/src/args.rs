@@ -10,11 +10,15 @@ use credence_base::{Name, Nonce, PublicKey, ReceiptDigest};
 use credence_log::VerifierKey;
 
 mod audits;
+mod keys;
+mod proofs;
 
 pub(crate) use audits::{
     AuditArgs, AuditorArgs, ConfidenceArgs, DisputeCommand, Draws, OpenArgs, RefereeArgs,
     parse_log_key,
 };
+pub(crate) use keys::{KeyCommand, StatementArgs};
+pub(crate) use proofs::ProveArgs;
 
 /// Answers that can be checked: run models exactly, sign what came of it, verify it offline.
 #[derive(Debug, Parser)]
@@ -385,33 +389,6 @@ pub(crate) struct VerifyArgs {
     pub(crate) engine: EngineArgs,
 }
 
-/// Options of `prove`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    credence prove out.bundle.json\n  \
-    credence prove out.bundle.json --bits 128 --out proved.bundle.json\n  \
-    credence verify out.bundle.json --require snark\n\n\
-    Tensor models of all ops but `gather`, `mat_mul` and `divide`; what has no proof is refused by name. Whoever checks the proof reads the model's weights once \
-    and runs nothing. The proof hides nothing: it may show values of the run.")]
-pub(crate) struct ProveArgs {
-    /// The bundle, with its openings
-    pub(crate) bundle: PathBuf,
-    /// The model: a name, an id, or a `.safetensors` file [default: the claimed one, from the home folder]
-    #[arg(long)]
-    pub(crate) model: Option<String>,
-    /// Bits of security, 100 or 128
-    #[arg(long, value_name = "BITS", default_value_t = 100, value_parser = parse_bits)]
-    pub(crate) bits: u32,
-    /// Write the bundle with the proof to FILE [default: in place of the bundle]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    /// The most memory that the proof may take, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 8192)]
-    pub(crate) memory: u64,
-    #[command(flatten)]
-    pub(crate) engine: EngineArgs,
-}
-
 /// Options of `serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -583,67 +560,6 @@ pub(crate) struct DemoArgs {
     pub(crate) chat: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
-}
-
-/// What to do with keys.
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// Print the public key that receipts of this home are signed with
-    #[command(
-        after_help = "Examples:\n  credence key show\n  credence verify out.bundle.json --operator \"$(credence key show)\""
-    )]
-    Show,
-    /// State that another key takes this one's place, and put it there
-    #[command(
-        after_help = "Examples:\n  credence key rotate\n  credence key rotate --to \"$(credence key show --home /srv/next)\"\n\n\
-            Whoever accepts the old key accepts the new one with this statement (`credence verify --key-statement`), if a log that they believe shows it. \
-            A new key is made and put in the old one's place, which is kept beside it; with `--to` no file changes."
-    )]
-    Rotate {
-        /// The key that takes its place [default: a new one]
-        #[arg(long, value_name = "KEY", value_parser = parse_key)]
-        to: Option<PublicKey>,
-        #[command(flatten)]
-        statement: StatementArgs,
-    },
-    /// State that the key signs nothing after a time
-    #[command(after_help = "Examples:\n  credence key expire --at 2027-12-31T23:59:59Z")]
-    Expire {
-        /// The last second in which it may sign, as in `2027-12-31T23:59:59Z`; a day alone means its first second
-        #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
-        at: u64,
-        #[command(flatten)]
-        statement: StatementArgs,
-    },
-    /// State that the key may be in wrong hands: no receipt that was not logged before counts
-    #[command(
-        after_help = "Examples:\n  credence key revoke\n  credence key revoke --since 2026-11-01 --out revoked.bundle.json"
-    )]
-    Revoke {
-        /// The first second in which it may have been [default: now]
-        #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
-        since: Option<u64>,
-        #[command(flatten)]
-        statement: StatementArgs,
-    },
-}
-
-/// Where a statement about a key goes.
-#[derive(Debug, Args)]
-pub(crate) struct StatementArgs {
-    /// Write the statement to FILE [default: named after the key, in the current folder]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
-}
-
-fn parse_bits(text: &str) -> Result<u32, String> {
-    match text {
-        "100" => Ok(100),
-        "128" => Ok(128),
-        _ => Err("a proof has 100 or 128 bits".to_owned()),
-    }
 }
 
 fn parse_key(text: &str) -> Result<PublicKey, String> {

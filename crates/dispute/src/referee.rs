@@ -40,6 +40,11 @@ pub enum RefereeError {
     /// The card has the model's tokeniser.
     #[error("a dispute is about token ids alone: the card must be without the model's text")]
     Text,
+    /// The model is an encoder.
+    #[error(
+        "the claim is of an encoder, which a dispute cannot decide: its positions see one another"
+    )]
+    Encoder,
     /// The claim uses a feature that no relation describes.
     #[error("the claim's decoding was constrained, which a dispute cannot decide")]
     Constrained,
@@ -201,6 +206,11 @@ impl<'a> Referee<'a> {
         // With words at hand some transcripts would end sooner: one transcript has one verdict.
         if card.text().is_some() {
             return Err(RefereeError::Text);
+        }
+        // No opening is laid out for it, so whoever made the claim could not show that it is right.
+        let language = card.program().spec().language.as_ref();
+        if language.is_some_and(|language| language.encoder.is_some()) {
+            return Err(RefereeError::Encoder);
         }
         if claim.fields().constrained.is_some() {
             return Err(RefereeError::Constrained);

@@ -1,6 +1,4 @@
 //! Sums over one axis of neighbours, which have a loop of their own, equal the reference at every edge.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
-
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 

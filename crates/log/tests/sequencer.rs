@@ -37,7 +37,9 @@ fn digest(number: u16) -> ReceiptDigest {
 }
 
 fn empty() -> Sequencer {
-    let Resumed { sequencer, step } = Recovery::new(signer(), LIMITS, &Found::default())
+    let Resumed {
+        sequencer, step, ..
+    } = Recovery::new(signer(), LIMITS, &Found::default())
         .unwrap()
         .finish(&[])
         .unwrap();

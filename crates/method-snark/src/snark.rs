@@ -134,13 +134,8 @@ impl Snark {
         })
     }
 
-    fn proof(
-        &self,
-        model: &Model,
-        subject: &mut Subject<'_>,
-        circuit: &Circuit,
-        evidence: &[u8],
-    ) -> Result<Security, EvidenceError> {
+    /// What evidence aims at, and the rest of it: looked at before anything is built for it.
+    fn plausible<'e>(&self, evidence: &'e [u8]) -> Result<(Security, Reader<'e>), EvidenceError> {
         if evidence.len() > EVIDENCE_BYTES_MAX {
             return Err(EvidenceError::Long {
                 got: evidence.len(),
@@ -148,7 +143,17 @@ impl Snark {
         }
         let mut reader = Reader::new(evidence);
         let [code] = reader.array()?;
-        let security = self.security(code)?;
+        Ok((self.security(code)?, reader))
+    }
+
+    fn proof(
+        &self,
+        model: &Model,
+        subject: &mut Subject<'_>,
+        circuit: &Circuit,
+        evidence: &[u8],
+    ) -> Result<Security, EvidenceError> {
+        let (security, mut reader) = self.plausible(evidence)?;
         let inputs = core::mem::take(&mut subject.inputs);
         let publics = Publics::read(inputs, circuit, model.program(), &mut reader)?;
         let outputs = decode(model.program(), circuit.positions, &publics)?;
@@ -203,12 +208,14 @@ impl Method for Snark {
         true
     }
 
-    /// Checks, in this order: that the model is the claimed one; what the claim says; the proof's outputs; the proof.
+    /// Checks, in this order: that the model is the claimed one; the evidence's length and security; what the claim says; the proof's outputs; the proof.
     fn check(&self, case: &Case<'_>, evidence: Option<&[u8]>) -> Result<Finding, MethodError> {
         let claimed = case.claim().fields().model;
         let model = self.model.as_ref().filter(|model| model.id() == claimed);
         let model = model.ok_or(MethodError::Missing(Fact::Model(claimed)))?;
         let evidence = evidence.ok_or(NO_EVIDENCE)?;
+        self.plausible(evidence)
+            .map_err(|error| malformed(Part::Evidence, error))?;
         let mut subject = Subject::read(model.program(), case)?;
         let built;
         let circuit = match self.ready(subject.positions) {

@@ -312,7 +312,7 @@ fn detection(args: &ConfidenceArgs, rate: u32, assumptions: &mut Vec<String>) ->
         assumptions.push(
             "who is found loses the stake once, and what it gained by that answer".to_owned(),
         );
-        pays(stake, found_ppm)
+        pays(stake, found_ppm, escape.to_ppm(), args.wrong)
     });
     DetectionView {
         audit_rate_ppm: rate,
@@ -327,11 +327,15 @@ fn detection(args: &ConfidenceArgs, rate: u32, assumptions: &mut Vec<String>) ->
     }
 }
 
-/// The largest gain for a wrong answer that does not pay: ⌊S·d / (1 − d)⌋ for a chance d of being found. None if every one is found.
-fn pays(stake: u64, found_ppm: u64) -> Option<u64> {
-    let left = u128::from(ONE_PPM).checked_sub(found_ppm.into())?;
-    let product = u128::from(stake).checked_mul(found_ppm.into())?;
-    let gain = product.checked_div(left)?;
+/// The largest gain for each of n wrong answers that does not pay, if all are given before the first is found: `⌊S·(1 − e) / (n·(1 − d))⌋` for a chance d that
+/// one is found and a chance e that none is. None if every one is found.
+fn pays(stake: u64, found_ppm: u64, escape_ppm: u64, wrong: u64) -> Option<u64> {
+    let one = u128::from(ONE_PPM);
+    let left = one
+        .checked_sub(found_ppm.into())?
+        .checked_mul(wrong.into())?;
+    let lost = one.saturating_sub(escape_ppm.into());
+    let gain = u128::from(stake).checked_mul(lost)?.checked_div(left)?;
     Some(u64::try_from(gain).unwrap_or(u64::MAX))
 }
 
@@ -418,7 +422,11 @@ mod tests {
             (1000, 1_000_000, None),
             (u64::MAX, 999_999, Some(u64::MAX)),
         ] {
-            assert_eq!(pays(stake, found), expected);
+            let escape = u64::from(ONE_PPM) - found;
+            assert_eq!(pays(stake, found, escape, 1), expected);
         }
+        // Of many that are given before the first is found each gains less.
+        let all = [1, 2, 100].map(|wrong| pays(1000, 50_000, 5_921, wrong));
+        assert_eq!(all, [Some(1046), Some(523), Some(10)]);
     }
 }

@@ -69,11 +69,7 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
         CliError::because(Exit::Inconsistent, what, e)
     })?;
 
-    let security = if args.bits == 128 {
-        Security::Bits128
-    } else {
-        Security::Bits100
-    };
+    let security = security(args.bits);
     let options = Options {
         security,
         memory_bytes_max: args.memory.saturating_mul(1 << 20),
@@ -117,6 +113,14 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
         view.bundle
     ));
     Ok(())
+}
+
+const fn security(bits: u32) -> Security {
+    if bits == 128 {
+        Security::Bits128
+    } else {
+        Security::Bits100
+    }
 }
 
 /// The model that was named, which must be the claimed one, or the claimed one.

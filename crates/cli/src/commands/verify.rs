@@ -281,7 +281,9 @@ fn hint(refusal: &Refusal) -> Option<&'static str> {
         Refusal::Model { .. } => {
             Some("the receipt is about another model than the one that was named")
         }
-        Refusal::NoMethod { .. } => Some("this build has the methods `signed` and `replay`"),
+        Refusal::NoMethod { .. } => {
+            Some("this build has the methods `signed`, `replay`, `spot` and `snark`")
+        }
         Refusal::Future { .. } => {
             Some("compare the clocks; `max_clock_skew_s` in a policy allows more")
         }

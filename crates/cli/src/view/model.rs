@@ -285,16 +285,20 @@ fn detail(model: &Model, op: &Op) -> String {
         | Op::GatherSum(_)
         | Op::Gather(_)
         | Op::Embed(_)
-        | Op::Rope(_) => op
-            .params()
-            .first()
-            .and_then(|param| model.param(*param))
-            .map(|view| {
-                let dims = view.shape().dims().iter().map(ToString::to_string);
-                format!("parameter [{}]", dims.collect::<Vec<_>>().join(", "))
-            })
-            .unwrap_or_default(),
+        | Op::Rope(_) => parameter(model, op),
     }
+}
+
+/// The shape of the op's first parameter, if it has one.
+fn parameter(model: &Model, op: &Op) -> String {
+    op.params()
+        .first()
+        .and_then(|param| model.param(*param))
+        .map(|view| {
+            let dims = view.shape().dims().iter().map(ToString::to_string);
+            format!("parameter [{}]", dims.collect::<Vec<_>>().join(", "))
+        })
+        .unwrap_or_default()
 }
 
 fn window(window: &Window) -> String {

@@ -316,7 +316,7 @@ fn a_rate_of_audits_gives_the_chance_to_be_found_and_the_gain_it_takes() {
     // 0.95^100 = 0.005920529…, rounded up; the chance to find one, rounded down.
     assert_eq!(found["escape_ppm"], 5921);
     assert_eq!(found["found_ppm"], 49_999);
-    assert_eq!(found["gain"], 52);
+    assert_eq!(found["gain"], 10);
     let spot = [
         "--audit-rate",
         "1",

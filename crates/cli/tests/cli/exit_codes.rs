@@ -192,7 +192,7 @@ fn what_the_policy_does_not_accept_is_6() {
             "not among those that the policy accepts",
         ),
         ("nonce", &["--nonce", &zeros], "nonce"),
-        ("method", &["--require", "snark"], "`snark`"),
+        ("method", &["--require", "tee"], "`tee`"),
         (
             "method beside others",
             &["--require", "replay", "--require", "tee"],

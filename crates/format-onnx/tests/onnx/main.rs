@@ -12,4 +12,5 @@ mod shipped;
 mod support;
 #[cfg(test)]
 mod trees;
+#[cfg(test)]
 mod values;

@@ -502,7 +502,10 @@ pub(crate) fn no_older_place_is_taken_for_the_log() {
         ),
         "{refused:?}"
     );
-    // A note of another key is not gone by.
+    refuses_a_note_of_another_key(&mut process);
+}
+
+fn refuses_a_note_of_another_key(process: &mut Process) {
     let key = SigningKey::from_seed(&[9; 32]);
     let name = KeyName::new("example.org/log").unwrap();
     let mut head = MemoryHead::default().load().unwrap();

@@ -8,7 +8,7 @@ use credence_model::Interval;
 
 use super::builder::{Builder, Built, CircuitError, TableKey, bits_of};
 use super::expr::Expr;
-use super::limits::MODULUS;
+use super::limits::{MODULUS, SLOTS_MAX, WINDOW_CELLS_MAX};
 use super::{Entries, Hint, Map, ONE, Span, Step};
 
 /// A value to be rounded: what it is a sum of, and where it can lie.
@@ -230,6 +230,11 @@ impl Builder<'_> {
         from: usize,
         to: usize,
     ) -> Built<(TableKey, usize)> {
+        let key = TableKey::Function { param, from, to };
+        // A softmax asks for each of its cells.
+        if let Some(table) = self.known(&key) {
+            return Ok((key, table));
+        }
         let entries = self.entries(credence_exact::ParamId(param))?;
         let Some(reached) = entries.get(from..=to) else {
             return self.absent("a table's entries");
@@ -237,7 +242,6 @@ impl Builder<'_> {
         let first = i64::try_from(from).unwrap_or(i64::MAX);
         let cells = (first..).zip(reached);
         let cells = cells.flat_map(|(index, &value)| [index, value]).collect();
-        let key = TableKey::Function { param, from, to };
         let table = self.fixed(key, || Entries::Listed { width: 2, cells });
         Ok((key, table))
     }
@@ -265,6 +269,14 @@ impl Builder<'_> {
         let first = self.circuit.derived.len();
         for row in rows {
             self.circuit.derived.push(row?.terms(0));
+            let got = self.circuit.derived.terms.len();
+            if got > SLOTS_MAX {
+                return Err(CircuitError::Size {
+                    what: "terms of derived values",
+                    max: SLOTS_MAX,
+                    got,
+                });
+            }
         }
         let map = Map::Sparse {
             rows: first..self.circuit.derived.len(),
@@ -294,7 +306,17 @@ impl Builder<'_> {
     ) -> Built<Vec<Vec<u32>>> {
         let first = self.of(x)?.start;
         let [height, width, channels] = self.image(x)?;
-        let [rows, columns, _] = self.image(id)?;
+        let dims = self.image(id)?;
+        let [rows, columns, _] = dims;
+        let inside = self.cells_in_windows(x, window, dims)?;
+        let got = usize::try_from(inside).unwrap_or(usize::MAX);
+        if got > WINDOW_CELLS_MAX {
+            return Err(CircuitError::Size {
+                what: "cells of a pool's windows",
+                max: WINDOW_CELLS_MAX,
+                got,
+            });
+        }
         let mut all = Vec::new();
         if self.is_counting() {
             return Ok(all);

@@ -74,7 +74,11 @@ pub(super) enum TableKey {
     /// Rows of a parameter with their indices.
     Rows { param: u32 },
     /// Steps through the nodes of trees.
-    Steps { nodes: u32, features: u32 },
+    Steps {
+        nodes: u32,
+        roots: u32,
+        features: u32,
+    },
 }
 
 /// What is decided before a circuit is built.
@@ -392,6 +396,11 @@ impl<'a> Builder<'a> {
     }
 
     /// The table of this key, made by `entries` if it is new.
+    /// The table of this key, if it is there already.
+    pub(super) fn known(&self, key: &TableKey) -> Option<usize> {
+        self.tables.get(key).copied()
+    }
+
     pub(super) fn fixed(&mut self, key: TableKey, entries: impl FnOnce() -> Entries) -> usize {
         if let Some(&table) = self.tables.get(&key) {
             return table;

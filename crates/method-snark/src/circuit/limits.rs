@@ -18,6 +18,9 @@ pub const LEAVES_LOG_MAX: u32 = 27;
 /// Most slots of one position, and most terms of any list of rows.
 pub(super) const SLOTS_MAX: usize = 1 << 27;
 
+/// Most cells of all windows of a pool together: each is a term of 16 bytes.
+pub(super) const WINDOW_CELLS_MAX: usize = 1 << 24;
+
 /// Lookups into a listed table are shown if the table has more rows than this many times the lookups.
 pub(super) const SHOWN_RATIO: u64 = 4;
 

@@ -37,7 +37,12 @@ impl Builder<'_> {
     }
 
     /// Cells of all windows together.
-    fn cells_in_windows(&self, x: NodeId, window: Window, dims: [usize; 3]) -> Built<u64> {
+    pub(super) fn cells_in_windows(
+        &self,
+        x: NodeId,
+        window: Window,
+        dims: [usize; 3],
+    ) -> Built<u64> {
         let [height, width, _] = self.image(x)?;
         let [rows, columns, channels] = dims;
         let inside = |axis, windows: usize, length| {

@@ -50,6 +50,7 @@ impl Builder<'_> {
         let all = count(0, left.max(right).max(0)).ok_or_else(|| self.wide(64))?;
         let key = TableKey::Steps {
             nodes: op.nodes.0,
+            roots: op.roots.0,
             features: x.len,
         };
         let cells_of = steps(&nodes, &roots, features);

@@ -28,9 +28,9 @@ const DIGEST_BYTES: usize = 32;
 /// How sure a verifier wants to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Security {
-    /// An error of at most 2^-100.
+    /// 100 bits, the prover's work before queries among them (`soundness`).
     Bits100,
-    /// An error of at most 2^-128.
+    /// 128 bits, likewise.
     Bits128,
 }
 

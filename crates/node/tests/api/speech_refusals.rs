@@ -277,7 +277,7 @@ async fn bodies_and_paths_that_are_none() {
     let answer = ask(&api, post(CHAT, &long)).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(answer.json()["error"]["code"], "body_too_long");
-    let answer = get(&api, "/v1/embeddings").await;
+    let answer = get(&api, "/v1/images/generations").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     assert_eq!(answer.json()["error"]["code"], "unknown_url");
     let answer = get(&api, CHAT).await;

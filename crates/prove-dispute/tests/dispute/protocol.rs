@@ -11,6 +11,7 @@ use credence_dispute::{
 use credence_method_spot::{Card, CardParts, text_range};
 use credence_model::program_bytes;
 use credence_prove_dispute::Player;
+use credence_testkit::program_gen::encoder_model;
 use credence_testkit::speaking::speaking;
 
 use crate::common::{
@@ -281,6 +282,14 @@ fn disputes_that_cannot_be() {
         });
     });
     assert_eq!(constrained, RefereeError::Constrained);
+
+    let encoder = Arc::new(encoder_model(3));
+    let other = Player::new(&encoder, options()).unwrap();
+    let mut fields = claim.fields().clone();
+    fields.model = encoder.id();
+    let vector = Claim::new(fields).unwrap();
+    let refused = Referee::new(other.card(), &vector, terms(&vector)).unwrap_err();
+    assert_eq!(refused, RefereeError::Encoder);
 
     let model = &lie.model;
     let range = text_range(model.program()).unwrap();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::{Run, STATEMENT};
+use crate::common::{Run, STATEMENT, provable};
 use crate::small;
 use credence_method_snark::circuit::{Circuit, Hint, Leaf};
 use credence_method_snark::lookup::LookupError;
@@ -12,7 +12,7 @@ use credence_method_snark::run::PublicError;
 use credence_method_snark::{F, ProofError, Reader};
 use credence_prove_snark::prover::prove_witness;
 use credence_prove_snark::witness::Witness;
-use credence_testkit::program_gen::{Choices, model, request};
+use credence_testkit::program_gen::{Choices, request};
 
 /// Which check noticed.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -271,9 +271,8 @@ fn wiring_cannot_be_another() {
 #[test]
 fn no_wrong_value_of_a_random_program_passes() {
     let mut lies = 0;
-    for seed in 100..130 {
+    for (seed, model) in provable(100).take(30) {
         let mut choices = Choices::new(seed);
-        let model = model(seed);
         let inputs = request(&model, seed, choices.size(1, 3));
         let mut run = Run::new(model, &inputs);
         let told = run.told();

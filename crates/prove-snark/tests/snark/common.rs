@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use credence_exec::{Engine, Isa, Options};
-use credence_method_snark::circuit::{Circuit, Leaf, Map, Term};
+use credence_method_snark::circuit::{Circuit, Leaf, Map, Term, is_proved};
 use credence_method_snark::pcs::Security;
 use credence_method_snark::protocol::Statement;
 use credence_method_snark::run::Publics;
@@ -15,6 +15,7 @@ use credence_model::{Model, Tensors};
 use credence_prove_snark::prover::prove_witness;
 use credence_prove_snark::run::node_values;
 use credence_prove_snark::witness::{NodeValues, Slots, Witness};
+use credence_testkit::program_gen;
 
 pub(crate) const STATEMENT: Statement<'_> = Statement {
     bound: &[("claim", b"a claim")],
@@ -34,6 +35,15 @@ pub(crate) fn engine(model: Arc<Model>) -> Engine {
         isa: *Isa::available().last().unwrap(),
     };
     Engine::new(model, options).unwrap()
+}
+
+/// Random models of ops that have proofs, by their seeds from `first` on.
+pub(crate) fn provable(first: u64) -> impl Iterator<Item = (u64, Model)> {
+    let models = (first..).map(|seed| (seed, program_gen::model(seed)));
+    models.filter(|(_, model)| {
+        let mut nodes = model.program().spec().nodes.iter();
+        nodes.all(|node| is_proved(&node.op))
+    })
 }
 
 impl Run {

@@ -2,21 +2,21 @@
 //!
 //! It deliberately attacks nothing.
 
-use credence_exact::{Dtype, NodeId, Op, Reindex};
+use credence_exact::{Dtype, NodeId, Op, Reindex, SumPool, Window};
 use credence_exec::reference;
+use credence_method_snark::circuit::{Circuit, CircuitError};
 
-use crate::common::Run;
+use crate::common::{Run, provable};
 use crate::small;
-use credence_testkit::program_gen::{model, request};
+use credence_testkit::program_gen::request;
 
 #[test]
 fn proofs_of_random_programs_verify() {
-    for seed in 0..40 {
-        let model = model(seed);
+    for (number, (seed, model)) in provable(0).take(40).enumerate() {
         let inputs = request(&model, seed, 1 + u32::try_from(seed % 4).unwrap());
         let run = Run::new(model, &inputs);
         assert_eq!(run.broken(), None, "{seed}");
-        if seed < 12 {
+        if number < 12 {
             let values = reference::run(&run.model, &inputs).unwrap().values;
             for (node, own) in run.nodes.iter().enumerate() {
                 let cells = values.iter().flat_map(|nodes| &nodes[node]);
@@ -43,6 +43,23 @@ fn proofs_of_every_op_verify() {
             run.verify(&run.prove()).unwrap();
         }
     }
+}
+
+/// Its windows have thousands of millions of cells, though none of them too many for a relation.
+#[test]
+fn a_pool_of_too_many_cells_is_refused_before_anything_is_built() {
+    let mut draft = small::Draft::new(&[512, 512, 1], Dtype::I8);
+    let window = Window {
+        kernel: [128, 130],
+        stride: [1, 1],
+        pad: [0; 4],
+        dilation: [1, 1],
+    };
+    let x = NodeId(0);
+    let sums = draft.node(Op::SumPool(SumPool { x, window }), Dtype::I32);
+    let model = draft.model(&[sums]);
+    let refused = Circuit::new(&model, 1).unwrap_err();
+    assert!(matches!(refused, CircuitError::Size { .. }), "{refused:?}");
 }
 
 /// A program that only moves cells commits to nothing; one output is an input itself.

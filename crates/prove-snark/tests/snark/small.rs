@@ -237,7 +237,18 @@ fn forest() -> Model {
     let bias = Some(bias);
     let x = leaves;
     let y = draft.node(Op::GatherSum(GatherSum { x, table, bias }), Dtype::I32);
-    draft.model(&[leaves, y])
+    // The same nodes from other roots, one of them a leaf that no node names.
+    let roots = draft.param(Dtype::I32, &[2], &[-8, 1]);
+    let others = draft.node(
+        Op::TreeLeaves(TreeLeaves {
+            x: NodeId(0),
+            nodes,
+            roots,
+            depth: 4,
+        }),
+        Dtype::I8,
+    );
+    draft.model(&[leaves, y, others])
 }
 
 /// A table that is far longer than what is looked up, so that rows are shown.

@@ -283,6 +283,11 @@ fn measure(
         };
         engine.advance_watching(&mut appends, &mut |_, _, _| {}, &wanted, &mut observer)?;
     }
+    Ok(refined(graph, units, &maxima))
+}
+
+/// Each unit by what was measured; whether any value was clamped and has to be measured again.
+fn refined(graph: &LanguageGraph, units: &[Units], maxima: &[Maxima]) -> (Vec<Units>, bool) {
     let limit = i64::from(head_max(graph.head_width));
     let mut again = false;
     let mut take = |bits: i32, max: i64, limit: i64| match refine(bits, max, limit) {
@@ -292,7 +297,7 @@ fn measure(
             bits
         }
     };
-    let refined = units.iter().zip(&maxima).map(|(units, max)| {
+    let refined = units.iter().zip(maxima).map(|(units, max)| {
         let (gate, up) = (
             take(units.gate, max.gate, 32_767),
             take(units.up, max.up, 32_767),
@@ -313,7 +318,7 @@ fn measure(
         }
     });
     let refined = refined.collect();
-    Ok((refined, again))
+    (refined, again)
 }
 
 #[cfg(test)]

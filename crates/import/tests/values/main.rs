@@ -1,0 +1,4 @@
+//! Graphs of ops on values.
+
+#[cfg(test)]
+mod cases;
