@@ -151,7 +151,7 @@ def unknown_input() -> onnx.ModelProto:
 
 # What each file is, and what its refusal must name.
 REFUSED = {
-    "unsupported operator": (chain("Softsign").SerializeToString(), "Softsign"),
+    "unsupported operator": (chain("Det").SerializeToString(), "Det"),
     "cyclic": (cyclic().SerializeToString(), ""),
     "NaN weight": (with_weight(float("nan")).SerializeToString(), "`w`"),
     "infinite weight": (with_weight(float("inf")).SerializeToString(), "`w`"),

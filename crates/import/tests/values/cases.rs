@@ -91,148 +91,100 @@ fn unary(x: ValueId, formula: Formula) -> GraphOp {
 
 const SHAPE: [usize; 3] = [4, 6, 5];
 
+type Build = fn(&mut GraphBuilder, ValueId) -> ValueId;
+
+fn turned(b: &mut GraphBuilder, x: ValueId, order: [usize; 3]) -> ValueId {
+    let order = order.to_vec();
+    b.push("turned", GraphOp::Transpose { x, order }).unwrap()
+}
+
+/// One cell of an axis, spread over all of it.
+fn repeated(b: &mut GraphBuilder, x: ValueId, axis: usize, start: usize) -> ValueId {
+    let run = Run {
+        start,
+        step: 1,
+        count: 1,
+    };
+    let x = b.push("one", GraphOp::Slice { x, axis, run }).unwrap();
+    let shape = SHAPE.to_vec();
+    b.push("all", GraphOp::Expand { x, shape }).unwrap()
+}
+
+fn product(b: &mut GraphBuilder, x: ValueId) -> ValueId {
+    let other = turned(b, x, [0, 1, 2]);
+    let other = b.push("s", affine(other, -0.5, 0.25)).unwrap();
+    let gate = repeated(b, other, 1, 2);
+    b.push("mul", GraphOp::Mul { a: x, b: gate }).unwrap()
+}
+
+fn quotient(b: &mut GraphBuilder, x: ValueId) -> ValueId {
+    let formula = Formula::x().apply(Elementary::Exp);
+    let exp = b.push("exp", unary(x, formula)).unwrap();
+    let first = repeated(b, exp, 0, 1);
+    b.push("div", GraphOp::Div { a: x, b: first }).unwrap()
+}
+
+fn matrices(b: &mut GraphBuilder, x: ValueId) -> ValueId {
+    let other = turned(b, x, [0, 2, 1]);
+    b.push("m", GraphOp::MatMul { a: x, b: other }).unwrap()
+}
+
+fn largest(b: &mut GraphBuilder, x: ValueId) -> ValueId {
+    let x = turned(b, x, [2, 0, 1]);
+    b.push("max", GraphOp::Max { x }).unwrap()
+}
+
+fn normalised(b: &mut GraphBuilder, x: ValueId) -> ValueId {
+    let x = b.push("s", affine(x, 3.0, 5.0)).unwrap();
+    let op = GraphOp::Normalise {
+        x,
+        epsilon: 1e-5,
+        centred: true,
+    };
+    b.push("n", op).unwrap()
+}
+
+fn backwards(b: &mut GraphBuilder, x: ValueId) -> ValueId {
+    let run = Run {
+        start: 4,
+        step: -2,
+        count: 3,
+    };
+    b.push("s", GraphOp::Slice { x, axis: 2, run }).unwrap()
+}
+
+fn padded(b: &mut GraphBuilder, x: ValueId) -> ValueId {
+    let op = GraphOp::Pad {
+        x,
+        axis: 1,
+        counts: [2, 1],
+        value: -0.5,
+    };
+    b.push("p", op).unwrap()
+}
+
+fn gains(b: &mut GraphBuilder, x: ValueId) -> ValueId {
+    let op = AffineOp {
+        x,
+        axis: 1,
+        scale: vec![1.0, -2.0, 0.5, 3.0, 0.0, -0.1],
+        shift: vec![0.5, 0.0, 1.0, -1.0, 2.0, 0.0],
+    };
+    b.push("a", GraphOp::Affine(op)).unwrap()
+}
+
 #[test]
 fn each_op_on_values_follows_the_evaluation() {
-    type Build = fn(&mut GraphBuilder, ValueId) -> ValueId;
     let cases: [(&str, Build); 9] = [
-        ("product", |b, x| {
-            let other = b
-                .push(
-                    "t",
-                    GraphOp::Transpose {
-                        x,
-                        order: vec![0, 1, 2],
-                    },
-                )
-                .unwrap();
-            let other = b.push("s", affine(other, -0.5, 0.25)).unwrap();
-            let gate = b
-                .push(
-                    "g",
-                    GraphOp::Slice {
-                        x: other,
-                        axis: 1,
-                        run: Run {
-                            start: 2,
-                            step: 1,
-                            count: 1,
-                        },
-                    },
-                )
-                .unwrap();
-            let gate = b
-                .push(
-                    "e",
-                    GraphOp::Expand {
-                        x: gate,
-                        shape: SHAPE.to_vec(),
-                    },
-                )
-                .unwrap();
-            b.push("mul", GraphOp::Mul { a: x, b: gate }).unwrap()
-        }),
-        ("quotient", |b, x| {
-            let exp = b
-                .push("exp", unary(x, Formula::x().apply(Elementary::Exp)))
-                .unwrap();
-            let first = b
-                .push(
-                    "f",
-                    GraphOp::Slice {
-                        x: exp,
-                        axis: 0,
-                        run: Run {
-                            start: 1,
-                            step: 1,
-                            count: 1,
-                        },
-                    },
-                )
-                .unwrap();
-            let first = b
-                .push(
-                    "e",
-                    GraphOp::Expand {
-                        x: first,
-                        shape: SHAPE.to_vec(),
-                    },
-                )
-                .unwrap();
-            b.push("div", GraphOp::Div { a: x, b: first }).unwrap()
-        }),
-        ("matrices", |b, x| {
-            let turned = b
-                .push(
-                    "t",
-                    GraphOp::Transpose {
-                        x,
-                        order: vec![0, 2, 1],
-                    },
-                )
-                .unwrap();
-            b.push("m", GraphOp::MatMul { a: x, b: turned }).unwrap()
-        }),
+        ("product", product),
+        ("quotient", quotient),
+        ("matrices", matrices),
         ("sum", |b, x| b.push("sum", GraphOp::Sum { x }).unwrap()),
-        ("max", |b, x| {
-            let turned = b
-                .push(
-                    "t",
-                    GraphOp::Transpose {
-                        x,
-                        order: vec![2, 0, 1],
-                    },
-                )
-                .unwrap();
-            b.push("max", GraphOp::Max { x: turned }).unwrap()
-        }),
-        ("normalised", |b, x| {
-            let x = b.push("s", affine(x, 3.0, 5.0)).unwrap();
-            b.push(
-                "n",
-                GraphOp::Normalise {
-                    x,
-                    epsilon: 1e-5,
-                    centred: true,
-                },
-            )
-            .unwrap()
-        }),
-        ("backwards", |b, x| {
-            b.push(
-                "s",
-                GraphOp::Slice {
-                    x,
-                    axis: 2,
-                    run: Run {
-                        start: 4,
-                        step: -2,
-                        count: 3,
-                    },
-                },
-            )
-            .unwrap()
-        }),
-        ("padded", |b, x| {
-            b.push(
-                "p",
-                GraphOp::Pad {
-                    x,
-                    axis: 1,
-                    counts: [2, 1],
-                    value: -0.5,
-                },
-            )
-            .unwrap()
-        }),
-        ("gains", |b, x| {
-            let op = AffineOp {
-                x,
-                axis: 1,
-                scale: vec![1.0, -2.0, 0.5, 3.0, 0.0, -0.1],
-                shift: vec![0.5, 0.0, 1.0, -1.0, 2.0, 0.0],
-            };
-            b.push("a", GraphOp::Affine(op)).unwrap()
-        }),
+        ("largest", largest),
+        ("normalised", normalised),
+        ("backwards", backwards),
+        ("padded", padded),
+        ("gains", gains),
     ];
     for (name, build) in cases {
         let graph = graph(&SHAPE, build);

@@ -2,8 +2,9 @@
 //! trace root and the answer (`docs/spec/arithmetic.md`, section 5; `docs/spec/trace.md`).
 
 use credence_exact::{
-    Add, ArgMax, Concat, Conv, Dtype, GatherSum, Input, Linear, MaxPool, Multiplier, NodeId, Op,
-    ParamId, Reindex, Rescale, Shift, Softmax, SumPool, Table, TreeLeaves, Window, fixed,
+    Add, ArgMax, Concat, Conv, Divide, Dtype, Gather, GatherSum, Input, Linear, MatMul, MaxAbs,
+    MaxPool, Mul, Multiplier, NodeId, Op, ParamId, Quantise, Reindex, Rescale, RmsRatio, Shift,
+    Softmax, SumPool, Table, TreeLeaves, Window, fixed,
 };
 use credence_exec::reference;
 use credence_model::{
@@ -215,7 +216,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 pub(super) fn files() -> Result<Vec<(String, Value)>, Failure> {
-    let named: [Named; 7] = [
+    let named: [Named; 8] = [
         ("linear", linear),
         ("conv", conv),
         ("pools", pools),
@@ -223,6 +224,7 @@ pub(super) fn files() -> Result<Vec<(String, Value)>, Failure> {
         ("moves", moves),
         ("rows", rows),
         ("trees", trees),
+        ("values", values),
     ];
     named
         .into_iter()
@@ -432,6 +434,68 @@ fn rows() -> Result<Builder, Failure> {
             values: (0..9).map(|k| k * k - 9).collect(),
         },
     );
+    Ok(b)
+}
+
+/// Values with values: rows by their own scales, their products with one another, quotients, and rows that values name.
+fn values() -> Result<Builder, Failure> {
+    let shift = |bits: u8| Shift::try_from(bits).map_err(|e| e.to_string());
+    let factor = |m: i32| Multiplier::try_from(m).map_err(|e| e.to_string());
+    let mut b = Builder::new(&[4, 6]);
+    let x = NodeId(0);
+    let scale = b.node(Op::MaxAbs(MaxAbs { x }), Dtype::I32, true);
+    let limit = 127;
+    let steps = b.node(Op::Quantise(Quantise { x, scale, limit }), Dtype::I8, true);
+    let ratio = RmsRatio {
+        x,
+        scale,
+        factor: factor(160_530)?,
+        epsilon: 3,
+        max: 1 << 23,
+    };
+    let ratio = b.node(Op::RmsRatio(ratio), Dtype::I32, true);
+    let bias = b.vector(&[0, 5, -5, 100, -100, 1]);
+    let normal = Mul {
+        a: steps,
+        b: ratio,
+        bias: Some(bias),
+        shift: shift(9)?,
+        min: -20_000,
+        max: 20_000,
+    };
+    let normal = b.node(Op::Mul(normal), Dtype::I16, true);
+    let turned = Reindex {
+        x: steps,
+        shape: vec![6, 4],
+        offset: 0,
+        strides: vec![1, 6],
+    };
+    let turned = b.node(Op::Reindex(turned), Dtype::I8, false);
+    let products = MatMul {
+        a: steps,
+        b: turned,
+    };
+    let products = b.node(Op::MatMul(products), Dtype::I32, true);
+    let quotients = Divide {
+        a: products,
+        b: scale,
+        factor: factor(7)?,
+        min: -9_000,
+        max: 9_000,
+    };
+    let quotients = b.node(Op::Divide(quotients), Dtype::I16, true);
+    let best = b.node(Op::ArgMax(ArgMax { x }), Dtype::I8, true);
+    let table = b.weights(&[6, 3]);
+    let rows = b.node(Op::Gather(Gather { x: best, table }), Dtype::I8, true);
+    for y in [normal, products, quotients, rows] {
+        b.show(
+            y,
+            Decode::Scale {
+                multiplier: 1,
+                shift: 4,
+            },
+        );
+    }
     Ok(b)
 }
 
