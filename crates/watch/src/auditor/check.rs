@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use credence_base::{ModelId, PublicKey, ReceiptDigest};
-use credence_claim::MethodId;
+use credence_claim::{Fact, MethodId};
 use credence_exec::Options;
 use credence_method_replay::Replay;
 use credence_method_spot::{Challenge, EVIDENCE_VERSION, Spot};
@@ -162,11 +162,24 @@ fn judged<T>(checked: Result<T, Refusal>, good: Outcome) -> (Outcome, Option<Str
         RefusalKind::Malformed | RefusalKind::Inconsistent | RefusalKind::BadSignature => {
             Outcome::Unanswered
         }
+        // What the operator alone could have opened, and left out of its bundle.
+        RefusalKind::MissingFacts if is_withheld(&refusal) => Outcome::Unanswered,
         RefusalKind::PolicyUnmet | RefusalKind::MissingFacts | RefusalKind::Failed => {
             Outcome::Failed
         }
     };
     (outcome, Some(chain_of(&refusal)))
+}
+
+/// Whether what is missing is an opening of the claim: who signed it has it. An engine or a form of evidence that this build lacks is nobody's fault.
+const fn is_withheld(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Missing {
+            fact: Fact::Input | Fact::Params | Fact::Output | Fact::TraceSalt,
+            ..
+        }
+    )
 }
 
 fn spot(
@@ -207,4 +220,27 @@ fn spot(
         check(&audited, &policy, &[&spot], facts),
         Outcome::SpotChecked,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(fact: Fact) -> Outcome {
+        let method = MethodId::REPLAY;
+        let refusal = Refusal::Missing { method, fact };
+        judged::<()>(Err(refusal), Outcome::Replayed).0
+    }
+
+    /// The operator who hands out its bundles without their openings has not answered; one whose answers this build cannot check has.
+    #[test]
+    fn openings_that_are_left_out_are_no_answer() {
+        for fact in [Fact::Input, Fact::Params, Fact::Output, Fact::TraceSalt] {
+            assert_eq!(outcome(fact).as_str(), Outcome::Unanswered.as_str());
+        }
+        let model = Fact::Model(ModelId::from_bytes([1; 32]));
+        for fact in [model, Fact::Replay] {
+            assert_eq!(outcome(fact).as_str(), Outcome::Failed.as_str());
+        }
+    }
 }
