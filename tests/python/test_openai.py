@@ -381,6 +381,10 @@ def test_chat_in_the_terminal_fits_a_schema(server: Server, credence: Credence, 
     assert refused.returncode == 3 and "`pattern`" in refused.stderr
 
 
+# A public key that signed nothing here: RFC 8032, section 7.1, test 1.
+OTHER_KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+
+
 def saved(server: Server, path: Path, **more: object) -> dict:
     """A stream as `curl -N` saves it; gives its last chunk's `credence`."""
     body = json.dumps({"model": NAME, "messages": messages(), "stream": True, "max_tokens": 9, **more})
@@ -396,7 +400,8 @@ def test_a_saved_stream_is_checked(server: Server, credence: Credence, tmp_path:
     last = saved(server, path, seed=4)
     bundle = tmp_path / "bundle.json"
     bundle.write_bytes(server.get(last["bundle"]).body)
-    alone = credence.run("verify", "--stream", path, "--json")
+    assert credence.run("verify", "--stream", path).returncode == 6, "a stream alone shows no method but the signature"
+    alone = credence.run("verify", "--stream", path, "--require", "signed", "--json")
     assert alone.returncode == 0, alone.stderr
     view = json.loads(alone.stdout)
     jsonschema.validate(view, json.loads((REPOSITORY / "schemas/cli-verify-stream.v1.json").read_text()))
@@ -406,17 +411,21 @@ def test_a_saved_stream_is_checked(server: Server, credence: Credence, tmp_path:
     assert both.returncode == 0 and "these very words" in both.stdout, both.stderr
     # Another answer's bundle, another key, an edited word, a token left out, and no stream at all.
     other = tmp_path / "other.sse"
+    alone = ("--require", "signed", "--stream")
     saved(server, other, seed=5)
     assert credence.run("verify", "--stream", other, bundle, "--model", NAME).returncode == 5
-    assert credence.run("verify", "--stream", path, "--operator", "ab" * 32).returncode in (2, 6)
+    assert credence.run("verify", *alone, path, "--operator", OTHER_KEY).returncode == 6
+    assert credence.run("verify", *alone, path, "--nonce", "ab" * 32).returncode == 6
+    assert credence.run("verify", *alone, path, "--max-age", "9999999").returncode == 6
+    assert credence.run("verify", *alone, path, "--model", NAME).returncode == 0
     lines = path.read_text().split("\n\n")
     for edited in ([*lines[:2], *lines[3:]], [lines[0], lines[2], lines[1], *lines[3:]]):
         other.write_text("\n\n".join(edited))
-        assert credence.run("verify", "--stream", other).returncode == 5
+        assert credence.run("verify", *alone, other).returncode == 5
     other.write_text("\n\n".join(['data: {"choices":[{}]}', *lines]))
-    assert credence.run("verify", "--stream", other).returncode == 3
+    assert credence.run("verify", *alone, other).returncode == 3
     other.write_text("nothing")
-    assert credence.run("verify", "--stream", other).returncode == 3
+    assert credence.run("verify", *alone, other).returncode == 3
 
 
 def test_a_client_that_leaves_does_not_keep_the_model(client: openai.OpenAI) -> None:

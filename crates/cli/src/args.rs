@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use credence_base::{Name, Nonce, PublicKey, ReceiptDigest};
 use credence_log::VerifierKey;
@@ -337,21 +337,42 @@ pub(crate) struct EngineArgs {
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
+/// What a file holds that `verify` checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum FileKind {
+    /// A model's answer, held to the policy
+    #[default]
+    Answer,
+    /// What a monitor or a witness keeps against a log
+    Evidence,
+    /// A log's two truths, as a receipt
+    Equivocation,
+    /// What becomes of an operator's key; a policy's `operators` and `[log]` are asked of it
+    KeyStatement,
+    /// Who lost a dispute
+    Verdict,
+}
+
 /// Options of `verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     credence verify out.bundle.json\n  \
     credence verify out.bundle.json --model mine.safetensors\n  \
     credence verify out.bundle.json --policy policy.toml --json\n  \
-    credence verify --stream answer.sse out.bundle.json\n\n\
+    credence verify --stream answer.sse out.bundle.json\n  \
+    credence verify --kind evidence log.example.com.evidence\n\n\
     Without --policy, a receipt must be signed and the model, run again, must give exactly its output and its trace. \
-    Nothing is sent or fetched.\n\n\
+    Nothing is sent or fetched. A file that holds no answer is refused unless --kind names what it holds. A stream without \
+    its bundle shows no more than a signature: ask for that with --require signed.\n\n\
     Exit codes: 0 the policy is met; 3 malformed; 4 bad signature; 5 the parts contradict each other; 6 policy unmet; \
     7 something is missing, such as the model; 8 refuted: the claim is false; 9 a file cannot be read; 1 a fault of this machine.")]
 pub(crate) struct VerifyArgs {
     /// The bundle
     #[arg(required_unless_present = "stream")]
     pub(crate) bundle: Option<PathBuf>,
+    /// What the file must hold: an answer, or one of the things that are confirmed whatever a policy says of answers
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    pub(crate) kind: FileKind,
     /// Check a streamed answer, saved as it came, and that the bundle, if one is given, is of its words
     #[arg(long, value_name = "FILE")]
     pub(crate) stream: Option<PathBuf>,
@@ -368,7 +389,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "METHOD")]
     pub(crate) require: Vec<Name>,
     /// Check the evidence of an audit against the 32 bytes that it drew, in hexadecimal, or `checkpoint`: the policy then names the log's witnesses
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", requires = "bundle")]
     pub(crate) challenge: Option<Draws>,
     /// Cells that the audit drew
     #[arg(long, value_name = "N", default_value_t = 64, requires = "challenge")]
@@ -380,7 +401,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "HEX")]
     pub(crate) nonce: Option<Nonce>,
     /// Honour this statement about an operator's key, a bundle; may be repeated
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "bundle")]
     pub(crate) key_statement: Vec<PathBuf>,
     /// Refuse receipts that are older, in seconds
     #[arg(long, value_name = "SECONDS")]

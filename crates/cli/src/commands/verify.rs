@@ -14,10 +14,11 @@ use credence_method_replay::Replay;
 use credence_method_snark::Snark;
 use credence_method_snark::pcs::Security;
 use credence_method_spot::{Challenge, Demand, Spot};
-use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, Kind};
 use credence_store::file;
 use credence_verify::{Facts, Policy, Receipt, Refusal, Verified, check};
 use credence_wiring::methods;
+use serde::Serialize;
 
 use crate::args::{Draws, VerifyArgs};
 use crate::commands::audit::{HALF_PPM, checkpoint_challenge};
@@ -34,39 +35,33 @@ use crate::view::assurance::{AcceptedView, RefusedView};
 /// The longest bundle of a statement about a key, in bytes: an envelope and a log proof.
 const KEY_STATEMENT_LEN_MAX: usize = 1024 * 1024;
 
-/// Verifies a bundle and prints what that earned.
+/// What `verify --json` prints.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum View {
+    Shown(ShownView),
+    Answer(AcceptedView),
+    Stream(StreamView),
+}
+
+impl View {
+    fn text(&self) -> String {
+        match self {
+            Self::Shown(view) => view.text(),
+            Self::Answer(view) => view.text(),
+            Self::Stream(view) => view.text(),
+        }
+    }
+}
+
+/// Verifies a file and prints what that earned.
 pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliError> {
     let json = context.console.json();
-    if let Some(view) = verify_evidence::shown(args)? {
-        return if json {
-            context.console.data_json(&view)
-        } else {
-            context.console.data(&view.text())
-        };
-    }
-    if let Some(view) = shown(args)? {
-        return if json {
-            context.console.data_json(&view)
-        } else {
-            context.console.data(&view.text())
-        };
-    }
-    match outcome(context, args) {
-        Ok((_, Some(stream))) if json => context.console.data_json(&stream),
-        Ok((verified, stream)) => {
-            let view = verified.as_ref().map(AcceptedView::new);
-            match &view {
-                Some(view) if json => return context.console.data_json(view),
-                Some(view) => context.console.data(&view.text())?,
-                None => {}
-            }
-            match stream {
-                Some(stream) => context.console.data(&stream.text()),
-                None => Ok(()),
-            }
-        }
+    match view(context, args) {
+        Ok(view) if json => context.console.data_json(&view),
+        Ok(view) => context.console.data(&view.text()),
         Err(error) => {
-            if context.console.json() {
+            if json {
                 context.console.data_json(&RefusedView::new(&error))?;
             }
             Err(error)
@@ -74,37 +69,27 @@ pub(crate) fn run(context: &mut Context, args: &VerifyArgs) -> Result<(), CliErr
     }
 }
 
-/// A log's two truths, what becomes of a key, or a referee's verdict, if that is what the bundle holds. What cannot be read is for the usual check to name.
-fn shown(args: &VerifyArgs) -> Result<Option<ShownView>, CliError> {
-    let Some(path) = &args.bundle else {
-        return Ok(None);
-    };
-    let len_max = u64::try_from(BUNDLE_LEN_MAX).unwrap_or(u64::MAX);
-    let Ok(bytes) = file::read(path, len_max) else {
-        return Ok(None);
-    };
-    let Ok(bundle) = Bundle::decode(&bytes, BUNDLE_LEN_MAX) else {
-        return Ok(None);
-    };
-    let facts = Facts {
-        now_unix_s: now_unix_s()?,
-        key_statements: Vec::new(),
-    };
-    ShownView::of(path, &bundle, &demanded(args)?, &facts).transpose()
-}
-
-/// What the check of a bundle gave, and of a stream; at least one of them.
-type Outcome = (Option<Verified<Receipt>>, Option<StreamView>);
-
-fn outcome(context: &Context, args: &VerifyArgs) -> Result<Outcome, CliError> {
+fn view(context: &Context, args: &VerifyArgs) -> Result<View, CliError> {
+    if let Some(shown) = ShownView::of(args)? {
+        return Ok(View::Shown(shown));
+    }
     let bundle = args.bundle.as_deref();
     let verified = bundle.map(|path| verify(context, path, args)).transpose()?;
-    let stream = args.stream.as_deref().map(|path| {
-        let operators = demanded(args)?.operators.unwrap_or_default();
-        verify_stream::check(path, &operators, verified.as_ref())
-    });
-    let stream = stream.transpose()?;
-    Ok((verified, stream))
+    match (&args.stream, verified) {
+        (Some(path), verified) => {
+            let mut policy = demanded(args)?;
+            if let Some(text) = &args.model {
+                narrow(&mut policy, &context.model(text)?)?;
+            }
+            let view = verify_stream::check(path, &policy, verified.as_ref())?;
+            Ok(View::Stream(view))
+        }
+        (None, Some(verified)) => Ok(View::Answer(AcceptedView::new(&verified))),
+        (None, None) => Err(CliError::new(
+            Exit::Usage,
+            "there is nothing to verify: name a bundle",
+        )),
+    }
 }
 
 fn verify(
@@ -115,6 +100,13 @@ fn verify(
     let len_max = u64::try_from(BUNDLE_LEN_MAX).unwrap_or(u64::MAX);
     let bytes = file::read(path, len_max)?;
     let refuse = |refusal: &Refusal| refused(path, refusal);
+    if verify_evidence::begins(&bytes) {
+        let what = format!(
+            "`{}` is evidence against a log, and no answer",
+            path.display()
+        );
+        return Err(CliError::new(Exit::PolicyUnmet, what).hint("`--kind evidence` confirms it"));
+    }
     let bundle =
         Bundle::decode(&bytes, BUNDLE_LEN_MAX).map_err(|error| refuse(&Refusal::Bundle(error)))?;
     let mut policy = demanded(args)?;
@@ -197,7 +189,7 @@ pub(crate) fn read_policy(path: &Path) -> Result<Policy, CliError> {
 }
 
 /// What the options demand.
-fn demanded(args: &VerifyArgs) -> Result<Policy, CliError> {
+pub(crate) fn demanded(args: &VerifyArgs) -> Result<Policy, CliError> {
     if let Some(path) = &args.policy {
         return read_policy(path);
     }
@@ -284,6 +276,7 @@ fn hint(refusal: &Refusal) -> Option<&'static str> {
         Refusal::NoMethod { .. } => {
             Some("this build has the methods `signed`, `replay`, `spot` and `snark`")
         }
+        Refusal::Kind { got, .. } => kind_hint(*got),
         Refusal::Future { .. } => {
             Some("compare the clocks; `max_clock_skew_s` in a policy allows more")
         }
@@ -306,12 +299,21 @@ fn hint(refusal: &Refusal) -> Option<&'static str> {
         | Refusal::KeyStatement { .. }
         | Refusal::KeyExpired { .. }
         | Refusal::NotEquivocation(_)
-        | Refusal::Kind { .. }
         | Refusal::Operator { .. }
         | Refusal::Age { .. }
         | Refusal::Nonce { .. }
         | Refusal::Unreadable { .. }
         | Refusal::Failed { .. } => None,
+    }
+}
+
+/// How to check a receipt that is no answer.
+const fn kind_hint(got: Kind) -> Option<&'static str> {
+    match got {
+        Kind::Equivocation => Some("`--kind equivocation` confirms a log's two truths"),
+        Kind::KeyStatement => Some("`--kind key-statement` confirms what becomes of a key"),
+        Kind::Verdict => Some("`--kind verdict` confirms who lost a dispute"),
+        Kind::Inference | Kind::Audit | Kind::WeightsBinding | Kind::Imported => None,
     }
 }
 

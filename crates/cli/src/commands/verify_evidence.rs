@@ -2,34 +2,28 @@
 //!
 //! It deliberately asks no policy: that a log lied is so whoever says it.
 
+use std::path::Path;
+
 use credence_store::file;
 use credence_witness::Evidence;
 use credence_witness::evidence::{EVIDENCE_LEN_MAX, EvidenceError};
 use serde::Serialize;
 
-use crate::args::VerifyArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
 
-/// What the file shows, if that is what it holds.
-pub(crate) fn shown(args: &VerifyArgs) -> Result<Option<EvidenceView>, CliError> {
-    let Some(path) = &args.bundle else {
-        return Ok(None);
-    };
+/// Confirms a file of evidence.
+pub(crate) fn confirmed(path: &Path) -> Result<EvidenceView, CliError> {
     let len_max = u64::try_from(EVIDENCE_LEN_MAX).unwrap_or(u64::MAX);
-    match file::read(path, len_max) {
-        Ok(bytes) if bytes.starts_with(EVIDENCE_START) => {
-            let what = || format!("`{}` shows nothing against any log", path.display());
-            let view = read(&bytes);
-            view.map(Some)
-                .map_err(|error| CliError::because(Exit::Malformed, what(), error))
-        }
-        Ok(_) | Err(_) => Ok(None),
-    }
+    let bytes = file::read(path, len_max)?;
+    let what = || format!("`{}` shows nothing against any log", path.display());
+    read(&bytes).map_err(|error| CliError::because(Exit::Malformed, what(), error))
 }
 
-/// How a file of evidence begins.
-const EVIDENCE_START: &[u8] = b"credence log evidence ";
+/// Whether bytes begin as a file of evidence does.
+pub(crate) fn begins(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"credence log evidence ")
+}
 
 /// What `verify --json` prints of evidence.
 #[derive(Debug, Serialize)]

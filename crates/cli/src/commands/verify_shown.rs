@@ -1,24 +1,33 @@
-//! `credence verify` of a bundle that is no answer: a log's two truths, what becomes of a key, or a referee's verdict.
+//! `credence verify --kind` of a file that is no answer: a log's two truths, what becomes of a key, or a referee's verdict.
+//!
+//! Only who asks for one of these gets it: whoever verifies answers under a policy must not be handed the end code 0 for
+//! something that no policy speaks of.
 
 use std::path::Path;
 
-use credence_receipt::{Bundle, Kind};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
+use credence_store::file;
 use credence_verify::{
-    Facts, Policy, Refusal, ShownEquivocation, ShownKeyStatement, confirm_equivocation,
+    Facts, Refusal, ShownEquivocation, ShownKeyStatement, confirm_equivocation,
     confirm_key_statement,
 };
 use serde::Serialize;
 
+use crate::args::{FileKind, VerifyArgs};
 use crate::commands::dispute_view::{self, VerdictView};
 use crate::commands::key_statement::words;
-use crate::commands::verify::refused;
+use crate::commands::verify::{demanded, refused};
+use crate::commands::verify_evidence::{self, EvidenceView};
 use crate::error::CliError;
-use crate::time::rfc3339;
+use crate::exit::Exit;
+use crate::time::{now_unix_s, rfc3339};
 
-/// What `verify` prints of a bundle that is no answer.
+/// What `verify` prints of a file that is no answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum ShownView {
+    /// What is kept against a log.
+    Evidence(EvidenceView),
     /// A log's two truths.
     Equivocation(EquivocationView),
     /// What becomes of a key.
@@ -28,37 +37,81 @@ pub(crate) enum ShownView {
 }
 
 impl ShownView {
-    /// Confirms a bundle of one of these kinds; `None` if it is of another, or cannot be read as any.
-    pub(crate) fn of(
-        path: &Path,
-        bundle: &Bundle,
-        policy: &Policy,
-        facts: &Facts,
-    ) -> Option<Result<Self, CliError>> {
-        let signed = bundle.receipt().open().ok()?;
+    /// Confirms the file as what `--kind` says that it is; `None` if that is an answer.
+    pub(crate) fn of(args: &VerifyArgs) -> Result<Option<Self>, CliError> {
+        let FileKind::Answer = args.kind else {
+            refuse_demands(args)?;
+            let Some(path) = &args.bundle else {
+                return Err(CliError::new(Exit::Usage, "`--kind` is of a file: name it"));
+            };
+            return Self::confirmed(path, args).map(Some);
+        };
+        Ok(None)
+    }
+
+    fn confirmed(path: &Path, args: &VerifyArgs) -> Result<Self, CliError> {
         let refuse = |refusal: Refusal| refused(path, &refusal);
-        match signed.into_statement().kind() {
-            Kind::Equivocation => {
-                let shown = confirm_equivocation(bundle).map_err(refuse);
-                Some(shown.map(|shown| Self::Equivocation(EquivocationView::new(&shown))))
+        Ok(match args.kind {
+            FileKind::Evidence => Self::Evidence(verify_evidence::confirmed(path)?),
+            FileKind::Verdict => Self::Verdict(dispute_view::confirmed(path, &read(path)?)?),
+            FileKind::KeyStatement => {
+                let policy = demanded(args)?;
+                let facts = Facts::at(now_unix_s()?);
+                let bundle = read(path)?;
+                let shown = confirm_key_statement(&bundle, &policy, &facts).map_err(refuse)?;
+                let got = shown.statement.operator;
+                if policy.operators.is_some_and(|keys| !keys.contains(&got)) {
+                    return Err(refuse(Refusal::Operator { got }));
+                }
+                Self::Key(KeyView::new(&shown))
             }
-            Kind::KeyStatement => {
-                let shown = confirm_key_statement(bundle, policy, facts).map_err(refuse);
-                Some(shown.map(|shown| Self::Key(KeyView::new(&shown))))
+            FileKind::Equivocation | FileKind::Answer => {
+                let shown = confirm_equivocation(&read(path)?).map_err(refuse)?;
+                Self::Equivocation(EquivocationView::new(&shown))
             }
-            Kind::Verdict => Some(dispute_view::confirmed(path, bundle).map(Self::Verdict)),
-            Kind::Inference | Kind::Audit | Kind::WeightsBinding | Kind::Imported => None,
-        }
+        })
     }
 
     /// The words for people.
     pub(crate) fn text(&self) -> String {
         match self {
+            Self::Evidence(view) => view.text(),
             Self::Equivocation(view) => view.text(),
             Self::Key(view) => view.text(),
             Self::Verdict(view) => view.text(),
         }
     }
+}
+
+/// What is asked of answers cannot be met by anything else, and passing over it would accept what was not asked for.
+fn refuse_demands(args: &VerifyArgs) -> Result<(), CliError> {
+    let of_keys = args.kind == FileKind::KeyStatement;
+    let demands = [
+        ("--stream", args.stream.is_some()),
+        ("--model", args.model.is_some()),
+        ("--policy", args.policy.is_some() && !of_keys),
+        ("--operator", !args.operator.is_empty() && !of_keys),
+        ("--require", !args.require.is_empty()),
+        ("--challenge", args.challenge.is_some()),
+        ("--nonce", args.nonce.is_some()),
+        ("--key-statement", !args.key_statement.is_empty()),
+        ("--max-age", args.max_age.is_some()),
+    ];
+    match demands.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((option, _)) => {
+            let what = format!(
+                "`{option}` asks something of an answer, and `--kind` says that the file holds none"
+            );
+            Err(CliError::new(Exit::Usage, what))
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Bundle, CliError> {
+    let len_max = u64::try_from(BUNDLE_LEN_MAX).unwrap_or(u64::MAX);
+    let bytes = file::read(path, len_max)?;
+    Bundle::decode(&bytes, BUNDLE_LEN_MAX).map_err(|error| refused(path, &Refusal::Bundle(error)))
 }
 
 /// What `verify --json` prints of a statement about a key.

@@ -5,7 +5,7 @@
 //!                                                                  bundle, verified as without a stream ─▶ of the same words?
 //! ```
 //!
-//! Without a bundle it shows that one key signed these words in this order, and nothing about a model.
+//! Without a bundle it shows that one key signed these words in this order, and nothing about a model: a policy that asks for more is not met.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,15 +13,17 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credence_base::{Digest, Profile, PublicKey, ReceiptDigest, Signature};
+use credence_claim::MethodId;
 use credence_claim::chain::{Chunk, Head, Prefix, Said, StreamError, check_stream};
 use credence_generate::Output;
 use credence_store::file;
-use credence_verify::{Receipt, Verified};
+use credence_verify::{Policy, Receipt, Verified};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
+use crate::view::assurance::AcceptedView;
 
 /// Most bytes of a saved stream.
 const STREAM_BYTES_MAX: u64 = 64 << 20;
@@ -31,7 +33,10 @@ const STREAM_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct StreamView {
     accepted: bool,
     choices: Vec<ChoiceView>,
-    bundle_fits: Option<bool>,
+    /// Which choice the bundle is of.
+    bundle_fits: Option<u64>,
+    /// What the check of the bundle earned.
+    bundle: Option<AcceptedView>,
     not_checked: Vec<&'static str>,
 }
 
@@ -65,6 +70,9 @@ impl StreamView {
     /// The same for people.
     pub(crate) fn text(&self) -> String {
         let mut lines = Vec::new();
+        if let Some(bundle) = &self.bundle {
+            lines.push(bundle.text());
+        }
         for own in &self.choices {
             lines.push(format!(
                 "choice {}: {} tokens and their text are signed, from the first, in this order",
@@ -76,8 +84,10 @@ impl StreamView {
             let none = "none: the stream broke off";
             lines.push(format!("  receipt:  {}", receipt.unwrap_or(none)));
         }
-        if self.bundle_fits == Some(true) {
-            lines.push("the bundle's receipt is of these very words".to_owned());
+        if let Some(choice) = self.bundle_fits {
+            lines.push(format!(
+                "the bundle's receipt is of these very words of choice {choice}"
+            ));
         }
         lines.extend(
             self.not_checked
@@ -88,16 +98,26 @@ impl StreamView {
     }
 }
 
-/// Checks a saved stream, of one of `operators` if any are named, and that a verified bundle is of one of its choices.
+/// Checks a saved stream, and that a verified bundle is of one of its choices; all choices are of the bundle's operator.
 pub(crate) fn check(
     path: &Path,
-    operators: &[PublicKey],
+    policy: &Policy,
     bundle: Option<&Verified<Receipt>>,
 ) -> Result<StreamView, CliError> {
+    if bundle.is_none() {
+        refuse_demands(policy)?;
+    }
+    let policy = match bundle {
+        Some(bundle) => &Policy {
+            operators: Some(vec![bundle.value().inference().operator]),
+            ..policy.clone()
+        },
+        None => policy,
+    };
     let choices = choices(path)?;
     let mut checked = Vec::new();
     for (choice, read) in choices {
-        checked.push(check_choice(path, operators, (choice, read))?);
+        checked.push(check_choice(path, policy, (choice, read))?);
     }
     let bundle_fits = match bundle {
         None => None,
@@ -106,8 +126,10 @@ pub(crate) fn check(
     let mut not_checked = Vec::new();
     if bundle.is_none() {
         not_checked.push("whether a model gave these words: verify the receipt's bundle with it");
+    } else if checked.len() > 1 {
+        not_checked.push("whether a model gave the other choices' words: verify their bundles");
     }
-    if operators.is_empty() {
+    if policy.operators.is_none() {
         not_checked
             .push("whose key it is: the stream itself names it (`--operator` demands another)");
     }
@@ -123,8 +145,31 @@ pub(crate) fn check(
         accepted: true,
         choices: checked.iter().map(view).collect(),
         bundle_fits,
+        bundle: bundle.map(AcceptedView::new),
         not_checked,
     })
+}
+
+/// What a policy asks and a stream without its bundle cannot meet.
+fn refuse_demands(policy: &Policy) -> Result<(), CliError> {
+    let unmet = |what: &str| {
+        let what =
+            format!("a stream without its bundle shows that a key signed it and no more: {what}");
+        Err(CliError::new(Exit::PolicyUnmet, what).hint(
+            "give the bundle as well, or ask for the signature alone with `--require signed`",
+        ))
+    };
+    let more = policy.required.iter().find(|id| **id != MethodId::SIGNED);
+    if let Some(method) = more {
+        return unmet(&format!("`{method}` is asked for"));
+    }
+    if policy.age_max_s.is_some() {
+        return unmet("it names no time, and the policy bounds its age");
+    }
+    if policy.log.as_ref().is_some_and(|log| log.required) {
+        return unmet("it is in no log, and the policy asks for one");
+    }
+    Ok(())
 }
 
 fn malformed(path: &Path, what: &str) -> CliError {
@@ -135,16 +180,35 @@ fn malformed(path: &Path, what: &str) -> CliError {
 
 fn check_choice(
     path: &Path,
-    operators: &[PublicKey],
+    policy: &Policy,
     (choice, read): (u64, Read),
 ) -> Result<Checked, CliError> {
     let prefix = read
         .prefix
         .ok_or_else(|| malformed(path, "the first chunk of a choice has no `credence.stream`"))?;
     let own = prefix.operator;
-    if !operators.is_empty() && !operators.contains(&own) {
-        let what = format!("the stream is of operator `{own}`, which is none that is accepted");
-        return Err(CliError::new(Exit::PolicyUnmet, what));
+    let unmet = |what: String| Err(CliError::new(Exit::PolicyUnmet, what));
+    if policy
+        .operators
+        .as_ref()
+        .is_some_and(|all| !all.contains(&own))
+    {
+        return unmet(format!(
+            "the stream is of operator `{own}`, which is none that is accepted"
+        ));
+    }
+    if policy
+        .models
+        .as_ref()
+        .is_some_and(|all| !all.contains(&prefix.model))
+    {
+        let model = prefix.model;
+        return unmet(format!(
+            "the stream is of model `{model}`, which is none that is accepted"
+        ));
+    }
+    if policy.nonce.is_some() && policy.nonce != prefix.nonce {
+        return unmet("the stream has another nonce than the one that is asked for".to_owned());
     }
     let said = check_stream(&prefix, &read.chunks, &own).map_err(|error| {
         let exit = match error {
@@ -169,8 +233,8 @@ fn check_choice(
     })
 }
 
-/// Whether the bundle is of a choice of the stream: the receipt that its last chunk names, over the same commitments and words.
-fn fits(path: &Path, all: &[Checked], bundle: &Verified<Receipt>) -> Result<bool, CliError> {
+/// Which choice of the stream the bundle is of: the receipt that its last chunk names, over the same commitments and words.
+fn fits(path: &Path, all: &[Checked], bundle: &Verified<Receipt>) -> Result<u64, CliError> {
     let receipt = bundle.value();
     let refuse = |what: &str| {
         let what = format!("the bundle is not of `{}`: {what}", path.display());
@@ -212,7 +276,7 @@ fn fits(path: &Path, all: &[Checked], bundle: &Verified<Receipt>) -> Result<bool
             "its words or tokens are others than those that were streamed",
         ));
     }
-    Ok(true)
+    Ok(own.choice)
 }
 
 fn choices(path: &Path) -> Result<BTreeMap<u64, Read>, CliError> {

@@ -189,7 +189,10 @@ fn an_operator_that_lies_loses_and_anyone_confirms_it() {
 
     // By someone with an empty home, without a model, offline.
     let (place, empty) = (&world.place, world.place.path("empty"));
-    for command in [["dispute", "verify"].as_slice(), &["verify"]] {
+    for command in [
+        ["dispute", "verify"].as_slice(),
+        &["verify", "--kind", "verdict"],
+    ] {
         let arguments = [command, &["verdict.json", "--json"]].concat();
         let again = place.run_at(&empty, &arguments).expect(0);
         assert_eq!(again.json_of("cli-dispute"), view);

@@ -127,7 +127,7 @@ fn a_statement_is_confirmed_by_itself_and_in_json() {
     let revoke = ["key", "revoke", "--json", "--out", "revoked.json"];
     let stated = place.run_at(&own, &revoke).expect(0);
     assert_eq!(stated.json_of("cli-key-statement")["logged"], true);
-    let plain = ["verify", "revoked.json"];
+    let plain = ["verify", "--kind", "key-statement", "revoked.json"];
     let shown = place.run(&plain).expect(0);
     assert!(shown.out.contains("may be in wrong hands"), "{shown:#?}");
     assert!(
@@ -136,6 +136,8 @@ fn a_statement_is_confirmed_by_itself_and_in_json() {
     );
     let believed = [
         "verify",
+        "--kind",
+        "key-statement",
         "revoked.json",
         "--policy",
         "policy.toml",
@@ -153,7 +155,7 @@ fn a_statement_is_confirmed_by_itself_and_in_json() {
     let mut bytes = text.into_bytes();
     bytes[at] ^= 1;
     place.write("forged.json", &bytes);
-    let forged = place.run(&["verify", "forged.json"]);
+    let forged = place.run(&["verify", "--kind", "key-statement", "forged.json"]);
     assert!(matches!(forged.code, Some(3 | 4)), "{forged:#?}");
 }
 

@@ -36,6 +36,9 @@ fn policy(log: &str, witness: Option<&str>) -> String {
 }
 
 /// What a command printed.
+/// A public key that signed nothing here: RFC 8032, section 7.1, test 1.
+const PUBLIC_KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
 fn prints(done: &Done, text: &str) {
     assert!(done.out.contains(text), "`{text}` is not in {}", done.out);
 }
@@ -317,17 +320,26 @@ fn evidence_in_a_file_is_confirmed_by_anyone() {
         credence_witness::Evidence::check(log.verifier(), &smaller, &larger, five.root(), &proof);
     let text = found.unwrap().encode();
     let file = place.write("fork.evidence", text.as_bytes());
-    let done = place.run(&["verify", file]).expect(0);
+    let done = place.run(&["verify", "--kind", "evidence", file]).expect(0);
     prints(&done, "of which one is false");
-    let json = place.run(&["verify", file, "--json"]).expect(0);
+    let json = place
+        .run(&["verify", "--kind", "evidence", file, "--json"])
+        .expect(0);
     let json = json.json_of("cli-verify-evidence");
     assert_eq!(
         (&json["smaller"]["size"], &json["larger"]["size"]),
         (&5.into(), &9.into())
     );
+    place
+        .run(&["verify", file])
+        .expect(6)
+        .says("--kind evidence");
     let changed = text.replacen("\n9\n", "\n8\n", 1);
     let file = place.write("changed.evidence", changed.as_bytes());
-    place.run(&["verify", file]).expect(3).says("shows nothing");
+    place
+        .run(&["verify", "--kind", "evidence", file])
+        .expect(3)
+        .says("shows nothing");
 }
 
 #[test]
@@ -354,17 +366,55 @@ fn a_logs_two_truths_are_confirmed_by_anyone() {
     };
     let lie = place.write("lie.json", &bundle(checkpoint(4, &log)));
     prints(
-        &place.run(&["verify", lie]).expect(0),
+        &place
+            .run(&["verify", "--kind", "equivocation", lie])
+            .expect(0),
         "a log said two things",
     );
     place
-        .run(&["verify", lie, "--json"])
+        .run(&["verify", "--kind", "equivocation", lie, "--json"])
         .expect(0)
         .json_of("cli-verify-equivocation");
+    // Not as an answer, whatever is demanded; and no demand on answers is passed over.
+    let as_answer = place.run(&["verify", lie, "--json"]).expect(6);
+    assert_eq!(as_answer.json_of("cli-verify")["accepted"], false);
+    place
+        .run(&["verify", lie])
+        .expect(6)
+        .says("--kind equivocation");
+    let nonce = "ab".repeat(32);
+    for demand in [
+        ["--policy", "none.toml"],
+        ["--model", "cnn"],
+        ["--require", "signed"],
+        ["--operator", PUBLIC_KEY],
+        ["--nonce", &nonce],
+        ["--max-age", "1"],
+        ["--stream", "none.sse"],
+        ["--key-statement", "none.json"],
+    ] {
+        let words = [
+            "verify",
+            "--kind",
+            "equivocation",
+            lie,
+            demand[0],
+            demand[1],
+        ];
+        place.run(&words).expect(2).says(demand[0]);
+    }
     // The slanderer: one truth told twice, and a checkpoint that the log did not sign.
     let once = place.write("once.json", &bundle(checkpoint(3, &log)));
-    assert_ne!(place.run(&["verify", once]).code, Some(0));
+    assert_ne!(
+        place.run(&["verify", "--kind", "equivocation", once]).code,
+        Some(0)
+    );
     let other = Signer::new(name.clone(), Algorithm::Ed25519, seeded(9));
     let forged = place.write("forged.json", &bundle(checkpoint(4, &other)));
-    assert_ne!(place.run(&["verify", forged]).code, Some(0));
+    assert_ne!(
+        place
+            .run(&["verify", "--kind", "equivocation", forged])
+            .code,
+        Some(0)
+    );
 }

@@ -92,7 +92,9 @@ fn a_log_that_changes_its_story_is_told_on() {
         .find(|name| name.ends_with(".json"))
         .unwrap();
     let bundle = format!("evidence/{bundle}");
-    let confirmed = place.run(&["verify", &bundle]).expect(0);
+    let confirmed = place
+        .run(&["verify", "--kind", "equivocation", &bundle])
+        .expect(0);
     assert!(
         confirmed.out.contains("a log said two things"),
         "{confirmed:#?}"
