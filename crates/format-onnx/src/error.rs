@@ -104,6 +104,16 @@ pub enum OnnxError {
         /// The name.
         name: String,
     },
+    /// The constants that nodes make have too many elements together.
+    #[error(
+        "with `{name}` the constants that nodes compute have more than {max} elements beyond the file's own: simplify the model before importing it"
+    )]
+    Constants {
+        /// The constant with which it is too much.
+        name: String,
+        /// Most elements.
+        max: usize,
+    },
     /// A name is made twice.
     #[error("the name `{name}` is made twice")]
     Doubled {

@@ -45,10 +45,15 @@ pub(crate) struct OneHot {
     pub(crate) values: Vec<i64>,
 }
 
+/// Most cells of all constants that nodes make, besides four for each of the file's own: a small file must not grow into a large memory by many nodes.
+const MADE_CELLS_MAX: usize = 1 << 26;
+
 /// A graph in the making, and the names of the file.
 pub(crate) struct Translator {
     pub(crate) builder: GraphBuilder,
     slots: BTreeMap<String, Slot>,
+    /// Cells that constants may still have.
+    cells_left: usize,
     pub(crate) notes: Vec<String>,
     /// Values of which every element is an integer, though the graph has them for reals: integer inputs, comparisons.
     integers: BTreeSet<ValueId>,
@@ -72,12 +77,15 @@ pub(crate) fn translate(
     let mut translator = Translator {
         builder: GraphBuilder::new(),
         slots: BTreeMap::new(),
+        cells_left: MADE_CELLS_MAX,
         notes: Vec::new(),
         integers: BTreeSet::new(),
     };
     let mut bound = BTreeSet::new();
     for tensor in &proto.initializer {
         let constant = Constant::new(tensor)?;
+        let own = constant.values.len().saturating_mul(5);
+        translator.cells_left = translator.cells_left.saturating_add(own);
         translator.define(&tensor.name, Slot::Constant(Arc::new(constant)))?;
     }
     for info in &proto.input {
@@ -133,6 +141,13 @@ pub(crate) fn translate(
 
 impl Translator {
     fn define(&mut self, name: &str, slot: Slot) -> Result<(), OnnxError> {
+        if let Slot::Constant(constant) = &slot {
+            let left = self.cells_left.checked_sub(constant.values.len());
+            self.cells_left = left.ok_or_else(|| OnnxError::Constants {
+                name: name.to_owned(),
+                max: MADE_CELLS_MAX,
+            })?;
+        }
         if self.slots.insert(name.to_owned(), slot).is_some() {
             return Err(OnnxError::Doubled {
                 name: name.to_owned(),

@@ -50,13 +50,20 @@ pub enum EvaluateError {
 pub fn evaluate(graph: &Graph, inputs: &Tensors) -> Result<Tensors, EvaluateError> {
     let positions = Positions::new(graph, inputs)?;
     let evaluator = Evaluator::new(graph);
+    // Of each position only the outputs are kept: all values of all positions may be more than memory holds.
     let all = (0..positions.count())
         .into_par_iter()
-        .map(|index| evaluator.position(index, positions.position(index)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let tensor = |output: &crate::graph::GraphOutput| {
+        .map(|index| {
+            let values = evaluator.position(index, positions.position(index))?;
+            let outputs = graph.outputs().iter();
+            Ok(outputs
+                .map(|output| values[output.value.0].clone())
+                .collect())
+        })
+        .collect::<Result<Vec<Vec<Vec<f64>>>, EvaluateError>>()?;
+    let tensor = |(index, output): (usize, &crate::graph::GraphOutput)| {
         let node = graph.node(output.value);
-        let values = all.iter().flat_map(|values| values[output.value.0].iter());
+        let values = all.iter().flat_map(|outputs| outputs[index].iter());
         let elements = match node.kind {
             Kind::Real => Elements::Fp32(values.map(|&x| to_f32(x)).collect()),
             Kind::Index => Elements::Int64(values.map(|&x| to_i64(x)).collect()),
@@ -70,6 +77,7 @@ pub fn evaluate(graph: &Graph, inputs: &Tensors) -> Result<Tensors, EvaluateErro
     let tensors = graph
         .outputs()
         .iter()
+        .enumerate()
         .map(tensor)
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Tensors::new(tensors)?)

@@ -8,22 +8,23 @@
 //! who edits the answer *before* signing it, so that everything fits: only running the model again gives it away.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use credence_base::{ModelId, Name};
 use credence_claim::{Opened, Openings};
 use credence_exec::Execution;
-use credence_hub::Hub;
+use credence_hub::{Hub, parse_file};
 use credence_model::{Elements, FILE_EXTENSION, Tensor, Tensors};
 use credence_node::inference::issue;
 use credence_node::{Answer, AnswerError, Draws, Hosted, Operator, Question, Service};
 use credence_receipt::Bundle;
 use credence_store::{Home, KeyFile, MemoryReceipts};
-use credence_wiring::Format;
+use credence_wiring::{FloatModel, Format};
 use serde::Serialize;
 
 use crate::args::DemoArgs;
 use crate::commands::demo_verify::{self, Asked, write};
-use crate::commands::import::{Source, make};
+use crate::commands::import::{Source, make, refused};
 use crate::context::{Context, engine_options};
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
@@ -141,14 +142,20 @@ impl Demo<'_> {
             "1. Import a float model, `models/digits-cnn.onnx`, as an exact integer program\n",
         )?;
         let inputs = read(CALIBRATE)?;
+        let file = Path::new("digits-cnn.onnx");
+        let float = parse_file(Format::Onnx, Arc::new(MODEL)).map_err(|e| refused(file, &e))?;
+        let FloatModel::Tensors(model) = &float else {
+            return Err(CliError::new(
+                Exit::Failed,
+                "the demo's model takes no tensors",
+            ));
+        };
         let made = make(
             &self.context.console,
             &Source {
-                file: Path::new("digits-cnn.onnx"),
-                bytes: MODEL,
-                format: Format::Onnx,
+                file,
+                model,
                 inputs: Some(&inputs),
-                dims: &[],
                 threads: args.engine.threads,
             },
         )?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use credence_base::{ModelId, Name};
 use credence_hub::{Candidate, ImportFileError, import_tensors, parse_file_with};
 use credence_model::{Model, Provenance, Tensors};
-use credence_wiring::{Bytes, FloatModel, Format, format_of};
+use credence_wiring::{Bytes, FloatModel, Format, TensorModel, format_of};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -47,14 +47,10 @@ struct ImportView<'a> {
 pub(crate) struct Source<'a> {
     /// The file's name, for messages.
     pub(crate) file: &'a Path,
-    /// Its bytes.
-    pub(crate) bytes: &'a [u8],
-    /// How to read them.
-    pub(crate) format: Format,
+    /// The float model that it holds.
+    pub(crate) model: &'a TensorModel,
     /// Real inputs, to calibrate and to compare on.
     pub(crate) inputs: Option<&'a Tensors>,
-    /// Sizes for symbolic dimensions.
-    pub(crate) dims: &'a [(String, usize)],
     /// Threads for the comparison.
     pub(crate) threads: Option<NonZeroUsize>,
 }
@@ -100,12 +96,12 @@ pub(crate) fn make_any(
 ) -> Result<Made, CliError> {
     let float = quietly(|| parse_file_with(format, Arc::clone(&bytes), &args.dims))?;
     match float.map_err(|error| refused(&args.file, &error))? {
-        FloatModel::Tensors(_) => {
+        FloatModel::Tensors(model) => {
             if args.context.is_some() {
                 let what = "`--context` is for language models, and this one takes tensors";
                 return Err(CliError::new(Exit::Usage, what));
             }
-            make_tensors(console, args, (*bytes).as_ref(), format)
+            make_tensors(console, args, &model)
         }
         FloatModel::Language(_) if !args.dims.is_empty() => {
             let what = "`--dim` is for models of tensors, and this is a language model";
@@ -121,8 +117,7 @@ pub(crate) fn make_any(
 fn make_tensors(
     console: &Console,
     args: &ImportArgs,
-    bytes: &[u8],
-    format: Format,
+    model: &TensorModel,
 ) -> Result<Made, CliError> {
     let inputs = match &args.calibrate {
         Some(path) => Some(tensors::read_file(path)?),
@@ -130,10 +125,8 @@ fn make_tensors(
     };
     let source = Source {
         file: &args.file,
-        bytes,
-        format,
+        model,
         inputs: inputs.as_ref(),
-        dims: &args.dims,
         threads: args.threads,
     };
     let candidate = make(console, &source)?;
@@ -182,17 +175,10 @@ pub(crate) fn keep(
 /// Imports and measures a model of tensors. Keeps nothing.
 pub(crate) fn make(console: &Console, source: &Source<'_>) -> Result<Candidate, CliError> {
     let progress = progress(console, source.file);
-    let made = quietly(|| {
-        match parse_file_with(source.format, Arc::new(source.bytes.to_vec()), source.dims)? {
-            FloatModel::Tensors(float) => {
-                import_tensors(&float, source.inputs, engine_options(source.threads)).map(Some)
-            }
-            FloatModel::Language(_) => Ok(None),
-        }
-    });
+    let options = engine_options(source.threads);
+    let made = quietly(|| import_tensors(source.model, source.inputs, options));
     progress.finish_and_clear();
-    let made = made?.map_err(|error| refused(source.file, &error))?;
-    made.ok_or_else(|| CliError::new(Exit::Usage, "a language model is no model of tensors"))
+    made?.map_err(|error| refused(source.file, &error))
 }
 
 /// A file that became no model.

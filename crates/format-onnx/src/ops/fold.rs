@@ -7,7 +7,7 @@ use crate::error::OnnxError;
 use crate::translate::{Node, Slot};
 
 /// Most elements that constants are made to have: a broadcast must not grow a small file into a large memory.
-const CELLS_MAX: usize = 1 << 24;
+pub(crate) const CELLS_MAX: usize = 1 << 24;
 
 /// A constant as a node's only result.
 pub(crate) fn made(node: &Node<'_>, shape: Vec<usize>, values: Values) -> Vec<Slot> {

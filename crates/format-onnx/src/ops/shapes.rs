@@ -437,6 +437,12 @@ fn joined(node: &Node<'_>, constants: &[&Constant], axis: i64) -> Result<Vec<Slo
         let expected = "of one axis, as all constants that are joined";
         return Err(node.operand_error(0, expected, "others"));
     }
+    let cells = constants.iter().map(|constant| constant.values.len());
+    let cells = cells.fold(0, usize::saturating_add);
+    if cells > fold::CELLS_MAX {
+        let expected = "joined to at most 2^24 elements";
+        return Err(node.operand_error(0, expected, cells.to_string()));
+    }
     let floats = constants.iter().map(|constant| constant.floats());
     if let Some(all) = floats.collect::<Option<Vec<_>>>() {
         let all = all.concat();

@@ -141,6 +141,33 @@ fn sizes() {
 }
 
 #[test]
+fn a_small_file_does_not_grow_into_a_large_memory() {
+    // Joined a thousandfold, four times over: 10^12 elements.
+    refused(
+        |f| {
+            f.longs("seed", &[7]);
+            let mut last = "seed".to_owned();
+            for level in 0..4 {
+                let all = vec![last.as_str(); 1000].join(" ");
+                last = format!("c{level}");
+                f.node("Concat", &all, &last, &[int("axis", 0)]);
+            }
+        },
+        &["`c2`", "2^24"],
+    );
+    // Each is as large as one may be, and there are five.
+    refused(
+        |f| {
+            f.longs("shape", &[1 << 24]);
+            for name in ["a0", "a1", "a2", "a3", "a4"] {
+                f.node("ConstantOfShape", "shape", name, &[]);
+            }
+        },
+        &["`a4`", "simplify"],
+    );
+}
+
+#[test]
 fn graphs_that_do_not_hang_together() {
     refused(
         |f| f.graph().node[0].input[0] = "y".into(),
