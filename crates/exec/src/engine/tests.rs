@@ -55,6 +55,18 @@ fn assert_executions(got: &Execution, expected: &Execution, what: &str) {
 }
 
 #[test]
+fn the_build_servers_have_what_is_tested_there() {
+    let all: Vec<&str> = Isa::available().into_iter().map(Isa::name).collect();
+    println!("instruction sets tested here: {all:?}");
+    if cfg!(target_arch = "x86_64") && std::env::var_os("CI").is_some() {
+        assert!(
+            all.contains(&"avx2"),
+            "{all:?}: a green run here would show nothing of AVX2"
+        );
+    }
+}
+
+#[test]
 fn every_value_on_every_instruction_set() {
     for seed in 0..400 {
         let model = Arc::new(model(seed));
@@ -78,10 +90,13 @@ fn every_value_on_every_thread_count_batch_and_tile() {
         for (batch, tile) in [(1, 1), (2, 32), (5, 2), (17, 3), (41, 32)] {
             let inputs = request(&model, seed * 31 + u64::from(batch), batch);
             let expected = reference::run(&model, &inputs).unwrap();
-            for threads in [1, 2, 3, 7] {
-                let mut engine = engine(&model, Isa::detect(), threads);
+            // Each number of threads on another instruction set by turns, so that every one is split in every way.
+            let isas = Isa::available();
+            for (turn, threads) in [1, 2, 3, 7].into_iter().enumerate() {
+                let turn = turn + usize::try_from(seed).unwrap();
+                let mut engine = engine(&model, isas[turn % isas.len()], threads);
                 engine.plan.main.tile_positions = engine.plan.main.tile_positions.min(tile);
-                let what = format!("seed {seed}, batch {batch}, tile {tile}, {threads} threads");
+                let what = format!("seed {seed}, batch {batch}, tile {tile}, {engine:?}");
                 assert_equal(&engine, &inputs, &expected, &what);
             }
         }
@@ -139,4 +154,19 @@ fn random_programs_take_every_way_through_the_engine() {
     assert_eq!(steps.len(), 20, "{steps:?}");
     assert!(steps.values().all(|&count| count > 20), "{steps:?}");
     assert!(fused > 400, "{fused}");
+}
+
+#[test]
+fn a_stopwatch_times_every_step_and_changes_nothing() {
+    let model = Arc::new(model(7));
+    let inputs = request(&model, 7, 5);
+    let plain = engine(&model, Isa::detect(), 1);
+    assert!(plain.step_times().is_empty());
+    let timed = engine(&model, Isa::detect(), 1).timed();
+    assert_eq!(timed.run(&inputs).unwrap(), plain.run(&inputs).unwrap());
+    let times = timed.step_times();
+    assert_eq!(times.len(), plain.plan().main.steps.len());
+    assert!(times.iter().any(|time| time.seconds > 0.0));
+    let nodes: usize = times.iter().map(|time| time.nodes.len()).sum();
+    assert_eq!(nodes, model.program().nodes().count());
 }

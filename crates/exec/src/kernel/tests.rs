@@ -20,7 +20,12 @@ struct Case {
 impl Case {
     fn random(choices: &mut Choices) -> Self {
         let size = |choices: &mut Choices, max| usize::try_from(choices.size(1, max)).unwrap();
-        let (rows, length, outputs) = (size(choices, 20), size(choices, 150), size(choices, 75));
+        let sizes = (size(choices, 20), size(choices, 150), size(choices, 75));
+        Self::of_sizes(sizes, choices)
+    }
+
+    /// A case of so many rows, of such a length, and so many outputs.
+    fn of_sizes((rows, length, outputs): (usize, usize, usize), choices: &mut Choices) -> Self {
         let mut bytes = |count: usize| -> Vec<i8> {
             let ends = choices.chance(40);
             let byte = |choices: &mut Choices| match ends {
@@ -55,6 +60,41 @@ impl Case {
             outputs,
             rescaling: rounded.then_some(rescaling),
             dtype,
+        }
+    }
+
+    /// Every kernel and its twin give what the definition gives.
+    fn check(&self, what: &str) {
+        let (sums, results) = self.expected();
+        let width = self.dtype.width();
+        let bytes: Vec<u8> = results
+            .iter()
+            .flat_map(|y| y.to_le_bytes().into_iter().take(width))
+            .collect();
+        let runs = [Run {
+            x: 0,
+            weight: 0,
+            len: self.length,
+        }];
+        for isa in Isa::available() {
+            let matrix = Matrix {
+                weights: &self.weights,
+                bias: Some(&self.bias),
+                outputs: self.outputs,
+                rescaling: self.rescaling.clone(),
+                dtype: self.dtype,
+            };
+            let packed = Packed::new(isa, &matrix, &runs).unwrap();
+            let (got_sums, got) = self.run(&packed, |job| job.run(), true);
+            assert_eq!(got_sums, sums, "{what}, {isa}: sums");
+            assert_eq!(got, bytes, "{what}, {isa}");
+            assert_eq!(
+                self.run(&packed, |job| job.run(), false).1,
+                bytes,
+                "{what}, {isa}: unwatched"
+            );
+            let (twin_sums, twin) = self.run(&packed, |mut job| scalar::run(&mut job), true);
+            assert_eq!((twin_sums, twin), (got_sums, got), "{what}, twin of {isa}");
         }
     }
 
@@ -134,41 +174,16 @@ fn kernels_equal_their_twin_and_the_definition() {
     let mut choices = Choices::new(1);
     for number in 0..2000 {
         let case = Case::random(&mut choices);
-        let (sums, results) = case.expected();
-        let width = case.dtype.width();
-        let bytes: Vec<u8> = results
-            .iter()
-            .flat_map(|y| y.to_le_bytes().into_iter().take(width))
-            .collect();
-        let runs = [Run {
-            x: 0,
-            weight: 0,
-            len: case.length,
-        }];
-        for isa in Isa::available() {
-            let matrix = Matrix {
-                weights: &case.weights,
-                bias: Some(&case.bias),
-                outputs: case.outputs,
-                rescaling: case.rescaling.clone(),
-                dtype: case.dtype,
-            };
-            let packed = Packed::new(isa, &matrix, &runs).unwrap();
-            let (got_sums, got) = case.run(&packed, |job| job.run(), true);
-            assert_eq!(got_sums, sums, "case {number}, {isa}: sums");
-            assert_eq!(got, bytes, "case {number}, {isa}");
-            assert_eq!(
-                case.run(&packed, |job| job.run(), false).1,
-                bytes,
-                "case {number}, {isa}: unwatched"
-            );
-            let (twin_sums, twin) = case.run(&packed, |mut job| scalar::run(&mut job), true);
-            assert_eq!(
-                (twin_sums, twin),
-                (got_sums, got),
-                "case {number}, twin of {isa}"
-            );
-        }
+        case.check(&format!("case {number}"));
+    }
+}
+
+#[test]
+fn kernels_equal_the_definition_at_the_sizes_of_language_models() {
+    let mut choices = Choices::new(3);
+    for (rows, length, outputs) in [(1, 576, 577), (3, 1536, 191), (65, 576, 64), (1, 576, 4099)] {
+        let case = Case::of_sizes((rows, length, outputs), &mut choices);
+        case.check(&format!("{rows} rows of {length}, {outputs} outputs"));
     }
 }
 

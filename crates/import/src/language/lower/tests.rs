@@ -21,9 +21,17 @@ fn options(threads: usize) -> LanguageOptions {
 }
 
 fn imported(parts: LanguageParts, threads: usize) -> Result<ImportedLanguage, LanguageLowerError> {
+    imported_with(parts, &options(threads))
+}
+
+fn imported_with(
+    parts: LanguageParts,
+    options: &LanguageOptions,
+) -> Result<ImportedLanguage, LanguageLowerError> {
     let graph = crate::language::LanguageGraph::new(parts).unwrap();
+    let threads = options.exec.threads.get();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let import = || import_language(&graph, b"no text", &options(threads));
+    let import = || import_language(&graph, b"no text", options);
     pool.unwrap().install(import)
 }
 
@@ -56,6 +64,19 @@ fn no_number_of_threads_changes_the_model() {
                 "{family:?}, {threads} threads"
             );
             assert_eq!(more.units, one.units);
+        }
+    }
+}
+
+#[test]
+fn no_instruction_set_changes_the_model() {
+    for family in FAMILIES {
+        let one = imported(model(family, 3), 1).unwrap();
+        for isa in Isa::available() {
+            let mut options = options(2);
+            options.exec.isa = isa;
+            let forced = imported_with(model(family, 3), &options).unwrap();
+            assert_eq!(forced.model.id(), one.model.id(), "{family:?}, {isa}");
         }
     }
 }
