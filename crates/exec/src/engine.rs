@@ -20,10 +20,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::buffer::Buffer;
 use crate::cache::Cache;
 use crate::cells::Cells;
-use crate::plan::{Plan, Seen};
+use crate::plan::{Phase, Plan, Seen};
 use crate::request::{Request, answer};
 use crate::session::Workspaces;
 use crate::step::{Refused, Surroundings, Tile, decode, no_elements, shown};
+use crate::stopwatch::{StepTime, Stopwatch};
 use crate::{Isa, PlanError, RunError, Trace};
 
 /// From which size on work is split among threads. No result depends on it.
@@ -82,6 +83,7 @@ pub struct Engine {
     pool: Option<ThreadPool>,
     splitting: Splitting,
     workspaces: Workspaces,
+    stopwatch: Option<Stopwatch>,
 }
 
 /// Values that somebody watches: node, position, cells.
@@ -116,7 +118,30 @@ impl Engine {
             pool,
             splitting: SPLITTING,
             workspaces: Workspaces::default(),
+            stopwatch: None,
         })
+    }
+
+    /// The engine with a stopwatch on every step.
+    #[must_use]
+    pub fn timed(mut self) -> Self {
+        self.stopwatch = Some(Stopwatch::new(&self.plan));
+        self
+    }
+
+    /// What each step has taken, in the plan's order; none unless the engine is [`Self::timed`].
+    #[must_use]
+    pub fn step_times(&self) -> Vec<StepTime> {
+        let times = self.stopwatch.as_ref();
+        times.map_or_else(Vec::new, |watch| watch.times(&self.plan))
+    }
+
+    /// Does a step's work, with the stopwatch on it if there is one.
+    pub(crate) fn step<T>(&self, phase: &Phase, step: usize, work: impl FnOnce() -> T) -> T {
+        match &self.stopwatch {
+            None => work(),
+            Some(watch) => watch.time(&self.plan, phase, step, work),
+        }
     }
 
     /// The model.
@@ -316,8 +341,8 @@ impl Engine {
                 sums: WATCHED.then_some(&mut sums),
             };
             let mut watched = Vec::new();
-            for planned in &plan.steps {
-                planned.step.run(&mut tile, around)?;
+            for (at, planned) in plan.steps.iter().enumerate() {
+                self.step(plan, at, || planned.step.run(&mut tile, around))?;
                 if WATCHED {
                     for &(node, seen) in &planned.nodes {
                         watch(&mut tile, node, seen, 0, &mut watched);

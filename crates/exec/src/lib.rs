@@ -31,6 +31,7 @@ mod request;
 pub mod sampling;
 mod session;
 mod step;
+mod stopwatch;
 mod trace;
 
 pub use engine::{Engine, Execution, Options};
@@ -38,4 +39,5 @@ pub use error::{PlanError, RunError};
 pub use isa::Isa;
 pub use plan::Plan;
 pub use session::{Append, LogitSink, Session, SessionError, ValueSink, Wanted};
+pub use stopwatch::StepTime;
 pub use trace::Trace;

@@ -488,13 +488,15 @@ impl Tokens<'_> {
 
     fn phase<const WATCHED: bool>(&self, phase: &Phase, tile: &mut Tile<'_>) -> Vec<Watched> {
         let mut watched = Vec::new();
-        for planned in &phase.steps {
+        for (at, planned) in phase.steps.iter().enumerate() {
             let around = Surroundings {
                 work: planned.work,
                 ..self.engine.around(self.caches)
             };
             // Inputs alone are refused, and there are none.
-            let done = planned.step.run(tile, around);
+            let done = self
+                .engine
+                .step(phase, at, || planned.step.run(tile, around));
             if WATCHED && done.is_ok() {
                 let context = context(self.engine.model());
                 let wanted = planned

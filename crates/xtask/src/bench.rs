@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: times Credence and onnxruntime in turns on the shipped models and writes `docs/performance.md`.
 
 pub(crate) mod flags;
+mod kernels;
 pub(crate) mod language;
 mod measure;
 mod ours;
@@ -27,6 +28,8 @@ const CASES: [(&str, usize); 8] = [
     ("digits-cnn", 1024),
     ("forest", 1024),
 ];
+/// The batch whose kernels are timed.
+const KERNELS_BATCH: usize = 1024;
 /// Each side is timed so often, in turns, and the median taken: machines are noisy, and drift.
 const ROUNDS: usize = 3;
 
@@ -93,10 +96,15 @@ pub(crate) fn run(root: &Path, seconds: f64) -> Result<String, String> {
             });
         }
     }
+    let mut kernels = Vec::new();
+    for subject in &subjects {
+        let found = subject.kernels(KERNELS_BATCH, seconds)?;
+        kernels.push((format!("{}, batch {KERNELS_BATCH}", subject.name), found));
+    }
     let page = report::page(
         &rows,
-        &version,
-        &processor,
+        &kernels,
+        (&version, &processor),
         &peak::Peak::measure(1, seconds)?,
     );
     language::write(root, page::Half::Tensors, &page)?;

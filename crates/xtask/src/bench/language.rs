@@ -21,6 +21,7 @@ use self::ours::Evidence;
 use self::peer::{Llama, Run};
 use self::subject::Subject;
 use super::flags::Flags;
+use super::kernels::Kernel;
 use super::measure::median;
 use super::page::{Half, replace};
 use super::peak::Peak;
@@ -111,6 +112,8 @@ struct Results {
     version: String,
     system: String,
     limits: Limits,
+    /// Of a prompt in one call, and of tokens one after another; one thread.
+    kernels: [Vec<Kernel>; 2],
     by_threads: Vec<Rounds>,
 }
 
@@ -181,6 +184,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
         ..
     } = last.ok_or("no round was made\n")?;
     let results = Results {
+        kernels: ours::kernels(&subject.model, &work)?,
         limits: Limits::of(&subject.model)?,
         model_id: subject.model.id().to_string(),
         file: subject.file,

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use credence_base::SigningKey;
-use credence_exact::{Op, Shape};
 use credence_exec::{Engine, Isa, Options};
 use credence_format_onnx::{FILE_BYTES_MAX, Limits, Onnx};
 use credence_import::{Clipping, ImportOptions, import};
@@ -16,6 +15,7 @@ use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_verify::{Facts, Policy, check};
 use zeroize::Zeroizing;
 
+use super::kernels::{Kernel, kernels, multiply_adds};
 use super::measure::{Figures, measure};
 use super::middle;
 
@@ -110,24 +110,36 @@ impl Subject {
         })
     }
 
-    /// Multiply-adds of one position: for each output cell of a product as many as its row has weights.
+    /// Multiply-adds of one position.
     pub(crate) fn multiply_adds(&self) -> u64 {
         let program = self.model.program();
-        let of = |op: &Op, shape: &Shape| {
-            let weight = match op {
-                Op::Linear(op) => op.weight,
-                Op::Conv(op) => op.weight,
-                _ => return 0,
-            };
-            let weight = program
-                .param_shape(weight)
-                .map_or(0, |w| w.cells() / w.dims().first().copied().unwrap_or(1));
-            u64::try_from(shape.cells() * weight).unwrap_or(0)
+        let all = program.nodes().map(|(id, _, _)| multiply_adds(program, id));
+        u64::try_from(all.sum::<usize>()).unwrap_or(u64::MAX)
+    }
+
+    /// What each kernel takes of runs of one batch size, on one thread.
+    ///
+    /// # Errors
+    /// What any of the calls fails with.
+    pub(crate) fn kernels(&self, batch: usize, seconds: f64) -> Result<Vec<Kernel>, String> {
+        let options = Options {
+            threads: NonZeroUsize::MIN,
+            isa: Isa::detect(),
         };
-        program
-            .nodes()
-            .map(|(_, node, shape)| of(&node.op, shape))
-            .sum()
+        let engine = Engine::new(Arc::clone(&self.model), options).map_err(text)?;
+        let engine = engine.timed();
+        let request = self.batch(0, batch)?;
+        let mut runs = 0;
+        measure(seconds, || {
+            runs += 1;
+            engine.run(&request).map(drop).map_err(text)
+        })?;
+        let positions = super::language::real(runs * batch);
+        Ok(kernels(
+            self.model.program(),
+            &engine.step_times(),
+            positions,
+        ))
     }
 
     /// `batch` rows beginning at row `first`, which wraps around.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Row;
+use super::kernels::{self, Kernel};
 use super::peak::Peak;
 
 const INTRODUCTION: &str = "\
@@ -23,14 +24,37 @@ A product is bound by arithmetic when its weights stay in cache and by memory wh
 what is above it is rounding, pooling, moving between layers, and, at batch 1, the cost of a call. A forest makes no multiply-adds: it is bound by the latency of dependent loads.
 ";
 
+const KERNELS: &str = "\
+A run of steps with a stopwatch on each. Cells are those that a kernel computes for one position; sums that never leave registers are not among them. Kernels below one hundredth are left out.
+";
+
 /// Writes the page.
-pub(crate) fn page(rows: &[Row], onnxruntime: &str, processor: &str, peak: &Peak) -> String {
+pub(crate) fn page(
+    rows: &[Row],
+    kernels: &[(String, Vec<Kernel>)],
+    (onnxruntime, processor): (&str, &str),
+    peak: &Peak,
+) -> String {
     let mut page = INTRODUCTION.to_owned();
-    match write(&mut page, rows, onnxruntime, processor, peak) {
+    let written = write(&mut page, rows, onnxruntime, processor, peak);
+    match written.and_then(|()| where_time_goes(&mut page, kernels, peak)) {
         Ok(()) => page,
         // Writing to a string does not fail.
         Err(error) => error.to_string(),
     }
+}
+
+fn where_time_goes(
+    page: &mut String,
+    kernels: &[(String, Vec<Kernel>)],
+    peak: &Peak,
+) -> std::fmt::Result {
+    writeln!(page, "\n## Where the time goes, one thread\n\n{KERNELS}")?;
+    writeln!(page, "{}", kernels::HEAD)?;
+    for (what, kernels) in kernels {
+        kernels::rows(page, what, kernels, peak.in_cache_g)?;
+    }
+    Ok(())
 }
 
 fn us(seconds: f64) -> String {
@@ -106,7 +130,7 @@ fn parts(page: &mut String, rows: &[&Row]) -> std::fmt::Result {
         let cells = [
             us(case.run.wall_median_s),
             us(case.root.wall_median_s),
-            format!("{:.0} %", case.root.wall_median_s / both * 100.0),
+            format!("{:.1} %", case.root.wall_median_s / both * 100.0),
             case.trace_bytes.to_string(),
             us((case.receipt.wall_median_s - both).max(0.0)),
             us(verify),

@@ -1,15 +1,19 @@
 //! Times Credence on a language model: prefill, decode, making an answer, drawing it again, streams side by side, and what evidence costs.
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Instant;
 
 use cpu_time::ProcessTime;
 use credence_base::{SigningKey, domain};
 use credence_commit::TreeHasher;
 use credence_exec::sampling::{Counts, Parameters, Place, Sampler, Settings, Step};
-use credence_exec::{Append, Session};
+use credence_exec::{Append, Engine, Isa, Options, Session};
 use credence_generate::{Generation, Language, Limits, Prompt, retrace};
+use credence_model::Model;
 
+use super::super::kernels::{Kernel, kernels as kernels_of};
 use super::{Part, Parts, Work, chain};
 
 /// Bytes of a statement that is signed: a receipt's, roughly.
@@ -28,6 +32,8 @@ pub(crate) struct Evidence {
     pub(crate) block_bytes: f64,
     /// The root at the end of prompt and decoded answer, keys and values included.
     pub(crate) root_s: f64,
+    /// Hashing the trace's blocks of the prompt, and the root behind it.
+    pub(crate) prefill_s: f64,
     /// One signature.
     pub(crate) sign_s: f64,
     /// Drawing one token at temperature 0.7, top-p 0.9.
@@ -138,13 +144,17 @@ pub(crate) fn time(language: &Language, work: &Work) -> Result<(Parts, Evidence)
     let clock = Clock::start();
     advance(language, &mut session, &work.prompt, &mut logits)?;
     let prefill = clock.part(work.prompt.len());
+    let start = Instant::now();
+    black_box(session.trace_root());
+    let prompt_root_s = start.elapsed().as_secs_f64();
     let clock = Clock::start();
     for _ in 0..work.generate {
         let token = likeliest(&logits);
         advance(language, &mut session, &[token], &mut logits)?;
     }
     let decode = clock.part(work.generate);
-    let evidence = evidence(language, &session, work, &logits)?;
+    let mut evidence = evidence(language, &session, work, &logits)?;
+    evidence.prefill_s += prompt_root_s;
 
     let clock = Clock::start();
     let tokens = make(language, &prompt, work.answer.len())?;
@@ -164,6 +174,39 @@ pub(crate) fn time(language: &Language, work: &Work) -> Result<(Parts, Evidence)
         },
         evidence,
     ))
+}
+
+/// What each kernel takes of a prompt, and of tokens one after another.
+///
+/// # Errors
+/// What the engine says.
+pub(crate) fn kernels(model: &Arc<Model>, work: &Work) -> Result<[Vec<Kernel>; 2], String> {
+    let options = Options {
+        threads: NonZeroUsize::MIN,
+        isa: Isa::detect(),
+    };
+    let engine = || Engine::new(Arc::clone(model), options).map(Engine::timed);
+    let mut all = Vec::new();
+    for step in [work.prompt.len(), 1] {
+        let engine = engine().map_err(|e| chain(&e))?;
+        let mut session = engine.session().map_err(|e| chain(&e))?;
+        for tokens in work.prompt.chunks(step) {
+            let mut appends = [Append {
+                session: &mut session,
+                tokens,
+                sampled: 1,
+            }];
+            let done = engine.advance(&mut appends, &mut |_, _, _| {});
+            done.map_err(|e| chain(&e))?;
+        }
+        let positions = super::real(work.prompt.len());
+        all.push(kernels_of(model.program(), &engine.step_times(), positions));
+    }
+    let mut all = all.into_iter();
+    Ok([
+        all.next().unwrap_or_default(),
+        all.next().unwrap_or_default(),
+    ])
 }
 
 /// Sessions side by side, one token each at a time.
@@ -210,6 +253,15 @@ fn evidence(
     let (mut all, mut blocks_s) = (0_usize, 0.0);
     let mut positions = TreeHasher::new(domain::TRACE_SECTION);
     let mut sampled = TreeHasher::new(domain::TRACE_SECTION);
+    let start = Instant::now();
+    for position in 0..first {
+        let fixed = layout.positions().fixed().block_bytes();
+        let block = layout.positions().block_bytes(position);
+        for len in [fixed, block - fixed] {
+            positions.update(some.get(..len).unwrap_or_default());
+        }
+    }
+    let prefill_s = start.elapsed().as_secs_f64();
     for position in first..last {
         let fixed = layout.positions().fixed().block_bytes();
         let block = layout.positions().block_bytes(position);
@@ -239,6 +291,7 @@ fn evidence(
         blocks_s: blocks_s / tokens,
         block_bytes: super::real(all) / tokens,
         root_s,
+        prefill_s,
         sign_s,
         draw_s: draw(logits)?,
     })

@@ -2,6 +2,7 @@
 
 use std::fmt::{Result, Write as _};
 
+use super::super::kernels;
 use super::{ANSWER, GENERATE, PROMPT, Part, Parts, Results, Round, Rounds, SIDES, STREAMS, real};
 
 /// A part's name, and where it stands.
@@ -64,7 +65,8 @@ fn write(page: &mut String, results: &Results) -> Result {
     one_pass(page, results)?;
     shares(page, results)?;
     starts(page, results)?;
-    limits(page, results)
+    limits(page, results)?;
+    where_time_goes(page, results)
 }
 
 /// Tokens a second of one side's part.
@@ -145,8 +147,8 @@ fn shares(page: &mut String, results: &Results) -> Result {
     writeln!(page, "\n## What evidence costs\n\n{SHARES}")?;
     writeln!(
         page,
-        "| threads | trace, bytes a token | hashing a token, µs | of decoding it | root, ms | of making the answer | signature, µs | drawing a token (top-p), µs |\n\
-         |---|---|---|---|---|---|---|---|"
+        "| threads | trace, bytes a token | hashing a token, µs | of decoding it | hashing a prompt and its root, of prefill | root, ms | of making the answer | signature, µs | drawing a token (top-p), µs |\n\
+         |---|---|---|---|---|---|---|---|---|"
     )?;
     for all in &results.by_threads {
         let of = |get: fn(&Round) -> f64| all.figure(get).0;
@@ -155,11 +157,12 @@ fn shares(page: &mut String, results: &Results) -> Result {
         let (hash, root) = (of(|r| r.evidence.blocks_s), of(|r| r.evidence.root_s));
         writeln!(
             page,
-            "| {} | {:.0} | {:.0} | {:.1} % | {:.1} | {:.2} % | {:.0} | {:.0} |",
+            "| {} | {:.0} | {:.0} | {:.1} % | {:.1} % | {:.1} | {:.2} % | {:.0} | {:.0} |",
             all.threads,
             of(|r| r.evidence.block_bytes),
             hash * 1e6,
             hash / token_s * 100.0,
+            of(|r| r.evidence.prefill_s) / of(|r| r.sides[0].prefill.wall_s) * 100.0,
             root * 1e3,
             root / make_s * 100.0,
             of(|r| r.evidence.sign_s) * 1e6,
@@ -167,6 +170,19 @@ fn shares(page: &mut String, results: &Results) -> Result {
         )?;
     }
     Ok(())
+}
+
+fn where_time_goes(page: &mut String, results: &Results) -> Result {
+    let peak = results.by_threads.first();
+    let peak_g = peak.map_or(0.0, |all| all.peak.in_cache_g);
+    writeln!(
+        page,
+        "\n## Where the time goes, one thread\n\nSteps with a stopwatch on each, hashing apart; kernels below one hundredth are left out.\n"
+    )?;
+    writeln!(page, "{}", kernels::HEAD)?;
+    let [prefill, decode] = &results.kernels;
+    kernels::rows(page, "prefill", prefill, peak_g)?;
+    kernels::rows(page, "decode", decode, peak_g)
 }
 
 fn starts(page: &mut String, results: &Results) -> Result {
