@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod build;
 #[cfg(test)]
+mod exact;
+#[cfg(test)]
 mod graph;
 #[cfg(test)]
 mod hostile;

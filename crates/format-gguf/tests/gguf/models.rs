@@ -58,7 +58,7 @@ const MODELS: [(&str, &str, &[u8], f64); 8] = [
     ),
 ];
 
-fn golden(name: &str) -> (Vec<u32>, Vec<Vec<f64>>) {
+pub(crate) fn golden(name: &str) -> (Vec<u32>, Vec<Vec<f64>>) {
     let all: Vec<Value> =
         serde_json::from_str(include_str!("../golden/models/logits.json")).unwrap();
     let case = all.into_iter().find(|case| case["model"] == name).unwrap();
@@ -68,7 +68,7 @@ fn golden(name: &str) -> (Vec<u32>, Vec<Vec<f64>>) {
     )
 }
 
-fn graph(name: &str) -> LanguageGraph {
+pub(crate) fn graph(name: &str) -> LanguageGraph {
     let (_, _, bytes, _) = MODELS.iter().find(|row| row.0 == name).unwrap();
     language_graph(&parse(bytes.to_vec()).unwrap()).unwrap()
 }
