@@ -248,6 +248,17 @@ mod tests {
     }
 
     #[test]
+    fn mutations_of_the_example_are_read_or_refused() {
+        use credence_testkit::mutation::{Choices, mutate};
+        let example = include_bytes!("../../../docs/spec/policy.example.toml");
+        let mut choices = Choices::new(1);
+        let accepted = (0..20_000).filter(|_| read(&mutate(example, &mut choices)).is_ok());
+        let accepted = accepted.count();
+        // Comments may change; not everything else.
+        assert!((100..19_900).contains(&accepted), "{accepted}");
+    }
+
+    #[test]
     fn the_example_in_the_documentation_is_one() {
         let example = include_str!("../../../docs/spec/policy.example.toml");
         let policy = read(example.as_bytes()).unwrap();

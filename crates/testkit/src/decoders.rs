@@ -7,6 +7,7 @@ use credence_base::SigningKey;
 use credence_base::domain;
 use credence_claim::Claim;
 use credence_commit::{Opening, opening, tree};
+use credence_grammar::Grammar;
 use credence_model::{Model, Program, TensorLimits, Tensors, program_bytes, program_from_bytes};
 use credence_receipt::{
     BUNDLE_LEN_MAX, Bundle, ENVELOPE_LEN_MAX, Envelope, STATEMENT_LEN_MAX, Statement,
@@ -97,6 +98,9 @@ pub const TARGETS: &[Target] = &[
     log::ADD_CHECKPOINT,
     log::TILE_PATH,
     log::ENTRIES,
+    log::TILE,
+    log::RECORD,
+    GRAMMAR,
     spot::EVIDENCE,
     spot::CARD,
     spot::CHECK,
@@ -112,6 +116,33 @@ pub fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).unwrap();
     (target.run)(bytes);
 }
+
+/// The text of a grammar behind a byte for its kind.
+const GRAMMAR: Target = Target {
+    name: "grammar",
+    seeds: || {
+        let schema = Grammar::schema(
+            r##"{"$defs":{"n":{"type":["integer","null"],"minimum":-3}},"type":"object","properties":{"a":{"$ref":"#/$defs/n"},
+            "b":{"type":"array","items":{"anyOf":[{"const":"x"},{"type":"string","maxLength":9}]},"minItems":1}},
+            "required":["a"],"additionalProperties":false}"##,
+        );
+        let tool = ("look".to_owned(), r#"{"type":"object"}"#.to_owned());
+        let all = [schema, Grammar::calls(&[tool])];
+        let bytes =
+            |grammar: Grammar| [&[grammar.kind().code()], grammar.text().as_bytes()].concat();
+        all.map(|grammar| bytes(grammar.unwrap())).to_vec()
+    },
+    run: |bytes| {
+        let Some((kind, text)) = bytes.split_first() else {
+            return false;
+        };
+        let Ok(text) = core::str::from_utf8(text) else {
+            return false;
+        };
+        let read = Grammar::decode(*kind, text);
+        read.map(|grammar| assert_eq!(grammar.text(), text)).is_ok()
+    },
+};
 
 fn tensors(bytes: &[u8]) -> bool {
     let limits = TensorLimits { bytes_max: 1 << 20 };

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "what goes wrong here fails a test, which is the purpose"
 )]
 
@@ -14,3 +15,4 @@ pub mod program_gen;
 pub mod samples;
 pub mod schema;
 pub mod speaking;
+pub mod tamper;

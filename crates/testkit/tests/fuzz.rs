@@ -45,10 +45,23 @@ fn every_truncation_is_refused_or_read() {
 }
 
 #[test]
-fn every_target_has_its_libfuzzer_twin() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
+fn every_target_has_its_libfuzzer_twin_and_every_twin_its_target() {
+    let fuzz = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
     for target in TARGETS {
-        let path = folder.join(format!("{}.rs", target.name));
-        assert!(path.exists(), "{} is missing", path.display());
+        let name = target.name;
+        let twin = std::fs::read_to_string(fuzz.join(format!("fuzz_targets/{name}.rs")));
+        let calls = format!("credence_testkit::decoders::run(\"{name}\", bytes)");
+        assert!(twin.unwrap().contains(&calls), "{name}");
+        let bin = format!("[[bin]]\nname = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"\n");
+        assert!(manifest.contains(&bin), "{name} is no binary of fuzz/");
+    }
+    let known = |name: &str| TARGETS.iter().any(|target| target.name == name);
+    for file in std::fs::read_dir(fuzz.join("fuzz_targets")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        // These two link what reads ONNX, which this crate does not.
+        let apart = ["onnx", "requests"].contains(&name.as_str());
+        assert!(known(&name) != apart, "{name}");
     }
 }

@@ -11,12 +11,11 @@
     reason = "helpers of tests stop a test that went wrong"
 )]
 
-use std::fmt::Write as _;
-
 use credence_base::SigningKey;
 use credence_base::json::{Base64, Hex32, to_canonical};
 use credence_claim::Method;
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle, pae};
+use credence_testkit::tamper::{EDITS, edited, places, unedited};
 use credence_verify::{Refusal, RefusalKind, check_bytes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -68,131 +67,10 @@ fn with_statement(statement: &[u8], signer: Option<&SigningKey>) -> Vec<u8> {
     to_canonical(&bundle).unwrap()
 }
 
-/// Every place in `value` but its root, as a JSON pointer.
-fn places(value: &Value, at: &str, out: &mut Vec<String>) {
-    let mut inner = |name: String, value: &Value| {
-        let at = format!("{at}/{name}");
-        out.push(at.clone());
-        places(value, &at, out);
-    };
-    match value {
-        Value::Object(members) => {
-            members
-                .iter()
-                .for_each(|(name, value)| inner(name.clone(), value));
-        }
-        Value::Array(items) => {
-            items
-                .iter()
-                .enumerate()
-                .for_each(|(index, value)| inner(index.to_string(), value));
-        }
-        _ => (),
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Edit {
-    Change,
-    Remove,
-    Double,
-    Reorder,
-}
-
-const EDITS: [Edit; 4] = [Edit::Change, Edit::Remove, Edit::Double, Edit::Reorder];
-
-/// Writes `value` in canonical form but for one edit at `place`; `None` when the edit is not possible there.
-fn edited(value: &Value, place: &str, edit: Edit) -> Option<Vec<u8>> {
-    let mut text = String::new();
-    let mut done = false;
-    render(value, "", (place, edit), &mut text, &mut done);
-    done.then(|| text.into_bytes())
-}
-
-fn render(value: &Value, at: &str, edit: (&str, Edit), text: &mut String, done: &mut bool) {
-    let members: Vec<(String, String, &Value)> = match value {
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| (name.clone(), format!("\"{name}\":"), value))
-            .collect(),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .map(|(index, value)| (index.to_string(), String::new(), value))
-            .collect(),
-        leaf => return write!(text, "{leaf}").unwrap(),
-    };
-    let mut parts: Vec<String> = Vec::new();
-    let mut moved = None;
-    for (name, head, value) in members {
-        let here = format!("{at}/{name}");
-        let mut part = head.clone();
-        render(value, &here, edit, &mut part, done);
-        if here != edit.0 {
-            parts.push(part);
-            continue;
-        }
-        match edit.1 {
-            Edit::Change => parts.push(format!("{head}{}", changed(value))),
-            Edit::Remove => (),
-            Edit::Double => parts.extend([part.clone(), part]),
-            Edit::Reorder => {
-                moved = Some(parts.len());
-                parts.push(part);
-            }
-        }
-        *done = true;
-    }
-    if let Some(from) = moved {
-        // A lone member has no other order.
-        *done = parts.len() > 1;
-        let to = if from == 0 { parts.len() - 1 } else { 0 };
-        parts.swap(from, to);
-    }
-    let (open, close) = if value.is_object() {
-        ('{', '}')
-    } else {
-        ('[', ']')
-    };
-    write!(text, "{open}{}{close}", parts.join(",")).unwrap();
-}
-
-/// Another value of the same type and, for text, of the same alphabet and length.
-fn changed(value: &Value) -> Value {
-    match value {
-        Value::String(text) => {
-            let other = match text.chars().next() {
-                None => "x".to_owned(),
-                Some(first) => {
-                    let new = match first {
-                        '1' => '2',
-                        'a'..='z' | 'A'..='Z' => {
-                            if first.eq_ignore_ascii_case(&'a') {
-                                'b'
-                            } else {
-                                'a'
-                            }
-                        }
-                        _ => '1',
-                    };
-                    format!("{new}{}", &text[first.len_utf8()..])
-                }
-            };
-            json!(other)
-        }
-        Value::Number(number) => json!(number.as_u64().unwrap() + 1),
-        Value::Object(_) => json!({}),
-        Value::Array(_) => json!([]),
-        Value::Bool(_) | Value::Null => panic!("no field has this type"),
-    }
-}
-
 #[test]
 fn the_manifest_names_every_place() {
-    let mut all = Vec::new();
-    places(&bundle_json(), "", &mut all);
-    let mut signed = Vec::new();
-    places(&statement_json(), "", &mut signed);
+    let mut all = places(&bundle_json());
+    let signed = places(&statement_json());
     all.extend(signed.into_iter().map(|place| format!("signed{place}")));
     let manifest: Vec<&str> = include_str!("tamper_manifest.txt").lines().collect();
     assert_eq!(manifest, all, "look at the new field here before it ships");
@@ -209,9 +87,7 @@ fn the_honest_bundle_is_accepted_and_the_editor_writes_canonical_form() {
             honest_bundle().receipt().payload().to_vec(),
         ),
     ] {
-        let mut text = String::new();
-        render(&value, "", ("none", Edit::Change), &mut text, &mut false);
-        assert_eq!(text.as_bytes(), canonical.as_slice());
+        assert_eq!(unedited(&value), canonical);
     }
     assert!(
         refusal_unlogged(&with_statement(
@@ -225,9 +101,7 @@ fn the_honest_bundle_is_accepted_and_the_editor_writes_canonical_form() {
 #[test]
 fn every_edit_of_the_bundle_is_refused() {
     let bundle = bundle_json();
-    let mut all = Vec::new();
-    places(&bundle, "", &mut all);
-    for place in all {
+    for place in places(&bundle) {
         for edit in EDITS {
             let Some(bytes) = edited(&bundle, &place, edit) else {
                 continue;
@@ -241,10 +115,8 @@ fn every_edit_of_the_bundle_is_refused() {
 #[test]
 fn every_edit_of_the_statement_is_refused_whoever_signs() {
     let statement = statement_json();
-    let mut all = Vec::new();
-    places(&statement, "", &mut all);
     let (operator, other) = (key(), SigningKey::from_seed(&[9; 32]));
-    for place in all {
+    for place in places(&statement) {
         for edit in EDITS {
             let Some(bytes) = edited(&statement, &place, edit) else {
                 continue;

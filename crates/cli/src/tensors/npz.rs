@@ -137,6 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn mutations_are_read_or_refused() {
+        use credence_testkit::mutation::{Choices, mutate};
+        let (x, y) = (array("(2, 3)", 24), array("(1,)", 4));
+        let method = CompressionMethod::Deflated;
+        let archive = archive(&[("x.npy", &x), ("y.npy", &y)], method);
+        let mut choices = Choices::new(2);
+        for _ in 0..20_000 {
+            if let Ok(tensors) = read(&mutate(&archive, &mut choices), 1 << 20) {
+                assert!(tensors.iter().count() <= 2);
+            }
+            let _either = npy::read("x", &mutate(&x, &mut choices));
+        }
+    }
+
+    #[test]
     fn a_bomb_is_stopped_at_the_limit() {
         let big = array("(250000,)", 1_000_000);
         let bytes = archive(&[("x.npy", &big)], CompressionMethod::Deflated);

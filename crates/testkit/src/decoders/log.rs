@@ -4,9 +4,10 @@ use credence_base::{ReceiptDigest, SigningKey};
 use credence_log::cosignature::cosign;
 use credence_log::entry::{self, EntriesId};
 use credence_log::proof::{Plan, TileSet};
+use credence_log::sequencer::Record;
 use credence_log::{
     AddCheckpoint, Algorithm, Checkpoint, Clock, Edge, Hash, KeyName, LogPolicy, LogProof, Note,
-    SignedCheckpoint, Signer, TileId, VerifierKey,
+    SignedCheckpoint, Signer, Tile, TileId, VerifierKey,
 };
 
 use super::Target;
@@ -168,5 +169,53 @@ pub(super) const ENTRIES: Target = Target {
         let read = entry::decode(id, bytes);
         read.map(|entries| assert_eq!(entry::encode(&entries), bytes))
             .is_ok()
+    },
+};
+
+pub(super) const TILE: Target = Target {
+    name: "tile",
+    seeds: || {
+        let mut edge = Edge::new();
+        for at in 0..SIZE {
+            edge.append(Hash::of_receipt(&digest(at))).unwrap();
+        }
+        let mut tiles = edge.take_tiles();
+        tiles.retain(|tile| tile.id() == tile_id());
+        tiles.iter().map(Tile::encode).collect()
+    },
+    run: |bytes| {
+        let read = Tile::decode(tile_id(), bytes);
+        read.map(|tile| assert_eq!(tile.encode(), bytes)).is_ok()
+    },
+};
+
+/// The last tile of the checkpoint's tree, which is not full.
+fn tile_id() -> TileId {
+    TileId::new(0, 1, 44).unwrap()
+}
+
+pub(super) const RECORD: Target = Target {
+    name: "record",
+    seeds: || {
+        let origin = log().verifier().name().clone();
+        let root = Hash::from_bytes([7; 32]);
+        let record = Record {
+            number: 9,
+            time_ms: 1_800_000_000_000,
+            start: 40,
+            digests: vec![digest(1), digest(2)],
+            checkpoint: Checkpoint::new(&origin, 42, root).unwrap(),
+        };
+        vec![record.encode().unwrap()]
+    },
+    run: |bytes| {
+        let Ok(read) = Record::decode(bytes) else {
+            return false;
+        };
+        // What is of version 1 is written as version 2.
+        let again = read.encode().unwrap();
+        assert!(again == bytes || again[..8] != bytes[..8]);
+        assert_eq!(Record::decode(&again).unwrap(), read);
+        true
     },
 };
