@@ -111,19 +111,23 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text.replace(['\n', '\r'], " ")
 }
 
+/// The code of a file that could not be read or written, whoever wanted it.
+const fn store_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::TooLong { .. } => Exit::Malformed,
+        StoreError::Absent { .. }
+        | StoreError::Denied { .. }
+        | StoreError::ReadOnly { .. }
+        | StoreError::Full { .. }
+        | StoreError::Folder { .. }
+        | StoreError::Exists { .. }
+        | StoreError::Io { .. } => Exit::Io,
+    }
+}
+
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
-        let exit = match &error {
-            StoreError::TooLong { .. } => Exit::Malformed,
-            StoreError::Absent { .. }
-            | StoreError::Denied { .. }
-            | StoreError::ReadOnly { .. }
-            | StoreError::Full { .. }
-            | StoreError::Folder { .. }
-            | StoreError::Exists { .. }
-            | StoreError::Io { .. } => Exit::Io,
-        };
-        let hint = error.hint();
+        let (exit, hint) = (store_exit(&error), error.hint());
         Self::of(exit, error).hint_if(hint)
     }
 }
@@ -137,7 +141,7 @@ impl From<HomeError> for CliError {
 impl From<KeyFileError> for CliError {
     fn from(error: KeyFileError) -> Self {
         let exit = match &error {
-            KeyFileError::Store(_) => Exit::Io,
+            KeyFileError::Store(error) => store_exit(error),
             KeyFileError::Key { .. } | KeyFileError::Mode { .. } => Exit::Malformed,
             KeyFileError::Entropy(_) => Exit::Failed,
         };
@@ -149,7 +153,7 @@ impl From<KeyFileError> for CliError {
 impl From<HubError> for CliError {
     fn from(error: HubError) -> Self {
         let exit = match &error {
-            HubError::Store(_) => Exit::Io,
+            HubError::Store(error) => store_exit(error),
             HubError::Unknown { .. } | HubError::Absent { .. } => Exit::Missing,
             HubError::Ambiguous { .. }
             | HubError::Query { .. }
@@ -169,6 +173,32 @@ impl From<HubError> for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_too_long_has_one_code_whoever_reads_it() {
+        let long = || StoreError::TooLong {
+            path: "x".into(),
+            max: 8,
+        };
+        let all = [
+            CliError::from(long()),
+            CliError::from(HubError::Store(long())),
+            CliError::from(KeyFileError::Store(long())),
+        ];
+        for error in all {
+            assert_eq!(error.exit(), Exit::Malformed);
+            assert!(error.reason().contains("`x`"));
+        }
+    }
+
+    #[test]
+    fn a_file_system_that_takes_no_writes_is_named_with_a_remedy() {
+        let told = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        let error = StoreError::from_io(credence_store::Action::Write, "x".as_ref(), told);
+        let error = CliError::from(error);
+        assert_eq!(error.exit(), Exit::Io);
+        assert!(error.reason().contains("read-only") && error.hint_text().is_some());
+    }
 
     #[test]
     fn causes_stand_on_one_line_and_hints_behind() {

@@ -137,14 +137,78 @@ fn a_folder_without_permission() {
         "--receipt",
         "locked/out.json",
     ];
-    let done = place.run(&arguments);
-    // Root may write anywhere; for everyone else this is refused.
-    if std::fs::write(folder.join("probe"), b"").is_ok() {
-        done.expect(0);
+    as_anyone(&place, &arguments)
+        .expect(9)
+        .says("permission denied");
+    assert_eq!(names(&folder), Vec::<String>::new());
+}
+
+/// The binary without root's right to pass over permissions, whoever runs the tests.
+fn as_anyone(place: &Place, arguments: &[&str]) -> Done {
+    let without = ["--bounding-set", "-dac_override,-dac_read_search", "--"];
+    let root = std::fs::metadata("/proc/self").unwrap();
+    let mut command = if std::os::unix::fs::MetadataExt::uid(&root) == 0 {
+        let mut command = Command::new("setpriv");
+        command.args(without).arg(env!("CARGO_BIN_EXE_credence"));
+        command
     } else {
-        done.expect(9).says("permission denied");
-        assert_eq!(names(&folder), Vec::<String>::new());
+        Command::new(env!("CARGO_BIN_EXE_credence"))
+    };
+    let output = command
+        .args(arguments)
+        .env("CREDENCE_HOME", home())
+        .current_dir(place.folder.path())
+        .output();
+    output.unwrap().into()
+}
+
+#[test]
+fn a_file_system_that_takes_no_writes() {
+    let place = Place::new();
+    place.write("x.json", four_digits().as_bytes());
+    let folder = place.path("mounted");
+    std::fs::create_dir(&folder).unwrap();
+    // A namespace of its own in which the folder is a read-only file system: for root, and where users may make one.
+    let mount = "mount -t tmpfs -o ro none mounted && exec \"$0\" \"$@\"";
+    let inside = |arguments: &[&str]| {
+        Command::new("unshare")
+            .args(["--map-root-user", "--mount", "sh", "-c", mount])
+            .args(arguments)
+            .env("CREDENCE_HOME", home())
+            .current_dir(place.folder.path())
+            .output()
+    };
+    if !inside(&["true"]).is_ok_and(|output| output.status.success()) {
+        println!("not tried: this system lets no one make a namespace");
+        return;
     }
+    let binary = env!("CARGO_BIN_EXE_credence");
+    let receipt = ["--receipt", "mounted/out.json"];
+    let run = [&[binary, "run", "cnn", "--input", "x.json"], &receipt[..]].concat();
+    let own = ["--home", "mounted/home"];
+    for command in [run, [&[binary, "key", "show"], &own[..]].concat()] {
+        let done: Done = inside(&command).unwrap().into();
+        done.expect(9).says("the file system is read-only");
+    }
+    assert_eq!(names(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn a_disk_that_fills_up_under_the_demo_and_under_a_new_key() {
+    let place = Place::new();
+    let own = place.path("home");
+    with_little_room(&place, &own, 8, &["demo"])
+        .expect(9)
+        .says("no space is left");
+    assert_eq!(place.names(), Vec::<String>::new());
+    place.run_at(&own, &["key", "show"]).expect(0);
+    let key = std::fs::read(own.join("keys/operator.pem")).unwrap();
+    let rotate = ["key", "rotate", "--no-log", "--out", "rotated.json"];
+    with_little_room(&place, &own, 0, &rotate)
+        .expect(9)
+        .says("no space is left");
+    assert_eq!(std::fs::read(own.join("keys/operator.pem")).unwrap(), key);
+    assert!(!place.path("rotated.json").exists());
 }
 
 #[test]

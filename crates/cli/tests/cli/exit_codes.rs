@@ -14,6 +14,27 @@ use std::sync::Arc;
 
 use crate::shared::{Place, bundle, four_digits, home, honest, model_file};
 
+/// An archive of one array of floats, as numpy writes it.
+fn npz(name: &str, shape: &str, cells: &[f32]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    while !(header.len() + 11).is_multiple_of(64) {
+        header.push(' ');
+    }
+    header.push('\n');
+    let len = u16::try_from(header.len()).unwrap().to_le_bytes();
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    writer.start_file(format!("{name}.npy"), options).unwrap();
+    for part in [&b"\x93NUMPY\x01\x00"[..], &len, header.as_bytes()] {
+        writer.write_all(part).unwrap();
+    }
+    for cell in cells {
+        writer.write_all(&cell.to_le_bytes()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
 fn encoded(bundle: &Bundle) -> Vec<u8> {
     bundle.encode().unwrap()
 }
@@ -428,6 +449,21 @@ fn inputs_that_do_not_fit_are_3() {
         let file = place.write("x.json", text.as_bytes());
         let arguments = ["run", "cnn", "--input", file, "--receipt", "never.json"];
         place.run(&arguments).expect(3).says(says);
+    }
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut cells = vec![0.5_f32; 64];
+        cells[7] = value;
+        place.write("odd.npz", &npz("image", "(1, 1, 8, 8)", &cells));
+        let arguments = [
+            "run",
+            "cnn",
+            "--input",
+            "odd.npz",
+            "--receipt",
+            "never.json",
+        ];
+        let done = place.run(&arguments).expect(3);
+        done.says("element 7 is not a finite number");
     }
     place.write("x.npz", b"PK nothing");
     let arguments = ["run", "cnn", "--input", "x.npz", "--receipt", "never.json"];
