@@ -45,9 +45,8 @@ fn at(root: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), Str
             "minimum" | "maximum" | "exclusiveMaximum" => bounded(word, given, value),
             "prefixItems" => prefix(root, words, given, value, path)?,
             "items" if words.contains_key("prefixItems") => true,
-            "minItems" | "maxItems" | "minLength" | "maxLength" | "maxProperties" => {
-                counted(word, given, value)
-            }
+            "minItems" | "maxItems" | "minLength" | "maxLength" | "minProperties"
+            | "maxProperties" => counted(word, given, value),
             "$ref" => at(root, referred(root, given)?, value, path).map(|()| true)?,
             "anyOf" => {
                 let all = given.as_array().map(Vec::as_slice).unwrap_or_default();
