@@ -12,7 +12,7 @@ use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::KeyFile;
 use serde_json::Value;
 
-use crate::shared::{Place, credence, four_digits, home, honest, names};
+use crate::shared::{Place, credence, fits, four_digits, home, honest, line_of, names};
 
 /// A process that says in its first line where it listens.
 pub(crate) struct Running {
@@ -134,6 +134,7 @@ impl World {
             turn,
         ];
         let referee = Running::start(&place, &own, &arguments);
+        fits("cli-dispute-referee", &referee.first);
         let operator = home_with_models(&place, "operator");
         let challenger = home_with_models(&place, "challenger");
         Self {
@@ -203,6 +204,13 @@ fn an_operator_that_lies_loses_and_anyone_confirms_it() {
         "the claim is false",
     ] {
         assert!(shown.out.contains(words), "{words}: {shown:#?}");
+    }
+    let json = ["dispute", "show", "verdict.json", "--json"];
+    let json = place.run_at(&empty, &json).expect(0).out;
+    let (said, verdict) = json.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(line_of("cli-dispute", verdict), view);
+    for line in said.lines() {
+        line_of("cli-dispute-show", line);
     }
     let key = world.referee.first["referee"].as_str().unwrap().to_owned();
     place

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::shared::{Place, credence, names};
+use crate::shared::{Place, credence, line_of, names};
 
 /// A home whose log has one entry: the statement of a key that is this home's alone. Every such log has the same key.
 fn log_of(place: &Place, name: &str, like: Option<&Path>) -> (std::path::PathBuf, String) {
@@ -29,9 +29,10 @@ struct Running {
 }
 
 impl Running {
-    fn start(place: &Place) -> Self {
+    fn start(place: &Place, more: &[&str]) -> Self {
         let mut child = credence(&place.path("watcher"), place.folder.path())
             .args(["monitor", "monitor.toml"])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -76,14 +77,14 @@ fn a_log_that_changes_its_story_is_told_on() {
     );
     place.write("monitor.toml", config.as_bytes());
 
-    let mut honest = Running::start(&place);
+    let mut honest = Running::start(&place, &[]);
     honest.says("first seen, with 1 entries");
     assert_eq!(honest.stop(), Some(0));
 
     // The liar shows another entry of the same place, to a monitor that started anew.
     std::fs::rename(place.path("shown"), place.path("before")).unwrap();
     std::fs::rename(&other, place.path("shown")).unwrap();
-    let mut told = Running::start(&place);
+    let mut told = Running::start(&place, &[]);
     told.says("ALARM");
     assert_eq!(told.stop(), Some(5));
     let evidence = names(&place.path("evidence"));
@@ -98,7 +99,8 @@ fn a_log_that_changes_its_story_is_told_on() {
         "{confirmed:#?}"
     );
     // What was seen before is not forgotten for what was shown then.
-    let mut again = Running::start(&place);
-    again.says("ALARM");
+    let mut again = Running::start(&place, &["--json"]);
+    let alarm = line_of("cli-monitor", &again.says("\"alarm\""));
+    assert_eq!(alarm["alarm"], "equivocation");
     assert_eq!(again.stop(), Some(5));
 }
