@@ -173,6 +173,17 @@ impl World {
     }
 }
 
+/// A line for each message, and the verdict.
+fn shown_as_json(place: &Place, home: &Path) -> Value {
+    let show = ["dispute", "show", "verdict.json", "--json"];
+    let out = place.run_at(home, &show).expect(0).out;
+    let (said, verdict) = out.trim_end().rsplit_once('\n').unwrap();
+    for line in said.lines() {
+        line_of("cli-dispute-show", line);
+    }
+    line_of("cli-dispute", verdict)
+}
+
 #[test]
 fn an_operator_that_lies_loses_and_anyone_confirms_it() {
     let world = World::new("600");
@@ -205,13 +216,7 @@ fn an_operator_that_lies_loses_and_anyone_confirms_it() {
     ] {
         assert!(shown.out.contains(words), "{words}: {shown:#?}");
     }
-    let json = ["dispute", "show", "verdict.json", "--json"];
-    let json = place.run_at(&empty, &json).expect(0).out;
-    let (said, verdict) = json.trim_end().rsplit_once('\n').unwrap();
-    assert_eq!(line_of("cli-dispute", verdict), view);
-    for line in said.lines() {
-        line_of("cli-dispute-show", line);
-    }
+    assert_eq!(shown_as_json(place, &empty), view);
     let key = world.referee.first["referee"].as_str().unwrap().to_owned();
     place
         .run_at(
