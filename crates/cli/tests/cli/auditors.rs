@@ -6,7 +6,7 @@ use credence_receipt::{AuditOutcome, BUNDLE_LEN_MAX, Bundle, Kept, Statement};
 use serde_json::{Value, json};
 
 use crate::disputes::{Lie, Running, answered, home_with_models};
-use crate::shared::{Done, Place, fits, four_digits, names};
+use crate::shared::{Done, Place, fits, four_digits, line_of, names};
 
 /// An operator that serves and logs, with three honest answers and one that is false.
 struct World {
@@ -252,7 +252,6 @@ fn honeypots_are_asked_as_anyone_asks_and_run_again() {
     let home = home_with_models(&world.place, "auditor");
     let body: Value = serde_json::from_str(&four_digits()).unwrap();
     let line = json!({"path": "/v2/models/cnn/infer", "body": body});
-    fits("auditor-prompt", &line);
     world
         .place
         .write("prompts.jsonl", line.to_string().as_bytes());
@@ -270,6 +269,8 @@ fn honeypots_are_asked_as_anyone_asks_and_run_again() {
     ];
     let told = world.place.run_at(&home, &arguments).expect(0);
     assert_eq!(told.lines_of("cli-auditor")[0]["honeypot"], true);
+    let prompts = std::fs::read_to_string(world.place.path("prompts.jsonl"));
+    line_of("auditor-prompt", &prompts.unwrap());
     assert_eq!(world.board(&home)["honeypots"]["replayed"], 1);
     world.place.write("prompts.jsonl", b"{}");
     world.place.run_at(&home, &arguments).expect(3);

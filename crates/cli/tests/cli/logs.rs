@@ -117,24 +117,6 @@ fn receipts_are_logged_proved_and_audited() {
     assert_eq!(proved["proof"], proof.out.as_str());
     place.run(&["log", "show", &files]).expect(2).says("--key");
 
-    let words = [
-        "log",
-        "serve",
-        files.as_str(),
-        "--listen",
-        "127.0.0.1:0",
-        "--json",
-    ];
-    let serving = crate::disputes::Running::start(&place, home(), &words);
-    crate::shared::fits("cli-log-serve", &serving.first);
-    prints(
-        &place
-            .run(&["log", "audit", &serving.url, "--key", key])
-            .expect(0),
-        "all 2 entries",
-    );
-    assert_eq!(serving.signal("-TERM"), Some(0));
-
     // One byte of one tile, and the audit names it.
     let tile = format!("{files}/tile/0/000.p/2");
     let mut bytes = std::fs::read(&tile).unwrap();
@@ -313,6 +295,12 @@ fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
 
     draws_from_cosignatures(&place, &server, bundle, (&key, &witness));
     assert_eq!(server.stop(), Some(0));
+    let words = ["log", "serve", "--listen", "127.0.0.1:0", "--json"];
+    let serving = crate::disputes::Running::start(&place, std::path::Path::new(&own), &words);
+    crate::shared::fits("cli-log-serve", &serving.first);
+    let audit = ["log", "audit", &serving.url, "--key", &key];
+    prints(&place.run(&audit).expect(0), "entries");
+    assert_eq!(serving.signal("-TERM"), Some(0));
     // Not the witness's own doing: it goes on until it is told to stop.
     let id = witnessing.0.id().to_string();
     let stopped = Command::new("kill").args(["-0", &id]).status().unwrap();
