@@ -10,7 +10,6 @@
 
 pub mod decoders;
 pub mod mutation;
-pub mod pattern;
 pub mod program_gen;
 pub mod samples;
 pub mod schema;
