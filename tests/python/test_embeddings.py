@@ -14,7 +14,7 @@ import openai
 import pytest
 from conftest import Credence
 from test_oip import Server, serving
-from test_openai import bundle_of, claim_of
+from test_openai import REQUESTS, bundle_of, checking, claim_of
 
 NAME = "words"
 WIDTH, HIDDEN, HEADS, BLOCKS, CONTEXT = 48, 64, 4, 2, 64
@@ -123,8 +123,10 @@ def server(credence: Credence, report: dict) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0)
+def client(server: Server) -> Iterator[openai.OpenAI]:
+    base = f"http://127.0.0.1:{server.port}/v1"
+    with checking() as http_client:
+        yield openai.OpenAI(base_url=base, api_key="none", max_retries=0, http_client=http_client)
 
 
 def test_the_import_says_how_faithful_it_is(report: dict) -> None:
@@ -182,9 +184,12 @@ def test_both_encodings_are_the_claimed_vector(client: openai.OpenAI, server: Se
     ],
 )
 def test_what_cannot_be_embedded_is_refused_by_name(client: openai.OpenAI, change: dict, param: str) -> None:
+    body = {"model": NAME, "input": "the", **change}
     with pytest.raises(openai.APIStatusError) as refused:
-        client.embeddings.create(**{"model": NAME, "input": "the", **change})
+        client.embeddings.create(**body)
     assert refused.value.param == param
+    none_or_too_many = change in ({"input": []}, {"input": ["the"] * 257})
+    assert REQUESTS["/v1/embeddings"].is_valid(body) != none_or_too_many
 
 
 def test_an_encoder_does_not_chat(client: openai.OpenAI) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import Credence, rows
 from second import receipt, replay, tensors
+from test_schemas import validator
 from test_second_verifier import load
 
 START_LIMIT_S = 30
@@ -116,7 +117,9 @@ def test_an_answer_and_its_receipt(server: Server, credence: Credence, cnn: str,
     nonce = "5a" * 32
     answer = server.infer(cnn, {"id": "request-7", **request()}, {"credence-nonce": nonce})
     assert answer.status == 200, answer.body
+    validator("http-infer-request.v1.json").validate({"id": "request-7", **request()})
     body = answer.json()
+    validator("http-infer-response.v1.json").validate(body)
     assert (body["id"], body["model_name"]) == ("request-7", cnn)
     (output,) = body["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("logits", "FP32", [3, 10])
@@ -142,7 +145,9 @@ def test_an_answer_and_its_receipt(server: Server, credence: Credence, cnn: str,
 def test_nested_data_is_the_same_request(server: Server, cnn: str) -> None:
     flat = server.infer(cnn, request(2)).json()["outputs"][0]["data"]
     _, images = rows("digits-cnn", "inputs")
-    assert server.infer(cnn, request(2, data=images[:2].tolist())).json()["outputs"][0]["data"] == flat
+    nested = request(2, data=images[:2].tolist())
+    validator("http-infer-request.v1.json").validate(nested)
+    assert server.infer(cnn, nested).json()["outputs"][0]["data"] == flat
 
 
 def test_outputs_can_be_chosen(server: Server, cnn: str) -> None:
@@ -200,9 +205,15 @@ BAD = {
 }
 
 
+# Those that are refused whatever the model.
+MISFITS = {"no inputs", "a type that is none", "a negative dimension", "a string for a number", "an unknown parameter"}
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_requests_are_refused_by_name(server: Server, cnn: str, case: str) -> None:
     body, named = BAD[case]
+    if not isinstance(body, bytes):
+        assert validator("http-infer-request.v1.json").is_valid(body) == (case not in MISFITS)
     answer = server.infer(cnn, body)
     assert 400 <= answer.status < 500, answer.body
     assert list(answer.json()) == ["error"]

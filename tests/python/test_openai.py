@@ -11,18 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import jsonschema
 import numpy as np
 import openai
 import pydantic
 import pytest
 from blake3 import blake3
-from conftest import REPOSITORY, Credence
+from conftest import Credence
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from gguf import GGUFWriter
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI, OpenAI
 from test_oip import Server, serving
+from test_schemas import validator
 
 NAME = "tiny"
 WIDTH = 32
@@ -107,9 +109,29 @@ def server(credence: Credence, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
+REQUESTS = {
+    "/v1/chat/completions": validator("http-chat-request.v1.json"),
+    "/v1/completions": validator("http-completion-request.v1.json"),
+    "/v1/embeddings": validator("http-embeddings-request.v1.json"),
+}
+
+
+def checking() -> openai.DefaultHttpxClient:
+    """A client whose requests, where the server takes them, fit the published schemas."""
+
+    def fits(answer: httpx.Response) -> None:
+        schema = REQUESTS.get(answer.request.url.path)
+        if schema is not None and answer.status_code == 200:
+            schema.validate(json.loads(answer.request.content))
+
+    return openai.DefaultHttpxClient(event_hooks={"response": [fits]})
+
+
 @pytest.fixture(scope="module")
-def client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0)
+def client(server: Server) -> Iterator[openai.OpenAI]:
+    base = f"http://127.0.0.1:{server.port}/v1"
+    with checking() as http_client:
+        yield openai.OpenAI(base_url=base, api_key="none", max_retries=0, http_client=http_client)
 
 
 def messages(text: str = "the thing") -> list[dict]:
@@ -294,6 +316,10 @@ def test_refusals_are_the_sdks_own_errors(client: openai.OpenAI) -> None:
         with pytest.raises(openai.BadRequestError) as refused:
             client.chat.completions.create(model=NAME, messages=messages(), **more)
         assert refused.value.param == param
+        body = {"model": NAME, "messages": messages(), **more.pop("extra_body", {}), **more}
+        # Which keywords a schema may have, and how much a server gives, is not said there.
+        beyond = param in ("response_format", "max_tokens")
+        assert REQUESTS["/v1/chat/completions"].is_valid(body) == beyond, param
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(model=NAME, messages=messages("long " * CONTEXT))
     assert refused.value.code == "context_length_exceeded"
@@ -374,11 +400,25 @@ def test_chat_in_the_terminal_fits_a_schema(server: Server, credence: Credence, 
     schema.write_text('{"enum": ["yes", "no"]}')
     said = credence.run("chat", NAME, "the?", "--json-schema", schema, "--receipt", bundle, "--json")
     assert said.returncode == 0, said.stderr
+    validator("cli-chat.v1.json").validate(json.loads(said.stdout))
     assert json.loads(said.stdout)["content"] in ('"yes"', '"no"')
     assert credence.run("verify", bundle, "--model", NAME).returncode == 0
     schema.write_text('{"pattern": "a"}')
     refused = credence.run("chat", NAME, "the?", "--json-schema", schema)
     assert refused.returncode == 3 and "`pattern`" in refused.stderr
+
+
+def test_the_demo_of_a_chat(credence: Credence, tmp_path: Path) -> None:
+    """With the model of noise under the name of the catalogue's."""
+    write_gguf(tmp_path / "tiny.gguf")
+    other = Credence(credence.binary, tmp_path / "home")
+    other.succeed("model", "import", tmp_path / "tiny.gguf", "--name", "smollm2-135m", "--allow-error")
+    shown = other.run("demo", "--chat", "--json", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    view = json.loads(shown.stdout)
+    validator("cli-demo-chat.v1.json").validate(view)
+    assert [one["exit_code"] for one in view["verifications"]] == [0, 5, 8]
+    validator("bundle.v1.json").validate(json.loads((tmp_path / view["bundle"]).read_bytes()))
 
 
 # A public key that signed nothing here: RFC 8032, section 7.1, test 1.
@@ -404,7 +444,7 @@ def test_a_saved_stream_is_checked(server: Server, credence: Credence, tmp_path:
     alone = credence.run("verify", "--stream", path, "--require", "signed", "--json")
     assert alone.returncode == 0, alone.stderr
     view = json.loads(alone.stdout)
-    jsonschema.validate(view, json.loads((REPOSITORY / "schemas/cli-verify-stream.v1.json").read_text()))
+    validator("cli-verify-stream.v1.json").validate(view)
     assert view["bundle_fits"] is None and view["not_checked"]
     assert view["choices"][0]["receipt"] == last["receipt"]
     both = credence.run("verify", "--stream", path, bundle, "--model", NAME)

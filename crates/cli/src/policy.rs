@@ -219,8 +219,17 @@ mod tests {
         SigningKey::from_seed(&[1; 32]).public_key()
     }
 
+    /// Whether the published schema lets a policy pass; nothing if it is no TOML.
+    fn fits_schema(text: &str) -> Option<bool> {
+        let schema = include_str!("../../../schemas/policy.v1.json");
+        let schema = serde_json::from_str(schema).unwrap();
+        let policy: serde_json::Value = toml::from_str(text).ok()?;
+        Some(credence_testkit::schema::fits(&schema, &policy).is_ok())
+    }
+
     #[test]
     fn an_empty_file_demands_the_usual() {
+        assert_eq!(fits_schema(""), Some(true));
         let policy = read(b"").unwrap();
         assert_eq!(policy, usual());
         let names: Vec<_> = policy.required.iter().map(MethodId::as_str).collect();
@@ -245,6 +254,7 @@ mod tests {
             log: None,
         };
         assert_eq!(read(text.as_bytes()).unwrap(), expected);
+        assert_eq!(fits_schema(&text), Some(true));
     }
 
     #[test]
@@ -261,6 +271,7 @@ mod tests {
     #[test]
     fn the_example_in_the_documentation_is_one() {
         let example = include_str!("../../../docs/spec/policy.example.toml");
+        assert_eq!(fits_schema(example), Some(true));
         let policy = read(example.as_bytes()).unwrap();
         assert!(policy.operators.is_some() && policy.age_max_s.is_some());
         let log = policy.log.unwrap();
@@ -279,7 +290,12 @@ mod tests {
         let log = verifier_key("log.example", Algorithm::Ed25519, 1);
         let w1 = verifier_key("w1.example", Algorithm::CosignatureV1, 2);
         let w2 = verifier_key("w2.example", Algorithm::CosignatureV1, 3);
-        let demand = |text: &str| read(format!("[log]\n{text}").as_bytes()).map(|p| p.log.unwrap());
+        let demand = |text: &str| {
+            let text = format!("[log]\n{text}");
+            let found = read(text.as_bytes()).map(|p| p.log.unwrap());
+            assert!(found.is_err() || fits_schema(&text) == Some(true), "{text}");
+            found
+        };
         let alone = demand(&format!("logs = ['{log}']")).unwrap();
         assert!(alone.required && alone.policy.quorum() == 0);
         let all = demand(&format!(
@@ -315,6 +331,13 @@ mod tests {
         ] {
             let words = crate::error::chain(&demand(&text).unwrap_err());
             assert!(words.contains(expected), "{text}: {words}");
+            // No schema counts keys against the quorum, or knows that two are one log's.
+            let beyond = ["count twice", "quorum of 2"].contains(&expected);
+            assert_eq!(
+                fits_schema(&format!("[log]\n{text}")),
+                Some(beyond),
+                "{text}"
+            );
         }
     }
 
@@ -339,6 +362,13 @@ mod tests {
             let error = read(text.as_bytes()).unwrap_err();
             let words = crate::error::chain(&error);
             assert!(words.contains(expected), "{text}: {words}");
+            let fit = match expected {
+                "duplicate" => None,
+                // Digits that are no key's.
+                "no Ed25519" => Some(true),
+                _ => Some(false),
+            };
+            assert_eq!(fits_schema(text), fit, "{text}");
         }
         assert!(read(&[0xff]).is_err());
     }

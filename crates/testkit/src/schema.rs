@@ -3,7 +3,11 @@
 //! It knows the few words of JSON Schema 2020-12 that those schemas use, and refuses a schema that uses another: a word that is
 //! not understood must not pass for one that holds.
 
+use std::cmp::Ordering;
+
+use regex::Regex;
 use serde_json::{Map, Value};
+
 
 /// Words that say nothing about which values fit.
 const ANNOTATIONS: &[&str] = &[
@@ -13,6 +17,8 @@ const ANNOTATIONS: &[&str] = &[
     "$defs",
     "title",
     "description",
+    "contentEncoding",
+    "contentMediaType",
 ];
 
 /// Checks `value` against `schema`.
@@ -36,30 +42,30 @@ fn at(root: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), Str
             "type" => of_type(given, value),
             "const" => value == given,
             "enum" => given.as_array().is_some_and(|all| all.contains(value)),
-            "minimum" => value.as_f64() >= given.as_f64() || !value.is_number(),
-            "maximum" => value.as_f64() <= given.as_f64() || !value.is_number(),
-            "exclusiveMaximum" => value.as_f64() < given.as_f64() || !value.is_number(),
+            "minimum" | "maximum" | "exclusiveMaximum" => bounded(word, given, value),
             "prefixItems" => prefix(root, words, given, value, path)?,
             "items" if words.contains_key("prefixItems") => true,
-            "minItems" => value
-                .as_array()
-                .is_none_or(|all| Some(all.len()) >= size(given)),
-            "maxItems" => value
-                .as_array()
-                .is_none_or(|all| Some(all.len()) <= size(given)),
-            "minLength" => value
-                .as_str()
-                .is_none_or(|text| Some(text.chars().count()) >= size(given)),
-            "maxLength" => value
-                .as_str()
-                .is_none_or(|text| Some(text.chars().count()) <= size(given)),
+            "minItems" | "maxItems" | "minLength" | "maxLength" | "minProperties"
+            | "maxProperties" => counted(word, given, value),
             "$ref" => at(root, referred(root, given)?, value, path).map(|()| true)?,
             "anyOf" => {
                 let all = given.as_array().map(Vec::as_slice).unwrap_or_default();
                 all.iter()
                     .any(|schema| at(root, schema, value, path).is_ok())
             }
-            "pattern" => value.as_str().is_none_or(|text| matches(given, text)),
+            "allOf" => {
+                for schema in given.as_array().into_iter().flatten() {
+                    at(root, schema, value, path)?;
+                }
+                true
+            }
+            "pattern" => match (given.as_str(), value.as_str()) {
+                (Some(given), Some(text)) => {
+                    let pattern = Regex::new(given).map_err(|e| format!("{path}: {e}"))?;
+                    pattern.is_match(text)
+                }
+                (given, _) => given.is_some(),
+            },
             "oneOf" => one_of(root, given, value, path)?,
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
@@ -98,20 +104,36 @@ fn of_type(given: &Value, value: &Value) -> bool {
     }
 }
 
-/// The patterns that are known: 64 hexadecimal digits, and the path of a bundle.
-fn matches(given: &Value, text: &str) -> bool {
-    let digits = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-    let hex = |text: &str| text.len() == 64 && text.bytes().all(digits);
-    match given.as_str() {
-        Some("^[0-9a-f]{64}$") => hex(text),
-        Some("^/v1/receipts/[0-9a-f]{64}(\\?key=[0-9a-f]{64})?$") => {
-            let rest = text.strip_prefix("/v1/receipts/").unwrap_or_default();
-            let (digest, key) = rest
-                .split_once("?key=")
-                .map_or((rest, None), |(a, b)| (a, Some(b)));
-            hex(digest) && key.is_none_or(hex)
-        }
-        _ => false,
+/// Whether a number is within its bound; of anything else nothing is asked.
+fn bounded(word: &str, given: &Value, value: &Value) -> bool {
+    let whole = |n: &Value| {
+        n.as_i64()
+            .map_or_else(|| n.as_u64().map(i128::from), |n| Some(n.into()))
+    };
+    let order = match (whole(value), whole(given)) {
+        (Some(value), Some(given)) => Some(value.cmp(&given)),
+        _ => value.as_f64().partial_cmp(&given.as_f64()),
+    };
+    !value.is_number()
+        || order.is_some_and(|order| match word {
+            "minimum" => order.is_ge(),
+            "maximum" => order.is_le(),
+            _ => order == Ordering::Less,
+        })
+}
+
+/// Whether items, characters or members are as few or many as they may be.
+fn counted(word: &str, given: &Value, value: &Value) -> bool {
+    let count = match value {
+        Value::Array(all) if word.ends_with("Items") => all.len(),
+        Value::String(text) if word.ends_with("Length") => text.chars().count(),
+        Value::Object(members) if word.ends_with("Properties") => members.len(),
+        _ => return true,
+    };
+    if word.starts_with("min") {
+        Some(count) >= size(given)
+    } else {
+        Some(count) <= size(given)
     }
 }
 
@@ -216,6 +238,9 @@ mod tests {
         });
         let short = json!({"type": "string", "minLength": 1, "maxLength": 2});
         let few = json!({"type": "array", "maxItems": 1});
+        let members = json!({"maxProperties": 1});
+        let seed = json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX});
+        let both = json!({"allOf": [{"type": "string"}, {"enum": ["b", 1]}]});
         let cases = [
             (&tree, json!({"next": {"next": null}}), true),
             (&tree, json!({"next": {"next": 1}}), false),
@@ -223,6 +248,14 @@ mod tests {
             (&short, json!(""), false),
             (&short, json!("abc"), false),
             (&few, json!([1, 2]), false),
+            (&members, json!({"a": 1}), true),
+            (&members, json!({"a": 1, "b": 1}), false),
+            (&members, json!([1, 2]), true),
+            (&seed, json!(i64::MAX), true),
+            (&seed, json!(9_223_372_036_854_775_808_u64), false),
+            (&seed, json!(i64::MIN), true),
+            (&both, json!("b"), true),
+            (&both, json!("a"), false),
             (&hex, json!(digits), true),
             (&hex, json!("AB"), false),
             (&object, json!({"a": 1}), true),
@@ -241,5 +274,6 @@ mod tests {
             assert_eq!(fits(schema, &value).is_ok(), expected, "{value}");
         }
         assert!(fits(&json!({"multipleOf": 3}), &json!("x")).is_err());
+        assert!(fits(&json!({"pattern": "("}), &json!("x")).is_err());
     }
 }

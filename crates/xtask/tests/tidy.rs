@@ -244,6 +244,45 @@ fn no_test_is_switched_off_and_nothing_is_left_undone() {
     }
 }
 
+/// The files of a folder whose names end so, by name.
+fn files(folder: &str, end: &str) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.to_string_lossy().ends_with(end))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn every_schema_is_named_in_the_documents_and_held_to_something() {
+    let within = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let mut named = BTreeSet::new();
+    for folder in ["docs", "docs/spec"] {
+        for text in files(folder, ".md").values() {
+            let words = text.split(|c: char| !within(c));
+            named.extend(words.filter(|w| w.ends_with(".v1.json")).map(str::to_owned));
+        }
+    }
+    let schemas = files("schemas", ".v1.json");
+    let there: BTreeSet<String> = schemas.keys().cloned().collect();
+    assert_eq!(named, there, "named in docs, and there");
+    let mut tests: String = files("tests/python", ".py").into_values().collect();
+    tests.extend(all_sources().into_iter().map(|(_, text)| text));
+    for (name, schema) in schemas {
+        let stem = name.strip_suffix(".v1.json").unwrap();
+        let used = tests.contains(&format!("\"{stem}\"")) || tests.contains(&name);
+        assert!(used, "no test holds anything to schemas/{name}");
+        assert!(
+            schema.contains(&format!("/{name}\"")),
+            "{name} has another id"
+        );
+    }
+}
+
 #[test]
 fn links_in_the_documents_lead_somewhere() {
     let mut pages = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];

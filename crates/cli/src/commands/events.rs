@@ -71,3 +71,138 @@ fn print<E: Serialize>(
     }
     console.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use credence_court::CourtEvent;
+    use credence_watch::{Alarm, MonitorEvent};
+    use credence_witness::WitnessEvent;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn holds(schema: &str, event: &impl Serialize) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas");
+        let schema = std::fs::read(format!("{folder}/{schema}.v1.json")).unwrap();
+        let schema: Value = serde_json::from_slice(&schema).unwrap();
+        let event = serde_json::to_value(event).unwrap();
+        credence_testkit::schema::fits(&schema, &event).unwrap();
+    }
+
+    fn text(words: &str) -> String {
+        words.to_owned()
+    }
+
+    #[test]
+    fn every_alarm_of_a_monitor_fits_its_schema() {
+        let reason = text("r");
+        let alarms = [
+            Alarm::Equivocation { size: 1 },
+            Alarm::Fork {
+                smaller: 1,
+                larger: 2,
+            },
+            Alarm::Rollback { seen: 2, shown: 1 },
+            Alarm::Inconsistent {
+                from: 1,
+                to: 2,
+                reason: reason.clone(),
+            },
+            Alarm::UnknownKey { reason },
+            Alarm::Withheld {
+                peer: text("p"),
+                size: 2,
+                seen: 0,
+            },
+        ];
+        for alarm in alarms {
+            for evidence in [None, Some(text("e"))] {
+                let event = MonitorEvent::Alarm {
+                    log: text("l"),
+                    words: alarm.to_string(),
+                    alarm: alarm.clone(),
+                    files: evidence.iter().map(Into::into).collect(),
+                    evidence,
+                };
+                holds("cli-monitor", &event);
+            }
+        }
+    }
+
+    #[test]
+    fn every_other_event_of_a_monitor_fits_its_schema() {
+        let (log, peer, reason) = (text("l"), text("p"), text("r"));
+        for event in [
+            MonitorEvent::FirstSeen {
+                log: log.clone(),
+                size: 0,
+            },
+            MonitorEvent::Grown {
+                log: log.clone(),
+                from: 0,
+                to: 1,
+            },
+            MonitorEvent::Stale {
+                log: log.clone(),
+                size: 0,
+                seen: 1,
+            },
+            MonitorEvent::Unreachable {
+                log: log.clone(),
+                reason: reason.clone(),
+            },
+            MonitorEvent::PeerAgrees {
+                log: log.clone(),
+                peer: peer.clone(),
+                size: 1,
+            },
+            MonitorEvent::PeerFailed {
+                log: log.clone(),
+                peer,
+                reason: reason.clone(),
+            },
+            MonitorEvent::NotKept { log, reason },
+        ] {
+            holds("cli-monitor", &event);
+        }
+    }
+
+    #[test]
+    fn every_event_of_a_witness_and_a_referee_fits_its_schema() {
+        let (origin, reason) = (text("o"), text("r"));
+        for event in [
+            WitnessEvent::Cosigned {
+                origin: origin.clone(),
+                size: 0,
+            },
+            WitnessEvent::Refused {
+                origin: None,
+                status: 400,
+            },
+            WitnessEvent::Refused {
+                origin: Some(origin.clone()),
+                status: 503,
+            },
+            WitnessEvent::SplitView {
+                origin: origin.clone(),
+                size: 1,
+                evidence: text("e"),
+            },
+            WitnessEvent::NotDurable { origin, reason },
+        ] {
+            holds("cli-witness", &event);
+        }
+        let id = "ab".repeat(32);
+        for loser in ["operator", "challenger", "nobody"] {
+            for reason in credence_dispute::Reason::ALL {
+                let event = CourtEvent::Ended {
+                    dispute: id.clone(),
+                    loser: text(loser),
+                    reason: text(reason.as_str()),
+                };
+                holds("cli-dispute-referee", &event);
+            }
+        }
+        holds("cli-dispute-referee", &CourtEvent::Failed { what: id });
+    }
+}

@@ -16,6 +16,13 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 
+/// A log that is there now.
+#[derive(Debug, Serialize)]
+struct InitView {
+    key: String,
+    folder: String,
+}
+
 /// A log's newest checkpoint.
 #[derive(Debug, Serialize)]
 struct LogView {
@@ -31,6 +38,16 @@ struct LogView {
 struct EntryView {
     index: u64,
     receipt: String,
+}
+
+/// Where a receipt is in a log.
+#[derive(Debug, Serialize)]
+struct InclusionView {
+    index: u64,
+    receipt: String,
+    size: u64,
+    root: String,
+    proof: String,
 }
 
 /// That one tree begins another.
@@ -84,6 +101,12 @@ fn init(context: &mut Context, origin: Option<&str>) -> Result<(), CliError> {
     let key = log.verifier.clone();
     log.close()?;
     let folder = context.home()?.log();
+    if context.console.json() {
+        return context.console.data_json(&InitView {
+            key: key.to_string(),
+            folder: folder.display().to_string(),
+        });
+    }
     context
         .console
         .say(&format!("the log is in `{}`", folder.display()));
@@ -190,6 +213,16 @@ fn inclusion(
         )
     })?;
     let proof = tree.log_proof(index, &signed).map_err(wrong)?;
+    if context.console.json() {
+        let checkpoint = signed.unverified();
+        return context.console.data_json(&InclusionView {
+            index,
+            receipt: digest.to_string(),
+            size: checkpoint.size(),
+            root: checkpoint.root().to_string(),
+            proof: proof.encode(),
+        });
+    }
     context.console.raw(proof.encode().as_bytes())
 }
 

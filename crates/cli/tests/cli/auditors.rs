@@ -6,7 +6,7 @@ use credence_receipt::{AuditOutcome, BUNDLE_LEN_MAX, Bundle, Kept, Statement};
 use serde_json::{Value, json};
 
 use crate::disputes::{Lie, Running, answered, home_with_models};
-use crate::shared::{Done, Place, four_digits, names};
+use crate::shared::{Done, Place, fits, four_digits, line_of, names};
 
 /// An operator that serves and logs, with three honest answers and one that is false.
 struct World {
@@ -114,6 +114,7 @@ impl World {
     fn board(&self, home: &Path) -> Value {
         let bytes = std::fs::read(home.join("auditor/board.json")).unwrap();
         let board: Value = serde_json::from_slice(&bytes).unwrap();
+        fits("auditor-board", &board);
         board["operators"][&self.operator].clone()
     }
 }
@@ -219,7 +220,7 @@ fn what_is_not_drawn_or_not_ours_to_see_is_not_audited() {
     let done = world
         .audit(&blind, &["--rate", "1", "--no-log", "--json"])
         .expect(0);
-    let looked: Value = serde_json::from_str(done.out.lines().next().unwrap()).unwrap();
+    let looked = &done.lines_of("cli-auditor")[0];
     assert_eq!(looked["event"], "looked");
     assert_eq!(
         (&looked["drawn"], &looked["unseen"]),
@@ -233,9 +234,10 @@ fn what_is_not_drawn_or_not_ours_to_see_is_not_audited() {
     )
     .unwrap();
     let seeing = home_with_models(&world.place, "seeing");
-    world
-        .audit(&seeing, &["--rate", "1", "--no-log", "--bundles", "seen"])
-        .expect(8);
+    let bundles = ["--rate", "1", "--no-log", "--bundles", "seen", "--json"];
+    let told = world.audit(&seeing, &bundles).expect(8);
+    let told = told.lines_of("cli-auditor");
+    assert!(told.iter().any(|event| event["outcome"] == "refuted"));
     world.audit(&home, &["--rate", "2"]).expect_usage();
     let place = &world.place;
     place
@@ -263,8 +265,12 @@ fn honeypots_are_asked_as_anyone_asks_and_run_again() {
         &world.operator,
         "--prompts",
         "prompts.jsonl",
+        "--json",
     ];
-    world.place.run_at(&home, &arguments).expect(0);
+    let told = world.place.run_at(&home, &arguments).expect(0);
+    assert_eq!(told.lines_of("cli-auditor")[0]["honeypot"], true);
+    let prompts = std::fs::read_to_string(world.place.path("prompts.jsonl"));
+    line_of("auditor-prompt", &prompts.unwrap());
     assert_eq!(world.board(&home)["honeypots"]["replayed"], 1);
     world.place.write("prompts.jsonl", b"{}");
     world.place.run_at(&home, &arguments).expect(3);

@@ -12,7 +12,7 @@ use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::KeyFile;
 use serde_json::Value;
 
-use crate::shared::{Place, credence, four_digits, home, honest, names};
+use crate::shared::{Place, credence, fits, four_digits, home, honest, line_of, names};
 
 /// A process that says in its first line where it listens.
 pub(crate) struct Running {
@@ -134,6 +134,7 @@ impl World {
             turn,
         ];
         let referee = Running::start(&place, &own, &arguments);
+        fits("cli-dispute-referee", &referee.first);
         let operator = home_with_models(&place, "operator");
         let challenger = home_with_models(&place, "challenger");
         Self {
@@ -172,6 +173,17 @@ impl World {
     }
 }
 
+/// A line for each message, and the verdict.
+fn shown_as_json(place: &Place, home: &Path) -> Value {
+    let show = ["dispute", "show", "verdict.json", "--json"];
+    let out = place.run_at(home, &show).expect(0).out;
+    let (said, verdict) = out.trim_end().rsplit_once('\n').unwrap();
+    for line in said.lines() {
+        line_of("cli-dispute-show", line);
+    }
+    line_of("cli-dispute", verdict)
+}
+
 #[test]
 fn an_operator_that_lies_loses_and_anyone_confirms_it() {
     let world = World::new("600");
@@ -207,6 +219,7 @@ fn an_operator_that_lies_loses_and_anyone_confirms_it() {
     ] {
         assert!(shown.out.contains(words), "{words}: {shown:#?}");
     }
+    assert_eq!(shown_as_json(place, &empty), view);
     let key = world.referee.first["referee"].as_str().unwrap().to_owned();
     place
         .run_at(

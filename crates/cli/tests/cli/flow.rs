@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
-use crate::shared::{Place, credence, four_digits, home, honest, model_file, names, shipped};
+use crate::shared::{
+    Place, credence, four_digits, home, honest, line_of, model_file, names, shipped,
+};
 
 #[test]
 fn import_run_verify_list_show_remove() {
@@ -90,6 +92,8 @@ fn json_fits_the_schemas() {
         .expect(0)
         .json_of("cli-model-import");
     assert_eq!(imported["name"], "digits-mlp");
+    let list = std::fs::read_to_string(own.join("models/names.json")).unwrap();
+    line_of("model-names", &list);
     let listed = place
         .run_at(&own, &["model", "list", "--json"])
         .expect(0)

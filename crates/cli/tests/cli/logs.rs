@@ -10,7 +10,7 @@ use credence_receipt::{Bundle, Equivocation, Statement, sign};
 use serde_json::Value;
 
 use crate::serve::{Server, start};
-use crate::shared::{Done, Place, credence, four_digits, home};
+use crate::shared::{Done, Place, credence, four_digits, home, line_of};
 
 /// Asks for an answer; gives the digest of its receipt, and the bundle's file.
 fn answer<'a>(server: &Server, place: &Place, file: &'a str) -> (String, &'a str) {
@@ -108,8 +108,16 @@ fn receipts_are_logged_proved_and_audited() {
     let proof = run(&["inclusion", &digest]).expect(0);
     assert!(proof.out.starts_with("c2sp.org/tlog-proof@v1\nindex 0\n"));
     run(&["inclusion", &"0".repeat(64)]).expect(7);
-    let shown = run(&["show", "--json"]).expect(0);
-    assert_eq!(shown.json()["size"], 2);
+    let json = |words: &[&str], schema: &str| {
+        let done = run(&[words, &["--json"]].concat()).expect(0);
+        done.json_of(schema)
+    };
+    assert_eq!(json(&["show"], "cli-log-show")["size"], 2);
+    assert_eq!(json(&["audit"], "cli-log-audit")["entries"], 2);
+    assert_eq!(json(&["tail", "-n", "1"], "cli-log-tail")["index"], 1);
+    assert_eq!(json(&["consistency", "1"], "cli-log-consistency")["old"], 1);
+    let proved = json(&["inclusion", &digest], "cli-log-inclusion");
+    assert_eq!(proved["proof"], proof.out.as_str());
     place.run(&["log", "show", &files]).expect(2).says("--key");
 
     // One byte of one tile, and the audit names it.
@@ -135,6 +143,8 @@ fn answers_are_audited_without_the_model() {
         prints(&audited, "drawn by their work: 16");
     }
     assert_eq!(std::fs::read_dir(own.join("cards")).unwrap().count(), 1);
+    let json = place.run_at(&own, &[&audit[..], &["--json"]].concat());
+    assert_eq!(json.expect(0).json_of("cli-verify")["accepted"], true);
 
     // What an audit kept is checked again by its challenge, and by no other.
     let kept = [&audit[..], &["--out", "audited.json"]].concat();
@@ -156,8 +166,9 @@ fn answers_are_audited_without_the_model() {
     let mut public: Value = serde_json::from_slice(&text).unwrap();
     public.as_object_mut().unwrap().remove("openings");
     let public = place.write("public.json", public.to_string().as_bytes());
-    let audit = ["audit", public, "--operator", &operator];
-    place.run_at(&own, &audit).expect(7).says("openings");
+    let audit = ["audit", public, "--operator", &operator, "--json"];
+    let refused = place.run_at(&own, &audit).expect(7).says("openings");
+    refused.json_of("cli-verify");
     // An operator that answers with anything else has shown nothing.
     let nobody = ["audit", bundle, "--operator", "http://127.0.0.1:1"];
     place.run_at(&own, &nobody).expect(9).says("opens nothing");
@@ -237,17 +248,20 @@ fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
     let words = [&words[..], &["--log", elsewhere.to_str().unwrap()]].concat();
     at_own(&words).expect(9).says("would be a fork");
     let key = key.out.trim().to_owned();
+    let init = at_own(&["log", "init", "--json"]).expect(0);
+    assert_eq!(init.json_of("cli-log-init")["key"], key.as_str());
     let config = format!(
         "name = \"w.test/1\"\nkey = \"w.pem\"\nstate = \"state\"\nlisten = \"127.0.0.1:0\"\nlogs = [\"{key}\"]\n"
     );
     place.write("w.toml", config.as_bytes());
     let mut child = credence(home(), place.folder.path())
-        .args(["witness", "w.toml"])
-        .stdout(Stdio::null())
+        .args(["witness", "w.toml", "--json"])
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let told = BufReader::new(child.stderr.take().unwrap());
+    let events = BufReader::new(child.stdout.take().unwrap()).lines();
     let witnessing = Running(child);
     let (mut witness, mut address) = (None, None);
     for line in told.lines() {
@@ -279,9 +293,17 @@ fn proofs_are_by_checkpoints_that_a_witness_cosigned() {
     let demand = place.write("policy.toml", policy(&key, Some(&witness)).as_bytes());
     let accepted = place.run(&["verify", bundle, "--policy", demand]).expect(0);
     prints(&accepted, "1 witnesses saw that checkpoint");
+    let mut told = events.map(|line| line_of("cli-witness", &line.unwrap()));
+    assert!(told.any(|event| event["event"] == "cosigned"));
 
     draws_from_cosignatures(&place, &server, bundle, (&key, &witness));
     assert_eq!(server.stop(), Some(0));
+    let words = ["log", "serve", "--listen", "127.0.0.1:0", "--json"];
+    let serving = crate::disputes::Running::start(&place, std::path::Path::new(&own), &words);
+    crate::shared::fits("cli-log-serve", &serving.first);
+    let audit = ["log", "audit", &serving.url, "--key", &key];
+    prints(&place.run(&audit).expect(0), "entries");
+    assert_eq!(serving.signal("-TERM"), Some(0));
     // Not the witness's own doing: it goes on until it is told to stop.
     let id = witnessing.0.id().to_string();
     let stopped = Command::new("kill").args(["-0", &id]).status().unwrap();

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::shared::{Place, credence, names};
+use crate::shared::{Place, credence, line_of, names};
 
 /// A home whose log has one entry: the statement of a key that is this home's alone. Every such log has the same key.
 fn log_of(place: &Place, name: &str, like: Option<&Path>) -> (std::path::PathBuf, String) {
@@ -64,6 +64,21 @@ impl Drop for Running {
     }
 }
 
+/// What a program reads of the first alarm.
+fn alarm_as_json(place: &Place) -> serde_json::Value {
+    let mut child = credence(&place.path("watcher"), place.folder.path())
+        .args(["monitor", "monitor.toml", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = Running { child, lines };
+    let alarm = line_of("cli-monitor", &told.says("\"alarm\""));
+    assert_eq!(told.stop(), Some(5));
+    alarm
+}
+
 #[test]
 fn a_log_that_changes_its_story_is_told_on() {
     let place = Place::new();
@@ -100,6 +115,7 @@ fn a_log_that_changes_its_story_is_told_on() {
         "{confirmed:#?}"
     );
     // What was seen before is not forgotten for what was shown then.
+    assert_eq!(alarm_as_json(&place)["alarm"], "equivocation");
     let mut again = Running::start(&place);
     again.says("ALARM");
     assert_eq!(again.stop(), Some(5));

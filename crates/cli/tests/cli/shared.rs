@@ -51,11 +51,28 @@ impl Done {
     /// The JSON on standard output, which fits the schema of that name.
     pub(crate) fn json_of(&self, schema: &str) -> Value {
         let json = self.json();
-        let path = repository().join(format!("schemas/{schema}.v1.json"));
-        let schema: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        credence_testkit::schema::fits(&schema, &json).unwrap();
+        fits(schema, &json);
         json
     }
+
+    /// The JSON on standard output, each line of which fits the schema of that name.
+    pub(crate) fn lines_of(&self, schema: &str) -> Vec<Value> {
+        self.out.lines().map(|line| line_of(schema, line)).collect()
+    }
+}
+
+/// Fails the test unless a value fits the schema of that name.
+pub(crate) fn fits(schema: &str, json: &Value) {
+    let path = repository().join(format!("schemas/{schema}.v1.json"));
+    let schema: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    credence_testkit::schema::fits(&schema, json).unwrap();
+}
+
+/// A line of JSON, which fits the schema of that name.
+pub(crate) fn line_of(schema: &str, line: &str) -> Value {
+    let json = serde_json::from_str(line).unwrap();
+    fits(schema, &json);
+    json
 }
 
 pub(crate) fn repository() -> PathBuf {

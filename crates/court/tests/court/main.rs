@@ -9,3 +9,4 @@ mod common;
 mod disputes;
 mod filings;
 mod hostile;
+mod schemas;

@@ -45,6 +45,7 @@ fn wanted(input: Value) -> Value {
 }
 
 async fn made(api: &Router, body: &Value) -> Answer {
+    fits(&schema("http-embeddings-request"), body).unwrap();
     let answer = ask(api, post(PATH, body)).await;
     let text = String::from_utf8_lossy(&answer.body);
     assert_eq!(answer.status, StatusCode::OK, "{body} {text}");
@@ -206,6 +207,10 @@ async fn what_cannot_be_embedded_is_refused_by_name() {
     ] {
         let refused = ask(&api, post(PATH, &body)).await;
         assert_eq!(refused.status.as_u16(), status, "{body}");
+        // What a model has no schema says.
+        let fit = fits(&schema("http-embeddings-request"), &body).is_ok();
+        let none = [json!([]), json!([[]])].contains(&body["input"]);
+        assert_eq!(fit, param != "truncate" && !none, "{body}");
         let error = refused.json()["error"].clone();
         assert_eq!(
             (&error["param"], &error["code"]),

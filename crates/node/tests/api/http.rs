@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::common::{ASKED, LIMITS, api, ask, get, infer, model, options, service};
+use crate::speech_schemas::schema;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use credence_base::ReceiptDigest;
@@ -12,8 +13,9 @@ use credence_method_spot::Evidence;
 use credence_node::http::{BUNDLE_HEADER, Limits, NONCE_HEADER, RECEIPT_HEADER, router};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::{MemoryReceipts, Receipts, StoreError};
+use credence_testkit::schema::fits;
 use credence_verify::{Facts, Policy, check_bytes};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const NONCE: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
@@ -366,8 +368,12 @@ async fn a_run_is_opened_to_whoever_has_the_key_and_asks_in_bounds() {
         json!({"challenge": challenge, "cells": cells, "rows": rows, "card": card}).to_string()
     };
     let send = async |path: &str, body: String| {
+        let fit = serde_json::from_str::<Value>(&body)
+            .is_ok_and(|body| fits(&schema("http-audit-request"), &body).is_ok());
         let request = Request::post(path).body(Body::from(body)).unwrap();
-        ask(&api, request).await
+        let answer = ask(&api, request).await;
+        assert_eq!(fit, answer.status != StatusCode::BAD_REQUEST);
+        answer
     };
     let opened = send(&path, asked(8, 1, "program")).await;
     assert_eq!(opened.status, StatusCode::OK);
@@ -380,6 +386,11 @@ async fn a_run_is_opened_to_whoever_has_the_key_and_asks_in_bounds() {
     let public = path.split_once('?').unwrap().0;
     let other = format!("{public}?key={}", "0".repeat(64));
     let absent = path.replacen(&public[13..77], &"1".repeat(64), 1);
+    let with = |name: &str, value: Value| {
+        let mut body = json!({"challenge": challenge, "cells": 8});
+        body[name] = value;
+        body.to_string()
+    };
     let cases = [
         (public, asked(8, 1, "nothing"), StatusCode::FORBIDDEN),
         (&other, asked(8, 1, "nothing"), StatusCode::FORBIDDEN),
@@ -389,6 +400,24 @@ async fn a_run_is_opened_to_whoever_has_the_key_and_asks_in_bounds() {
         (&path, asked(8, 17, "nothing"), StatusCode::BAD_REQUEST),
         (&path, asked(8, 1, "weights"), StatusCode::BAD_REQUEST),
         (&path, "{}".to_owned(), StatusCode::BAD_REQUEST),
+        (
+            &path,
+            with("cosignatures", json!("x")),
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            &path,
+            with("challenge", json!("07")),
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            &path,
+            with("challenge", json!(null)),
+            StatusCode::BAD_REQUEST,
+        ),
+        (&path, with("claim", json!("")), StatusCode::BAD_REQUEST),
+        (&path, with("card", json!(null)), StatusCode::BAD_REQUEST),
+        (&path, with("cosignatures", json!(null)), StatusCode::OK),
         (&path, " ".repeat(5000), StatusCode::BAD_REQUEST),
     ];
     for (path, body, status) in cases {

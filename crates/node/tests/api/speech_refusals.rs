@@ -1,9 +1,11 @@
 //! Every parameter that is refused, by its name, in OpenAI's form.
 
 use axum::http::StatusCode;
+use credence_testkit::schema::fits;
 use serde_json::{Value, json};
 
 use crate::common::{ask, get, post, talking_api};
+use crate::speech_schemas::schema;
 
 const CHAT: &str = "/v1/chat/completions";
 const PLAIN: &str = "/v1/completions";
@@ -16,11 +18,51 @@ fn base(path: &str) -> Value {
     }
 }
 
+/// Whether the published schema lets a body pass.
+fn fits_schema(path: &str, body: &Value) -> bool {
+    let chat = path == CHAT;
+    let name = if chat {
+        "http-chat-request"
+    } else {
+        "http-completion-request"
+    };
+    fits(&schema(name), body).is_ok()
+}
+
+/// What the schema cannot say of what is refused: what a model has and its template reads, what a server allows, that two members agree.
+fn is_beyond_the_schema(path: &str, more: &Value) -> bool {
+    let mut cases = vec![
+        json!({"logit_bias": {"262": 1}}),
+        json!({"max_tokens": 1001}),
+        json!({"model": "other"}),
+        json!({"model": "small"}),
+        json!({"n": 5}),
+    ];
+    cases.extend(if path == CHAT {
+        vec![
+            json!({"chat_template_kwargs": {"enable_thinking": true, "mood": 1}}),
+            json!({"chat_template_kwargs": {"messages": 1}}),
+            json!({"max_completion_tokens": 3}),
+            json!({"messages": [{"role": "user", "content": "a", "reasoning_content": "b"}]}),
+        ]
+    } else {
+        vec![
+            json!({"best_of": 2}),
+            json!({"prompt": ""}),
+            json!({"prompt": [262]}),
+        ]
+    });
+    // So is what is too long for the model.
+    more.to_string().len() > 500 || cases.contains(more)
+}
+
 async fn refused(path: &str, more: &Value, param: &str, status: StatusCode) {
     let mut body = base(path);
     for (name, value) in more.as_object().unwrap() {
         body[name] = value.clone();
     }
+    let beyond = is_beyond_the_schema(path, more);
+    assert_eq!(fits_schema(path, &body), beyond, "{more} by the schema");
     let answer = ask(&talking_api(), post(path, &body)).await;
     let json = answer.json();
     assert_eq!(answer.status, status, "{more} {json}");
@@ -251,6 +293,7 @@ async fn what_changes_nothing_is_let_pass() {
         for (name, value) in more.as_object().unwrap() {
             body[name] = value.clone();
         }
+        assert!(fits_schema(path, &body), "{more} by the schema");
         let answer = ask(&talking_api(), post(path, &body)).await;
         let text = String::from_utf8_lossy(&answer.body);
         assert_eq!(answer.status, StatusCode::OK, "{more} {text}");
