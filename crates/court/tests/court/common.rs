@@ -53,7 +53,7 @@ pub(crate) fn rules() -> Rules {
         live_of_one_max: 2,
         live_of_operator_max: 4,
         kept_max: 8,
-        kept_s: 20_000,
+        kept_s: 10_000_000,
         models_max: 2,
         models_of_one_max: 2,
     }

@@ -170,6 +170,10 @@ fn an_operator_and_a_challenger_have_so_many_at_once() {
 
 #[test]
 fn what_ended_long_ago_is_removed_with_the_cards_that_none_names() {
+    let rules = Rules {
+        kept_s: 20_000,
+        ..crate::common::rules()
+    };
     let (court, told) = (Court::new(), told(4, Lie::Trace, 2));
     let old = told.file(&court);
     told.play(&court, &old);
@@ -179,12 +183,12 @@ fn what_ended_long_ago_is_removed_with_the_cards_that_none_names() {
     let half = disputes.join("ab".repeat(32));
     std::fs::create_dir_all(half.join("entries")).unwrap();
     wall.fetch_add(19_000, std::sync::atomic::Ordering::Relaxed);
-    let court = Court::at(folder, wall);
+    let court = Court::by((folder, wall), rules);
     assert!(!half.exists());
     court.client.notice(&old.dispute).unwrap();
     let (folder, wall) = court.stop();
     wall.fetch_add(2000, std::sync::atomic::Ordering::Relaxed);
-    let court = Court::at(folder, wall);
+    let court = Court::by((folder, wall), rules);
     assert_eq!(status(court.client.notice(&old.dispute)), 404);
     assert_eq!(names(&court.folder.path().join("disputes")), 0);
     assert_eq!(names(&court.folder.path().join("cards")), 0);

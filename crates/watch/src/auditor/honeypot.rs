@@ -126,8 +126,18 @@ pub enum PromptsError {
         source: serde_json::Error,
     },
     /// A path that is none.
-    #[error("line {line} of the prompts has a path that does not begin with `/v1/` or `/v2/`")]
+    #[error(
+        "line {line} of the prompts has a path whose answers are not compared: expected `/v1/chat/completions`, `/v1/completions` or `/v2/models/{{name}}/infer`"
+    )]
     Path {
+        /// Which, from 1.
+        line: usize,
+    },
+    /// A request whose answer comes in pieces.
+    #[error(
+        "line {line} of the prompts asks for a stream, which is not compared: leave `stream` out"
+    )]
+    Stream {
         /// Which, from 1.
         line: usize,
     },
@@ -174,8 +184,13 @@ impl Prompts {
             }
             let prompt: Prompt =
                 serde_json::from_str(text).map_err(|source| PromptsError::Line { line, source })?;
-            if !prompt.path.starts_with("/v1/") && !prompt.path.starts_with("/v2/") {
+            let is_infer =
+                prompt.path.starts_with("/v2/models/") && prompt.path.ends_with("/infer");
+            if !is_infer && !["/v1/chat/completions", "/v1/completions"].contains(&&*prompt.path) {
                 return Err(PromptsError::Path { line });
+            }
+            if prompt.body.get("stream") == Some(&Value::Bool(true)) {
+                return Err(PromptsError::Stream { line });
             }
             let known = prompt.expect.as_ref();
             if known.is_some_and(|known| !known.is_string() && !known.is_object()) {
@@ -254,6 +269,12 @@ mod tests {
             (String::new(), None),
             ("{}".to_owned(), None),
             (good.replace("/v1/", "http://else/"), None),
+            (good.replace("completions", "embeddings"), None),
+            (
+                good.replace("\"prompt\"", "\"stream\":true,\"prompt\""),
+                None,
+            ),
+            (good.replace("v1/completions", "v2/models/m/infer"), Some(1)),
             (good.replace("\"body\"", "\"else\""), None),
             (format!("{good}{good}"), None),
             (good.replace("}}", "},\"expect\":\"y\"}"), Some(1)),
