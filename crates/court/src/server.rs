@@ -39,9 +39,10 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::docket::{Docket, Rules};
+use crate::docket::Docket;
 use crate::error::CourtError;
 use crate::filing::{FILING_BYTES_MAX, Filing};
+use crate::limits::Rules;
 use crate::notice::{Notice, NoticesJson, Standing, word};
 use crate::pass::{Pass, PassQuery};
 

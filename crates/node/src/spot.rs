@@ -92,17 +92,21 @@ pub struct Spots {
 }
 
 /// How long a run is kept after it was last asked for, and how large it may be.
-#[derive(Debug, Clone, Copy)]
-struct Keeping {
-    idle_max: Duration,
-    bytes_max: usize,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// Without being asked for.
+    pub idle_max: Duration,
+    /// Of its trace; a larger one is not kept.
+    pub bytes_max: usize,
 }
 
-/// Ten minutes, and half a gigabyte: 730 tokens of a model of 135 million parameters.
-const KEEPING: Keeping = Keeping {
-    idle_max: Duration::from_secs(600),
-    bytes_max: 512 << 20,
-};
+impl Keeping {
+    /// Ten minutes, and half a gigabyte: 730 tokens of a model of 135 million parameters.
+    pub const USUAL: Self = Self {
+        idle_max: Duration::from_secs(600),
+        bytes_max: 512 << 20,
+    };
+}
 
 /// A run that is kept.
 struct Kept {
@@ -147,80 +151,6 @@ fn forget_later(place: &Arc<Mutex<Place>>, idle_max: Duration) -> std::io::Resul
     thread.spawn(forget).map(|_| ())
 }
 
-fn inference(bundle: &Bundle) -> Result<Inference, SpotError> {
-    match bundle.receipt().open()?.into_statement() {
-        Statement::Inference(inference) => Ok(inference),
-        Statement::Key(_)
-        | Statement::Equivocation(_)
-        | Statement::WeightsBinding(_)
-        | Statement::Imported(_)
-        | Statement::Audit(_)
-        | Statement::Verdict(_) => Err(SpotError::Kind),
-    }
-}
-
-/// Models whose runs can be opened.
-pub struct Spots {
-    models: BTreeMap<ModelId, (Arc<Model>, Options)>,
-    /// The openers that were needed so far.
-    openers: Mutex<BTreeMap<ModelId, Arc<Opener>>>,
-    /// Held while an auditor is answered. What this server attaches to its own receipts does not wait for auditors.
-    auditor: Mutex<()>,
-    /// The last run that was audited.
-    kept: Arc<Mutex<Place>>,
-    /// Runs made again for auditors so far.
-    reruns: AtomicU64,
-    keeping: Keeping,
-}
-
-/// How long a run is kept after it was last asked for, and how large it may be.
-#[derive(Debug, Clone, Copy)]
-struct Keeping {
-    idle_max: Duration,
-    bytes_max: usize,
-}
-
-/// Ten minutes, and half a gigabyte: 730 tokens of a model of 135 million parameters.
-const KEEPING: Keeping = Keeping {
-    idle_max: Duration::from_secs(600),
-    bytes_max: 512 << 20,
-};
-
-/// A run that is kept.
-struct Kept {
-    rerun: Arc<Rerun<Arc<Opener>>>,
-    asked: Instant,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Waits on a thread of its own until nobody has asked for the run for long enough, and lets go of it.
-fn forget_later(kept: &Arc<Mutex<Option<Kept>>>, idle_max: Duration) -> std::io::Result<()> {
-    let kept: Weak<Mutex<Option<Kept>>> = Arc::downgrade(kept);
-    let forget = move || {
-        let mut wait = idle_max;
-        loop {
-            std::thread::sleep(wait);
-            let Some(kept) = kept.upgrade() else {
-                return;
-            };
-            let mut kept = lock(&kept);
-            let Some(idle) = kept.as_ref().map(|kept| kept.asked.elapsed()) else {
-                return;
-            };
-            if idle >= idle_max {
-                *kept = None;
-                return;
-            }
-            wait = idle_max.saturating_sub(idle);
-        }
-    };
-    let thread = std::thread::Builder::new().name("credence-spots".to_owned());
-    thread.spawn(forget).map(|_| ())
-}
-
 impl Spots {
     /// Opens runs of these models, each prepared when it is first asked for.
     pub fn new(models: impl Iterator<Item = (Arc<Model>, Options)>) -> Self {
@@ -232,8 +162,15 @@ impl Spots {
             auditor: Mutex::default(),
             kept: Arc::default(),
             reruns: AtomicU64::new(0),
-            keeping: KEEPING,
+            keeping: Keeping::USUAL,
         }
+    }
+
+    /// The same, keeping the last run otherwise.
+    #[must_use]
+    pub const fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = keeping;
+        self
     }
 
     /// Answers a challenge about a bundle's claim, unless another one is being answered. Blocks its thread for as long as the run takes.
@@ -259,6 +196,11 @@ impl Spots {
     /// How many runs were made again for auditors so far.
     pub fn reruns(&self) -> u64 {
         self.reruns.load(Ordering::Relaxed)
+    }
+
+    /// Whether a run is kept.
+    pub fn keeps(&self) -> bool {
+        lock(&self.kept).kept.is_some()
     }
 
     fn at_hand(&self, claim: &ClaimDigest) -> Option<Arc<Rerun<Arc<Opener>>>> {
@@ -345,6 +287,3 @@ impl Spots {
         Ok(Bundle::new(bundle.receipt().clone(), openings, evidence)?)
     }
 }
-
-#[cfg(test)]
-mod tests;

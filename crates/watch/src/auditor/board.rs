@@ -189,7 +189,15 @@ impl Board {
             Err(error) if error.is_absent() => return Ok(Self::default()),
             Err(error) => return Err(error.into()),
         };
-        let board: Self = serde_json::from_slice(&bytes).map_err(BoardError::Form)?;
+        Self::decode(&bytes)
+    }
+
+    /// Reads the bytes of a scoreboard's file.
+    ///
+    /// # Errors
+    /// [`BoardError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, BoardError> {
+        let board: Self = serde_json::from_slice(bytes).map_err(BoardError::Form)?;
         match board.version {
             VERSION => Ok(board),
             got => Err(BoardError::Version { got }),
@@ -201,8 +209,15 @@ impl Board {
     /// # Errors
     /// [`BoardError`].
     pub fn write(&self, path: &Path) -> Result<(), BoardError> {
-        let bytes = serde_json::to_vec(self).map_err(BoardError::Form)?;
-        Ok(file::write(path, &bytes, Access::Public)?)
+        Ok(file::write(path, &self.encode()?, Access::Public)?)
+    }
+
+    /// The bytes of its file.
+    ///
+    /// # Errors
+    /// [`BoardError::Form`], which its fields do not give.
+    pub fn encode(&self) -> Result<Vec<u8>, BoardError> {
+        serde_json::to_vec(self).map_err(BoardError::Form)
     }
 }
 

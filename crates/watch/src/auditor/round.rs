@@ -156,14 +156,13 @@ impl Auditor {
         Ok(refuted)
     }
 
-    fn look(&mut self, followed: &Followed, round: &Round) -> Result<bool, LookError> {
-        let origin = followed.log.name().as_str().to_owned();
-        self.gate.begin(self.setup.times.log_max);
-        let source = Gated {
-            source: followed.source.clone(),
-            gate: self.gate.clone(),
-        };
-        let signed = head(&source, &followed.log)?;
+    /// The log's newest checkpoint, if it is what the policy asks for.
+    fn head(
+        &self,
+        followed: &Followed,
+        source: &Gated,
+    ) -> Result<credence_log::SignedCheckpoint, LookError> {
+        let signed = head(source, &followed.log)?;
         if let Some(policy) = &followed.policy {
             let clock = Clock {
                 now_unix_s: (self.setup.clock)(),
@@ -171,6 +170,17 @@ impl Auditor {
             };
             policy.check(&signed, clock)?;
         }
+        Ok(signed)
+    }
+
+    fn look(&mut self, followed: &Followed, round: &Round) -> Result<bool, LookError> {
+        let origin = followed.log.name().as_str().to_owned();
+        self.gate.begin(self.setup.times.log_max);
+        let source = Gated {
+            source: followed.source.clone(),
+            gate: self.gate.clone(),
+        };
+        let signed = self.head(followed, &source)?;
         let checkpoint = signed.unverified();
         let place = self.board.logs.get(&origin).cloned().unwrap_or_default();
         if checkpoint.size() < place.size {
@@ -194,13 +204,23 @@ impl Auditor {
         let own = self.board.logs.entry(origin.clone()).or_default();
         own.size = checkpoint.size();
         own.root = checkpoint.root().to_string();
-        let (mut refuted, mut looked, mut drawn, mut unseen) = (false, 0_u64, 0_u64, 0_u64);
-        for (index, receipt) in &entries {
+        Ok(self.go_through(origin, (checkpoint.size(), &entries), round)?)
+    }
+
+    /// Audits what is drawn of new entries. Whether an answer was found false.
+    fn go_through(
+        &mut self,
+        origin: String,
+        (size, entries): (u64, &[(u64, ReceiptDigest)]),
+        round: &Round,
+    ) -> Result<bool, AuditorError> {
+        let (mut refuted, mut new, mut drawn, mut unseen) = (false, 0_u64, 0_u64, 0_u64);
+        for (index, receipt) in entries {
             // Full of what is not answered, it takes no more: the log stays.
             if self.is_over(round) || !self.board.pending.has_room() {
                 break;
             }
-            looked = looked.saturating_add(1);
+            new = new.saturating_add(1);
             if self.sampler.draws(receipt) {
                 drawn = drawn.saturating_add(1);
                 match self.attempt(*receipt, round)? {
@@ -212,12 +232,13 @@ impl Auditor {
             let own = self.board.logs.entry(origin.clone()).or_default();
             own.next = index.saturating_add(1);
         }
-        if looked > 0 {
+        if new > 0 {
             self.write_board()?;
+            let log = origin;
             self.tell(AuditorEvent::Looked {
-                log: origin,
-                size: checkpoint.size(),
-                new: looked,
+                log,
+                size,
+                new,
                 drawn,
                 unseen,
             });
@@ -240,7 +261,7 @@ impl Auditor {
     /// Tries to audit a receipt, unless it is audited.
     fn attempt(&mut self, receipt: ReceiptDigest, round: &Round) -> Result<Became, AuditorError> {
         if self.records.has(&receipt) {
-            self.board.pending.remove(&receipt);
+            self.settle(&receipt)?;
             return Ok(Became::Nothing);
         }
         let now = (self.setup.clock)();
@@ -351,11 +372,7 @@ impl Auditor {
             honeypot,
         };
         let is_new = self.records.keep(counted, (digest, &bytes))?;
-        self.board.pending.remove(&audited.receipt);
-        let own = self.own_path(audited.receipt);
-        if own.exists() {
-            file::remove(&own)?;
-        }
+        self.settle(&audited.receipt)?;
         if is_new {
             self.tell(AuditorEvent::Audited {
                 receipt: audited.receipt.to_string(),
@@ -368,6 +385,16 @@ impl Auditor {
             });
             self.publish(audited.receipt, digest)?;
             self.write_board()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for nothing more of a receipt.
+    fn settle(&mut self, receipt: &ReceiptDigest) -> Result<(), AuditorError> {
+        self.board.pending.remove(receipt);
+        let own = self.own_path(*receipt);
+        if own.exists() {
+            file::remove(&own)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use credence_base::SigningKey;
 use credence_exec::{Isa, Options};
 use credence_watch::auditor::{
-    Auditor, AuditorEvent, AuditorSetup, Library, Means, Patience, Times,
+    Auditor, AuditorEvent, AuditorSetup, Board, Library, Means, Patience, Times,
 };
 use credence_watch::cards::Cards;
 use credence_watch::{Followed, LogSource};
@@ -166,4 +166,37 @@ fn an_operator_that_does_not_give_what_we_may_see_has_not_answered() {
     assert!(counts.unanswered > 30);
     assert_eq!(counts.settled().at_95_ppm, 1_000_000, "nothing was settled");
     assert_eq!(counts.strict().wrong, counts.unanswered);
+}
+
+/// A scoreboard may be published, so others read it: whatever stands in the file, it is refused or read, and what is read is written as it is read.
+#[test]
+fn no_edited_scoreboard_stops_whoever_reads_it() {
+    use credence_testkit::mutation::{Choices, mutate};
+    let world = World::new(300);
+    let history = History::new(300, 0, 0);
+    let keys = world.folder.path().join("keys.txt");
+    let line = |digest: &credence_base::ReceiptDigest| format!("{digest} {}\n", "ab".repeat(32));
+    let some: String = history.entries.iter().take(100).map(line).collect();
+    std::fs::write(&keys, some).unwrap();
+    let mut auditor = world.auditor(Some(&keys));
+    auditor.round(INTERVAL).unwrap();
+    let honest = auditor.board().encode().unwrap();
+    assert_eq!(&Board::decode(&honest).unwrap(), auditor.board());
+    let mut choices = Choices::new(3);
+    let mut read = 0;
+    for _ in 0..5_000 {
+        if let Ok(board) = Board::decode(&mutate(&honest, &mut choices)) {
+            read += 1;
+            let again = board.encode().unwrap();
+            assert_eq!(Board::decode(&again).unwrap(), board);
+            for tally in board.operators.values().chain([&board.nobodys]) {
+                // Counts that no auditor has are bounded as any others.
+                assert!(tally.drawn.replayed > 1 << 40 || tally.drawn.settled().always_95_ppm > 0);
+            }
+        }
+    }
+    assert!(read > 0);
+    for cut in 0..honest.len().min(2_000) {
+        assert!(Board::decode(&honest[..cut]).is_err(), "{cut}");
+    }
 }
