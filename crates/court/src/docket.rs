@@ -26,6 +26,7 @@ use credence_witness::Clock;
 use crate::clock::StillClock;
 use crate::error::CourtError;
 use crate::filing::{Filing, claim_of};
+use crate::limits::Rules;
 use crate::notice::{About, Notice, Standing};
 use crate::records::Records;
 use crate::verdict::{Dossier, bare, statement};
@@ -36,63 +37,36 @@ const CARDS_MAX: usize = 8;
 /// How far the start in the terms may be from the referee's time, in seconds.
 const START_SKEW_S: u64 = 60;
 
-/// How much a referee takes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// How long a turn is, in seconds: the same for every dispute.
-    pub turn_s: u32,
-    /// Disputes under way at once.
-    pub live_max: usize,
-    /// Disputes under way at once of one challenger's key.
-    pub live_of_one_max: usize,
-    /// Disputes kept in all.
-    pub kept_max: usize,
-    /// Models whose cards are kept.
-    pub models_max: usize,
-}
-
-impl Rules {
-    /// Turns of ten minutes, 64 disputes at once, 8 of one challenger, 10,000 kept, of 256 models.
-    #[must_use]
-    pub const fn usual() -> Self {
-        Self {
-            turn_s: 600,
-            live_max: 64,
-            live_of_one_max: 8,
-            kept_max: 10_000,
-            models_max: 256,
-        }
-    }
-}
-
 /// Where one dispute stands.
 #[derive(Debug)]
-struct Live {
-    terms: Terms,
+pub(crate) struct Live {
+    pub(crate) terms: Terms,
     receipt: ReceiptDigest,
-    model: ModelId,
+    pub(crate) model: ModelId,
     head: Digest,
-    last_unix_s: u64,
+    pub(crate) last_unix_s: u64,
     entries: u32,
     bytes: usize,
-    standing: Standing,
+    pub(crate) standing: Standing,
+    /// Most bytes of the message that is awaited.
+    awaited_bytes_max: usize,
     /// A file may or may not have been written: it is read again before anything else.
     unsure: bool,
 }
 
-type Slot = Arc<Mutex<Live>>;
+pub(crate) type Slot = Arc<Mutex<Live>>;
 
 /// A referee with its disputes.
 pub struct Docket {
     key: SigningKey,
-    rules: Rules,
-    records: Records,
-    clock: StillClock,
-    cards: Mutex<BTreeMap<ModelId, Arc<Card>>>,
-    slots: Mutex<BTreeMap<Digest, Slot>>,
+    pub(crate) rules: Rules,
+    pub(crate) records: Records,
+    pub(crate) clock: StillClock,
+    pub(crate) cards: Mutex<BTreeMap<ModelId, Arc<Card>>>,
+    pub(crate) slots: Mutex<BTreeMap<Digest, Slot>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -108,6 +82,7 @@ impl Docket {
         wall: Clock,
     ) -> Result<Self, CourtError> {
         let records = Records::open(folder)?;
+        records.tidy()?;
         let known = records.all()?;
         let mut idle = true;
         for id in &known {
@@ -127,6 +102,7 @@ impl Docket {
             lock(&docket.slots).insert(id, Arc::new(Mutex::new(live)));
         }
         docket.clock.beat()?;
+        docket.sweep()?;
         Ok(docket)
     }
 
@@ -200,6 +176,7 @@ impl Docket {
                 entries: u32::try_from(entries.len()).unwrap_or(u32::MAX),
                 bytes: messages.map(Vec::len).sum(),
                 standing: self.standing(id, referee)?,
+                awaited_bytes_max: awaited_bytes_max(referee),
                 unsure: false,
             })
         })?;
@@ -264,6 +241,8 @@ impl Docket {
             return Err(CourtError::Start { now, got });
         }
         let model = claim.fields().model;
+        // A card is decoded for nobody who has no room.
+        self.room(&lock(&self.slots), &filing.terms, model)?;
         let brought = !filing.card.is_empty();
         if brought {
             let card = Card::decode(model, &filing.card)?;
@@ -274,7 +253,7 @@ impl Docket {
         }
         // From here on one filing at a time, so that the limits hold.
         let mut slots = lock(&self.slots);
-        self.room(&slots, &filing.terms.challenger)?;
+        self.room(&slots, &filing.terms, model)?;
         if brought {
             let max = self.rules.models_max;
             self.records.keep_card(model, &filing.card, max)?;
@@ -287,32 +266,17 @@ impl Docket {
         Ok(told)
     }
 
-    fn room(
-        &self,
-        slots: &BTreeMap<Digest, Slot>,
-        challenger: &PublicKey,
-    ) -> Result<(), CourtError> {
-        if slots.len() >= self.rules.kept_max {
-            let max = self.rules.kept_max;
-            return Err(CourtError::Kept { max });
+    /// How long a message may be that this dispute awaits: known before one is read.
+    ///
+    /// # Errors
+    /// [`CourtError::Unknown`], [`CourtError::Ignored`] if it is over.
+    pub fn awaited_bytes_max(&self, id: &Digest) -> Result<usize, CourtError> {
+        let slot = self.slot(id)?;
+        let live = self.sure(id, &slot)?;
+        match live.standing {
+            Standing::Awaiting(..) => Ok(live.awaited_bytes_max),
+            Standing::Over(..) => Err(Ignored::Over.into()),
         }
-        let (mut all, mut own) = (0_usize, 0_usize);
-        for slot in slots.values() {
-            let live = lock(slot);
-            if matches!(live.standing, Standing::Awaiting(..)) {
-                all = all.saturating_add(1);
-                own = own.saturating_add(usize::from(live.terms.challenger == *challenger));
-            }
-        }
-        if all >= self.rules.live_max {
-            let max = self.rules.live_max;
-            return Err(CourtError::Full { max });
-        }
-        if own >= self.rules.live_of_one_max {
-            let max = self.rules.live_of_one_max;
-            return Err(CourtError::KeyFull { max });
-        }
-        Ok(())
     }
 
     /// Where a dispute stands.
@@ -414,7 +378,7 @@ impl Docket {
         let Standing::Awaiting(party, _) = live.standing else {
             return Err(Ignored::Over.into());
         };
-        let (max, got) = (MESSAGE_BYTES_MAX, message.len());
+        let (max, got) = (live.awaited_bytes_max, message.len());
         if got > max {
             return Err(Ignored::Length { max, got }.into());
         }
@@ -473,10 +437,16 @@ impl Docket {
             self.records.append(id, live.entries, &entry)?;
             let standing = self.standing(id, referee)?;
             unsure = false;
-            Ok(Some((*referee.head(), entry, standing)))
+            let bytes_max = awaited_bytes_max(referee);
+            Ok(Some((*referee.head(), entry, standing, bytes_max)))
         });
         live.unsure = unsure;
-        if let Some((head, entry, standing)) = stepped? {
+        if unsure {
+            // What was said may not be kept: no party's time runs until something is.
+            self.clock.stand();
+        }
+        if let Some((head, entry, standing, bytes_max)) = stepped? {
+            live.awaited_bytes_max = bytes_max;
             live.head = head;
             live.standing = standing;
             live.last_unix_s = entry.time_unix_s;
@@ -493,6 +463,14 @@ impl Docket {
 
     pub(crate) fn public_key(&self) -> PublicKey {
         self.key.public_key()
+    }
+}
+
+/// Most bytes of the message that is awaited.
+fn awaited_bytes_max(referee: &Referee<'_>) -> usize {
+    match referee.status() {
+        Status::Awaiting { question, .. } => question.answer_bytes_max(MESSAGE_BYTES_MAX),
+        Status::Over(_) => 0,
     }
 }
 

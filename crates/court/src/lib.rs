@@ -20,6 +20,7 @@ mod clock;
 mod docket;
 mod error;
 mod filing;
+mod limits;
 mod lines;
 mod notice;
 mod party;
@@ -30,13 +31,14 @@ mod verdict;
 
 pub use client::{ClientError, CourtClient};
 pub use clock::StillClock;
-pub use docket::{Docket, Rules};
+pub use docket::Docket;
 pub use error::CourtError;
 pub use filing::{CARD_BYTES_MAX, Draft, FILING_BYTES_MAX, Filing, FilingError};
+pub use limits::Rules;
 pub use lines::{Line, lines};
 pub use notice::{About, Notice, Standing};
 pub use party::{Seat, Step, StepError, step};
-pub use pass::{PASS_SKEW_S, Pass};
+pub use pass::{Gate, PASS_SKEW_S, Pass};
 pub use server::{CourtEvent, CourtSink, ServeError, serve};
 pub use verdict::{
     DOSSIER_VERSION, Dossier, DossierError, ShownVerdict, VerdictRefusal, confirm, statement,

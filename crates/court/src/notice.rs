@@ -133,6 +133,20 @@ impl Notice {
         }
     }
 
+    /// As JSON.
+    ///
+    /// # Errors
+    /// None that these fields give.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&self.json())
+    }
+
+    /// Reads JSON: nothing unless it is a notice whose dispute is that of its terms.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        Self::read(&serde_json::from_slice(bytes).ok()?)
+    }
+
     /// Reads a notice; the dispute must be that of its terms.
     pub(crate) fn read(json: &NoticeJson) -> Option<Self> {
         let terms = Terms::decode(&hex::decode(&json.terms).ok()?).ok()?;

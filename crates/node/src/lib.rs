@@ -37,7 +37,7 @@ pub use keeper::{KeepError, Keeper};
 pub use logging::{CatchUpError, Logging, LoggingError};
 pub use serve::{Grace, serve, shutdown_signal};
 pub use service::{AnswerError, Care, Embedded, HostError, Hosted, ReceiptError, Service};
-pub use spot::{SpotAsked, SpotError, Spots};
+pub use spot::{Keeping, SpotAsked, SpotError, Spots};
 
 /// An error and its sources on one line.
 pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {

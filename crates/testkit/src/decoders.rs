@@ -16,6 +16,7 @@ use credence_verify::{Facts, Policy, check_bytes};
 
 use crate::samples;
 
+mod court;
 mod dispute;
 mod encoder;
 mod language;
@@ -106,6 +107,9 @@ pub const TARGETS: &[Target] = &[
     spot::CHECK,
     dispute::MESSAGE,
     dispute::TRANSCRIPT,
+    court::FILING,
+    court::DOSSIER,
+    court::NOTICE,
 ];
 
 /// Runs the target of that name, as libFuzzer's entry points do.

@@ -10,6 +10,7 @@
 )]
 
 pub mod decoders;
+pub mod liars;
 pub mod mutation;
 pub mod program_gen;
 pub mod samples;

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: times Credence and onnxruntime in turns on the shipped models and writes `docs/performance.md`.
 
+pub(crate) mod audit;
 pub(crate) mod flags;
 mod kernels;
 pub(crate) mod language;

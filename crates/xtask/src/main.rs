@@ -22,6 +22,9 @@ Usage: cargo xtask TASK
   bench language [--gguf FILE] [--python FILE] [--rounds N]
                      time Credence and llama.cpp in turns; write the second half of docs/performance.md
                      (about ten minutes; needs the environment of bench/peers/requirements.in, and an idle machine)
+  bench audit [--model FILE.safetensors]
+                     run the examples that measure spot checks and disputes; write the last part of docs/performance.md
+                     (about two minutes; needs an imported language model, and an idle machine)
   fidelity [--gguf FILE] [--python FILE] [--tokens N]
                      compare the float model, the exact one and llama.cpp on bench/texts; write docs/fidelity.md
                      (about twenty minutes; needs the same environment)
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["vectors"] => vectors::write(&root()),
         ["bench"] => bench::run(&root(), 0.5),
         ["bench", "language", flags @ ..] => bench::language::run(&root(), flags),
+        ["bench", "audit", flags @ ..] => bench::audit::run(&root(), flags),
         [bench::language::child::TASK, file, threads] => bench::language::child::run(file, threads),
         ["fidelity", flags @ ..] => fidelity::run(&root(), flags),
         ["vectors", "--check"] => vectors::check(&root()),

@@ -112,6 +112,12 @@ fn one_half_of_the_page_is_replaced_and_the_other_stays() {
     assert!(newer.starts_with("newer\n") && newer.ends_with("\nlanguage\n"));
     assert_eq!(replace(&newer, Half::Tensors, "tensors"), both);
     assert_eq!(replace(&both, Half::Language, ""), "tensors\n");
+    let all = replace(&both, Half::Audits, "audits\n");
+    assert!(all.starts_with(both.trim_end()) && all.ends_with("-->\n\naudits\n"));
+    assert_eq!(replace(&all, Half::Audits, ""), both);
+    let newer = replace(&all, Half::Language, "newer\n");
+    assert!(newer.contains("\nnewer\n") && newer.ends_with("\naudits\n"));
+    assert_eq!(replace(&newer, Half::Language, "language"), all);
 }
 
 #[test]
@@ -130,4 +136,6 @@ fn flags_are_pairs_of_known_names() {
     let root = Path::new("/nowhere");
     let absent = read(&["--gguf", "/nowhere/model.gguf"]);
     assert!(absent.is_ok_and(|flags| flags.gguf(root).is_err() && flags.python(root).is_err()));
+    let absent = Flags::read(&["--model", "/nowhere/model"], &["--model"]);
+    assert!(absent.is_ok_and(|flags| flags.model(root).is_err()));
 }

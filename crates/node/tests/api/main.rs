@@ -23,3 +23,5 @@ mod speech_refusals;
 mod speech_schemas;
 #[cfg(test)]
 mod speech_tools;
+#[cfg(test)]
+mod spots;

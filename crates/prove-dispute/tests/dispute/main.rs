@@ -11,3 +11,4 @@ mod draws;
 mod liars;
 mod protocol;
 mod sites;
+mod sizes;

@@ -346,7 +346,7 @@ fn tensor_models_with_other_weights_and_outputs() {
 }
 
 /// Every value of the first output changed; none if there are more values than are compared.
-fn other_output(told: &Told) -> Option<Told> {
+pub(crate) fn other_output(told: &Told) -> Option<Told> {
     let honest = outputs(told);
     let changed = honest.iter().map(|tensor| {
         let elements = match tensor.elements() {

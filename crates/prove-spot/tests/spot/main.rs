@@ -12,5 +12,6 @@ mod honest;
 mod liars;
 mod making;
 mod odds;
+mod roles;
 mod sizes;
 mod vectors;

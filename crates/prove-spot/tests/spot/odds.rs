@@ -35,8 +35,8 @@ pub(crate) fn all_cells(layout: &Layout<'_>) -> Vec<Cell> {
     cells
 }
 
-/// The share of wrong cells by weight, and of `trials` challenges with `cells` draws those that found one.
-fn measure(told: &Told, cells: u32, trials: u32) -> (f64, f64) {
+/// The wrong cells of what was claimed, and their share of the work.
+pub(crate) fn wrong_cells(told: &Told) -> (BTreeSet<Cell>, f64) {
     let liar = Liar::new(&told.model);
     let claimed = told.claim();
     let subject = Subject::read(&liar.card, &claimed.case()).unwrap();
@@ -58,22 +58,38 @@ fn measure(told: &Told, cells: u32, trials: u32) -> (f64, f64) {
         }
     }
     assert_eq!(total, checks.draws().total());
+    let parts = u32::try_from(weight * 1_000_000_000 / total).unwrap();
+    (wrong, f64::from(parts) / 1e9)
+}
+
+/// Bytes that look random.
+pub(crate) fn random(choices: &mut Choices) -> [u8; 32] {
+    core::array::from_fn(|_| u8::try_from(choices.size(0, 255)).unwrap())
+}
+
+/// Of `trials` challenges with `cells` draws the share of those that fall on a wrong cell.
+pub(crate) fn caught(told: &Told, wrong: &BTreeSet<Cell>, (cells, trials): (u32, u32)) -> f64 {
+    let liar = Liar::new(&told.model);
+    let claimed = told.claim();
+    let subject = Subject::read(&liar.card, &claimed.case()).unwrap();
+    let layout = Layout::new(liar.card.program(), subject.extent()).unwrap();
+    let checks = Checks::new(&liar.card, &subject, &layout).unwrap();
     let mut choices = Choices::new(11);
     let mut caught = 0;
     for _ in 0..trials {
-        let random = core::array::from_fn(|_| u8::try_from(choices.size(0, 255)).unwrap());
-        let stream = Challenge::Auditor(random).bind(&claimed.claim.digest());
+        let stream = Challenge::Auditor(random(&mut choices)).bind(&claimed.claim.digest());
         let found = |index| {
             let cell = checks.draws().cell(&stream, index);
             wrong.contains(&cell.unwrap())
         };
         caught += u32::from((0..cells).any(found));
     }
-    let ratio = |part: u128, whole: u128| {
-        let parts = u32::try_from(part * 1_000_000_000 / whole).unwrap();
-        f64::from(parts) / 1e9
-    };
-    (ratio(weight, total), f64::from(caught) / f64::from(trials))
+    f64::from(caught) / f64::from(trials)
+}
+
+fn measure(told: &Told, cells: u32, trials: u32) -> (f64, f64) {
+    let (wrong, share) = wrong_cells(told);
+    (share, caught(told, &wrong, (cells, trials)))
 }
 
 fn check(name: &str, told: &Told, cells: u32) -> f64 {

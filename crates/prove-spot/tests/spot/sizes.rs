@@ -1,11 +1,13 @@
 //! What one cell takes to open: the figure from the layout is enough for the cell as it is really opened.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use credence_base::domain;
 use credence_commit::blocks;
 use credence_exact::Op;
 use credence_method_spot::{Extent, Layout, Recorder, Relations, Subject, Tree, opening_size};
+use credence_model::{Program, program_from_bytes};
 use credence_testkit::program_gen::{language_model, model};
 use credence_testkit::speaking::speaking;
 
@@ -43,6 +45,57 @@ fn a_cell_takes_no_more_than_the_layout_says() {
     }
     // And not much more: lookups by value alone are counted at their worst.
     assert!(all_said <= 2 * all_got, "{all_got} for {all_said}");
+}
+
+/// SmolLM2-135M's program, as it is imported: its weights are not needed for sizes.
+fn smollm2() -> Program {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/smollm2-135m.program.zip"
+    );
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    let mut file = archive.by_name("program.json").unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    Program::check(program_from_bytes(&bytes).unwrap()).unwrap()
+}
+
+/// At a context of 2,048 tokens every cell of a model of 135 million parameters is opened with all that it reads in 16 KB.
+#[test]
+fn any_cell_of_a_real_program_takes_16_kb_at_2048_tokens() {
+    let program = smollm2();
+    let extent = Extent {
+        positions: 2048,
+        sampled_from: 1024,
+    };
+    let layout = Layout::new(&program, extent).unwrap();
+    let (mut most, mut nodes) = ((0, String::new()), 0);
+    for (node, spec, shape) in program.nodes().filter(|(_, spec, _)| spec.cut) {
+        nodes += 1;
+        for position in [0, 1023, 1024, 2047] {
+            if !layout.exists(node, position) {
+                continue;
+            }
+            for index in [0, shape.cells() / 2, shape.cells() - 1] {
+                let cell = credence_method_spot::Cell {
+                    position,
+                    node,
+                    index,
+                };
+                let Ok(size) = opening_size(&layout, cell) else {
+                    // A score of a token that is not there yet.
+                    assert!(matches!(spec.op, Op::Scores(_)), "{}", spec.name);
+                    continue;
+                };
+                if size.total() > most.0 {
+                    most = (size.total(), spec.name.clone());
+                }
+            }
+        }
+    }
+    println!("{nodes} nodes, at most {} bytes: `{}`", most.0, most.1);
+    assert_eq!(nodes, 455);
+    assert!(most.0 <= 16 * 1024, "{most:?}");
 }
 
 /// Programs are held to it when they are checked; this says that it is so for what is generated.

@@ -47,14 +47,14 @@ pub(super) const TRANSCRIPT: Target = Target {
     },
 };
 
-struct Played {
-    player: Player,
-    transcript: Transcript,
+pub(super) struct Played {
+    pub(super) player: Player,
+    pub(super) transcript: Transcript,
     verdict: Verdict,
     bodies: Vec<Body>,
 }
 
-fn played() -> &'static Played {
+pub(super) fn played() -> &'static Played {
     static PLAYED: OnceLock<Played> = OnceLock::new();
     PLAYED.get_or_init(|| play(honest()))
 }

@@ -66,6 +66,19 @@ impl<'a> Flags<'a> {
         self.file("--gguf", &root.join("target/peers/model.gguf"), hint)
     }
 
+    /// An imported language model.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn model(&self, root: &Path) -> Result<PathBuf, String> {
+        let hint = "give a model that `credence model import` made with --model FILE; the published figures are those of SmolLM2-135M-Instruct";
+        self.file(
+            "--model",
+            &root.join("target/bench/model.safetensors"),
+            hint,
+        )
+    }
+
     /// The Python that has llama.cpp.
     ///
     /// # Errors

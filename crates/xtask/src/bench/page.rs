@@ -1,27 +1,35 @@
-//! `docs/performance.md` has two halves, each written by a command of its own: tensor models first, language models behind a marker.
+//! `docs/performance.md` has three parts, each written by a command of its own: tensor models first, language models behind a marker, audits behind another.
 
-/// The line that stands between the halves.
-const MARKER: &str = "<!-- Below: `cargo xtask bench language`. Above: `cargo xtask bench`. -->";
+/// The lines that stand between the parts.
+const LANGUAGE: &str = "<!-- Below: `cargo xtask bench language`. Above: `cargo xtask bench`. -->";
+const AUDITS: &str = "<!-- Below: `cargo xtask bench audit`. -->";
 
-/// Which half.
+/// Which part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Half {
     /// Tensor models.
     Tensors,
     /// Language models.
     Language,
+    /// Spot checks and disputes.
+    Audits,
 }
 
-/// The page with one half replaced.
+/// The page with one part replaced.
 pub(crate) fn replace(page: &str, half: Half, text: &str) -> String {
-    let (tensors, language) = page.split_once(MARKER).unwrap_or((page, ""));
-    let (tensors, language) = match half {
-        Half::Tensors => (text, language),
-        Half::Language => (tensors, text),
+    let (rest, audits) = page.split_once(AUDITS).unwrap_or((page, ""));
+    let (tensors, language) = rest.split_once(LANGUAGE).unwrap_or((rest, ""));
+    let (tensors, language, audits) = match half {
+        Half::Tensors => (text, language, audits),
+        Half::Language => (tensors, text, audits),
+        Half::Audits => (tensors, language, text),
     };
-    let (tensors, language) = (tensors.trim_end(), language.trim());
-    if language.is_empty() {
-        return format!("{tensors}\n");
+    let mut out = format!("{}\n", tensors.trim_end());
+    for (marker, part) in [(LANGUAGE, language), (AUDITS, audits)] {
+        let part = part.trim();
+        if !part.is_empty() {
+            out.push_str(&format!("\n{marker}\n\n{part}\n"));
+        }
     }
-    format!("{tensors}\n\n{MARKER}\n\n{language}\n")
+    out
 }
