@@ -417,8 +417,14 @@ pub(crate) struct ServeArgs {
     /// Attach the evidence of a spot check to each receipt: 80 bits against a run that is half wrong; each answer is run a second time for it
     #[arg(long)]
     pub(crate) spot: bool,
-    /// Answer disputes about what is signed here before this referee, by its address; may be given several times
-    #[arg(long, value_name = "URL", conflicts_with = "no_keep")]
+    /// Attach so many bits
+    #[arg(long, value_name = "BITS", default_value_t = 80, requires = "spot", value_parser = clap::value_parser!(u32).range(1..=128))]
+    pub(crate) spot_bits: u32,
+    /// … against a run of which this share is wrong, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value = "0.5", requires = "spot", value_parser = audits::parse_share)]
+    pub(crate) spot_share: u32,
+    /// Answer disputes about what is signed here before this referee, by its address and its key; may be given several times
+    #[arg(long, num_args = 2, value_names = ["URL", "KEY"], conflicts_with = "no_keep")]
     pub(crate) disputes: Vec<String>,
     #[command(flatten)]
     pub(crate) log: LogArgs,

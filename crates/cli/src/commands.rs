@@ -11,6 +11,7 @@ mod demo_verify;
 mod dispute;
 mod dispute_view;
 mod events;
+mod honeypots;
 mod import;
 mod import_encoder;
 mod import_language;

@@ -5,6 +5,7 @@ use credence_base::{Digest, HexError, ModelId, Name, NameError, Nonce, PublicKey
 use credence_claim::MethodId;
 use credence_log::key::VerifierKeyError;
 use credence_log::{LogPolicy, LogPolicyError, VerifierKey};
+use credence_method_spot::{Demand, DemandError};
 use credence_verify::{LogDemand, Policy};
 use serde::Deserialize;
 
@@ -59,6 +60,9 @@ pub(crate) enum PolicyError {
     /// Logs, witnesses and quorum that do not go together.
     #[error("`[log]` could not be met as it stands")]
     Log(#[from] LogPolicyError),
+    /// A demand on spot checks that cannot be met.
+    #[error("`[spot]` could not be met as it stands")]
+    Spot(#[from] DemandError),
     /// An empty list accepts nothing, and is more likely a mistake.
     #[error("`{field}` is empty, so nothing could be accepted")]
     Empty {
@@ -89,6 +93,16 @@ struct PolicyFile {
     max_clock_skew_s: Option<u64>,
     nonce: Option<String>,
     log: Option<LogTable>,
+    spot: Option<SpotTable>,
+}
+
+/// The fields of the table `[spot]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpotTable {
+    bits: Option<u32>,
+    share_ppm: Option<u32>,
+    rows: Option<u32>,
 }
 
 /// The fields of the table `[log]`.
@@ -128,7 +142,22 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Policy, PolicyError> {
         None => None,
     };
     policy.log = file.log.map(log_demand).transpose()?;
+    // Read by itself, and refused here as well.
+    spot_demand(bytes)?;
     Ok(policy)
+}
+
+/// How sure the table `[spot]` asks a spot check to be that an operator attached.
+pub(crate) fn spot_demand(bytes: &[u8]) -> Result<Demand, PolicyError> {
+    let file: PolicyFile = toml::from_str(std::str::from_utf8(bytes)?)?;
+    let usual = Demand::USUAL;
+    let demand = file.spot.map_or(usual, |table| Demand {
+        bits: table.bits.unwrap_or(usual.bits),
+        share_ppm: table.share_ppm.unwrap_or(usual.share_ppm),
+        rows: table.rows.unwrap_or(usual.rows),
+    });
+    demand.cells()?;
+    Ok(demand)
 }
 
 /// What the table `[log]` asks for. Who names witnesses and no quorum means all of them.
@@ -327,6 +356,25 @@ mod tests {
                 Some(beyond),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn demands_on_spot_checks_are_read_and_those_that_cannot_be_met_refused() {
+        assert_eq!(spot_demand(b"").unwrap(), Demand::USUAL);
+        let some = spot_demand(b"[spot]\nbits = 40\nshare_ppm = 100000").unwrap();
+        assert_eq!((some.bits, some.share_ppm, some.rows), (40, 100_000, 1));
+        assert_eq!(some.cells().unwrap(), 264);
+        for text in [
+            "bits = 0",
+            "bits = 129",
+            "share_ppm = 1000000",
+            "share_ppm = 1",
+            "cells = 80",
+        ] {
+            let text = format!("[spot]\n{text}");
+            assert!(spot_demand(text.as_bytes()).is_err(), "{text}");
+            assert!(read(text.as_bytes()).is_err(), "{text}");
         }
     }
 

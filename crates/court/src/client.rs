@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use credence_base::Digest;
 use credence_base::wire::WireError;
+use credence_base::{Digest, PublicKey};
 use credence_dispute::{Transcript, TranscriptError};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError};
 use credence_witness::fetch::{Bounds, FetchError, Fetcher, Prefix, Reply};
@@ -54,6 +54,14 @@ pub enum ClientError {
         /// What it should be.
         expected: &'static str,
     },
+    /// It is another referee's server.
+    #[error("the server is referee {got}'s, expected {expected}")]
+    Referee {
+        /// Whose it should be.
+        expected: PublicKey,
+        /// Whose it says it is.
+        got: PublicKey,
+    },
     /// What came are no entries.
     #[error("the referee's answer holds no entries")]
     Entries(#[from] TranscriptError),
@@ -81,6 +89,8 @@ pub enum ClientError {
 pub struct CourtClient {
     prefix: Prefix,
     fetcher: Fetcher,
+    /// Whose server it must be, if that is known.
+    referee: Option<PublicKey>,
 }
 
 fn read<T: DeserializeOwned>(reply: &Reply, expected: &'static str) -> Result<T, ClientError> {
@@ -112,6 +122,16 @@ impl CourtClient {
         Self {
             prefix,
             fetcher: Fetcher::new(),
+            referee: None,
+        }
+    }
+
+    /// The same, if it is this referee's: another that answers in its place is asked for nothing.
+    #[must_use]
+    pub fn of(self, referee: PublicKey) -> Self {
+        Self {
+            referee: Some(referee),
+            ..self
         }
     }
 
@@ -134,11 +154,18 @@ impl CourtClient {
     /// What the referee tells of itself.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`], [`ClientError::Referee`] if another answers than is known to be there.
     pub fn about(&self) -> Result<About, ClientError> {
         let expected = "what a referee tells of itself";
         let json: AboutJson = read(&self.get("v1/referee", JSON)?, expected)?;
-        About::read(&json).ok_or(ClientError::Form { expected })
+        let about = About::read(&json).ok_or(ClientError::Form { expected })?;
+        match self.referee {
+            Some(expected) if about.referee != expected => Err(ClientError::Referee {
+                expected,
+                got: about.referee,
+            }),
+            Some(_) | None => Ok(about),
+        }
     }
 
     /// Begins a dispute.

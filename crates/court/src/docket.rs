@@ -10,7 +10,7 @@
 //! One dispute is stepped at a time, any number beside each other. It deliberately keeps no referee between messages: a dispute has some forty entries, and to be led
 //! over them again takes a millisecond.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,22 +45,31 @@ pub struct Rules {
     pub live_max: usize,
     /// Disputes under way at once of one challenger's key.
     pub live_of_one_max: usize,
+    /// Disputes under way at once against one operator: each takes it a run for each message, and a turn has room for so many.
+    pub live_of_operator_max: usize,
     /// Disputes kept in all.
     pub kept_max: usize,
+    /// How long a dispute is kept after its end, in seconds.
+    pub kept_s: u64,
     /// Models whose cards are kept.
     pub models_max: usize,
+    /// Models that the disputes of one challenger's key are about.
+    pub models_of_one_max: usize,
 }
 
 impl Rules {
-    /// Turns of ten minutes, 64 disputes at once, 8 of one challenger, 10,000 kept, of 256 models.
+    /// Turns of ten minutes, 64 disputes at once, 8 of one challenger and 8 against one operator, 10,000 kept for 90 days, of 256 models, 8 of one challenger.
     #[must_use]
     pub const fn usual() -> Self {
         Self {
             turn_s: 600,
             live_max: 64,
             live_of_one_max: 8,
+            live_of_operator_max: 8,
             kept_max: 10_000,
+            kept_s: 90 * 24 * 3600,
             models_max: 256,
+            models_of_one_max: 8,
         }
     }
 }
@@ -76,6 +85,8 @@ struct Live {
     entries: u32,
     bytes: usize,
     standing: Standing,
+    /// Most bytes of the message that is awaited.
+    awaited_bytes_max: usize,
     /// A file may or may not have been written: it is read again before anything else.
     unsure: bool,
 }
@@ -108,6 +119,7 @@ impl Docket {
         wall: Clock,
     ) -> Result<Self, CourtError> {
         let records = Records::open(folder)?;
+        records.tidy()?;
         let known = records.all()?;
         let mut idle = true;
         for id in &known {
@@ -127,6 +139,7 @@ impl Docket {
             lock(&docket.slots).insert(id, Arc::new(Mutex::new(live)));
         }
         docket.clock.beat()?;
+        docket.sweep()?;
         Ok(docket)
     }
 
@@ -200,6 +213,7 @@ impl Docket {
                 entries: u32::try_from(entries.len()).unwrap_or(u32::MAX),
                 bytes: messages.map(Vec::len).sum(),
                 standing: self.standing(id, referee)?,
+                awaited_bytes_max: awaited_bytes_max(referee),
                 unsure: false,
             })
         })?;
@@ -264,6 +278,8 @@ impl Docket {
             return Err(CourtError::Start { now, got });
         }
         let model = claim.fields().model;
+        // A card is decoded for nobody who has no room.
+        self.room(&lock(&self.slots), &filing.terms, model)?;
         let brought = !filing.card.is_empty();
         if brought {
             let card = Card::decode(model, &filing.card)?;
@@ -274,7 +290,7 @@ impl Docket {
         }
         // From here on one filing at a time, so that the limits hold.
         let mut slots = lock(&self.slots);
-        self.room(&slots, &filing.terms.challenger)?;
+        self.room(&slots, &filing.terms, model)?;
         if brought {
             let max = self.rules.models_max;
             self.records.keep_card(model, &filing.card, max)?;
@@ -290,29 +306,85 @@ impl Docket {
     fn room(
         &self,
         slots: &BTreeMap<Digest, Slot>,
-        challenger: &PublicKey,
+        terms: &Terms,
+        model: ModelId,
     ) -> Result<(), CourtError> {
-        if slots.len() >= self.rules.kept_max {
-            let max = self.rules.kept_max;
+        let rules = self.rules;
+        if slots.len() >= rules.kept_max {
+            let max = rules.kept_max;
             return Err(CourtError::Kept { max });
         }
-        let (mut all, mut own) = (0_usize, 0_usize);
+        let (mut all, mut own, mut against) = (0_usize, 0_usize, 0_usize);
+        let mut models = BTreeSet::new();
         for slot in slots.values() {
             let live = lock(slot);
+            let is_own = live.terms.challenger == terms.challenger;
+            if is_own {
+                models.insert(live.model);
+            }
             if matches!(live.standing, Standing::Awaiting(..)) {
                 all = all.saturating_add(1);
-                own = own.saturating_add(usize::from(live.terms.challenger == *challenger));
+                own = own.saturating_add(usize::from(is_own));
+                let is_against = live.terms.operator == terms.operator;
+                against = against.saturating_add(usize::from(is_against));
             }
         }
-        if all >= self.rules.live_max {
-            let max = self.rules.live_max;
+        if all >= rules.live_max {
+            let max = rules.live_max;
             return Err(CourtError::Full { max });
         }
-        if own >= self.rules.live_of_one_max {
-            let max = self.rules.live_of_one_max;
+        if own >= rules.live_of_one_max {
+            let max = rules.live_of_one_max;
             return Err(CourtError::KeyFull { max });
         }
+        if against >= rules.live_of_operator_max {
+            let max = rules.live_of_operator_max;
+            return Err(CourtError::OperatorFull { max });
+        }
+        if models.len() >= rules.models_of_one_max && !models.contains(&model) {
+            let max = rules.models_of_one_max;
+            return Err(CourtError::KeyModels { max });
+        }
         Ok(())
+    }
+
+    /// Removes what ended long ago, and cards that no dispute is about any more.
+    ///
+    /// # Errors
+    /// [`CourtError`], the first file that cannot be removed.
+    pub fn sweep(&self) -> Result<(), CourtError> {
+        let now = self.clock.now();
+        let mut slots = lock(&self.slots);
+        let is_old = |slot: &Slot| {
+            let live = lock(slot);
+            let is_over = matches!(live.standing, Standing::Over(..));
+            is_over && now.saturating_sub(live.last_unix_s) > self.rules.kept_s
+        };
+        let old: Vec<Digest> = slots
+            .iter()
+            .filter(|(_, slot)| is_old(slot))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in old {
+            slots.remove(&id);
+            self.records.remove(&id)?;
+        }
+        let models: BTreeSet<ModelId> = slots.values().map(|slot| lock(slot).model).collect();
+        lock(&self.cards).retain(|model, _| models.contains(model));
+        self.records.keep_cards_of(&models)
+    }
+
+    /// How long a message may be that this dispute awaits: known before one is read.
+    ///
+    /// # Errors
+    /// [`CourtError::Unknown`], [`CourtError::Ignored`] if it is over.
+    pub fn awaited_bytes_max(&self, id: &Digest) -> Result<usize, CourtError> {
+        let slot = self.slot(id)?;
+        let live = self.sure(id, &slot)?;
+        match live.standing {
+            Standing::Awaiting(..) => Ok(live.awaited_bytes_max),
+            Standing::Over(..) => Err(Ignored::Over.into()),
+        }
     }
 
     /// Where a dispute stands.
@@ -414,7 +486,7 @@ impl Docket {
         let Standing::Awaiting(party, _) = live.standing else {
             return Err(Ignored::Over.into());
         };
-        let (max, got) = (MESSAGE_BYTES_MAX, message.len());
+        let (max, got) = (live.awaited_bytes_max, message.len());
         if got > max {
             return Err(Ignored::Length { max, got }.into());
         }
@@ -473,10 +545,16 @@ impl Docket {
             self.records.append(id, live.entries, &entry)?;
             let standing = self.standing(id, referee)?;
             unsure = false;
-            Ok(Some((*referee.head(), entry, standing)))
+            let bytes_max = awaited_bytes_max(referee);
+            Ok(Some((*referee.head(), entry, standing, bytes_max)))
         });
         live.unsure = unsure;
-        if let Some((head, entry, standing)) = stepped? {
+        if unsure {
+            // What was said may not be kept: no party's time runs until something is.
+            self.clock.stand();
+        }
+        if let Some((head, entry, standing, bytes_max)) = stepped? {
+            live.awaited_bytes_max = bytes_max;
             live.head = head;
             live.standing = standing;
             live.last_unix_s = entry.time_unix_s;
@@ -493,6 +571,14 @@ impl Docket {
 
     pub(crate) fn public_key(&self) -> PublicKey {
         self.key.public_key()
+    }
+}
+
+/// Most bytes of the message that is awaited.
+fn awaited_bytes_max(referee: &Referee<'_>) -> usize {
+    match referee.status() {
+        Status::Awaiting { question, .. } => question.answer_bytes_max(MESSAGE_BYTES_MAX),
+        Status::Over(_) => 0,
     }
 }
 

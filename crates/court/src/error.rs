@@ -58,14 +58,26 @@ pub enum CourtError {
         /// The limit.
         max: usize,
     },
+    /// One operator has too many disputes under way.
+    #[error("{max} disputes are under way against this operator, the most at once; try again")]
+    OperatorFull {
+        /// The limit.
+        max: usize,
+    },
+    /// One key has brought too many models.
+    #[error("this challenger's disputes are about {max} models, the most for one key")]
+    KeyModels {
+        /// The limit.
+        max: usize,
+    },
     /// Too many disputes are kept.
-    #[error("the referee keeps {max} disputes, its most: whoever runs it must make room")]
+    #[error("the referee keeps {max} disputes, its most: old ones are removed in time")]
     Kept {
         /// The limit.
         max: usize,
     },
     /// Too many models are known.
-    #[error("the referee knows {max} models, its most: whoever runs it must make room")]
+    #[error("the referee knows {max} models, its most: those of old disputes are removed in time")]
     Models {
         /// The limit.
         max: usize,

@@ -36,7 +36,7 @@ pub use filing::{CARD_BYTES_MAX, Draft, FILING_BYTES_MAX, Filing, FilingError};
 pub use lines::{Line, lines};
 pub use notice::{About, Notice, Standing};
 pub use party::{Seat, Step, StepError, step};
-pub use pass::{PASS_SKEW_S, Pass};
+pub use pass::{Gate, PASS_SKEW_S, Pass};
 pub use server::{CourtEvent, CourtSink, ServeError, serve};
 pub use verdict::{
     DOSSIER_VERSION, Dossier, DossierError, ShownVerdict, VerdictRefusal, confirm, statement,

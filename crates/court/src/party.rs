@@ -83,8 +83,8 @@ pub fn step<E: Error + 'static>(
     answer: impl FnOnce(&Referee<'_>) -> Result<Option<Body>, E>,
 ) -> Result<Step, StepError<E>> {
     let about = client.about()?;
-    let pass = Pass::sign(seat.key, &about.referee, about.time_unix_s);
     let id = seat.terms.id();
+    let pass = Pass::sign(seat.key, (&about.referee, Some(&id)), about.time_unix_s);
     let shown = client.entries(&id, &pass)?;
     if shown.terms != seat.terms {
         return Err(StepError::Terms);

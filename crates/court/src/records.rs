@@ -1,4 +1,4 @@
-//! A referee's files: what was filed, every entry, the verdict. Nothing is ever written over.
+//! A referee's files: what was filed, every entry, the verdict. Nothing is ever written over, and what ended long ago is removed.
 //!
 //! ```text
 //! <folder>/lock                              held while the process lives
@@ -9,8 +9,10 @@
 //! <folder>/disputes/<id>/verdict             the signed verdict, a bundle without evidence
 //! ```
 //!
-//! Every file is durable when the call that writes it returns. It deliberately removes nothing: whoever runs the referee removes the folders of old disputes.
+//! Every file is durable when the call that writes it returns. A dispute that is removed loses its filing first, so one that is half removed is none. It deliberately
+//! does not decide which are old.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use credence_base::wire::{Reader, Writer};
@@ -83,6 +85,50 @@ impl Records {
             }
         }
         Ok(found)
+    }
+
+    /// Removes a dispute; what is left of one whose removal was cut short goes as well.
+    pub(crate) fn remove(&self, id: &Digest) -> Result<(), CourtError> {
+        match file::remove(&self.dispute(id).join("filing")) {
+            Ok(()) => {}
+            Err(error) if error.is_absent() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let folder = self.dispute(id);
+        let fail = |source| StoreError::from_io(Action::Remove, &folder, source);
+        Ok(std::fs::remove_dir_all(&folder).map_err(fail)?)
+    }
+
+    /// Removes what is left of disputes whose removal was cut short, or that never began.
+    pub(crate) fn tidy(&self) -> Result<(), CourtError> {
+        let folder = self.folder.join("disputes");
+        let fail = |source| StoreError::from_io(Action::Read, &folder, source);
+        for child in std::fs::read_dir(&folder).map_err(fail)? {
+            let path = child.map_err(fail)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let id: Option<Digest> = name.and_then(|name| name.parse().ok());
+            if let Some(id) = id
+                && !path.join("filing").exists()
+            {
+                self.remove(&id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the cards of all models but these.
+    pub(crate) fn keep_cards_of(&self, models: &BTreeSet<ModelId>) -> Result<(), CourtError> {
+        let folder = self.folder.join("cards");
+        let fail = |source| StoreError::from_io(Action::Read, &folder, source);
+        for child in std::fs::read_dir(&folder).map_err(fail)? {
+            let path = child.map_err(fail)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let model: Option<ModelId> = name.and_then(|name| name.parse().ok());
+            if model.is_some_and(|model| !models.contains(&model)) {
+                file::remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn card(&self, model: ModelId) -> Result<Option<Vec<u8>>, CourtError> {

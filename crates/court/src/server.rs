@@ -11,7 +11,7 @@
 //! GET  /v1/disputes/{id}/verdict[?pass]    the signed verdict; with the dispute, for a party
 //! ```
 //!
-//! Bounds: connections, heads and requests in time (`credence_witness::listen`); bodies up to 64 KiB each as many as there are connections, longer ones 128 MiB together;
+//! Bounds: connections, heads and requests in time (`credence_witness::listen`); messages by what their dispute awaits, which is looked up before they are read; bodies up to 64 KiB each as many as there are connections, longer ones 128 MiB together;
 //! four requests at once are worked on. So whoever floods the server costs it some 200 MB, and messages of usual length still come through.
 //!
 //! It deliberately has no TLS and no login: messages, filings and passes are signed, and a proxy keeps transcripts from being overheard.
@@ -39,7 +39,6 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::MESSAGE_BYTES_MAX;
 use crate::docket::{Docket, Rules};
 use crate::error::CourtError;
 use crate::filing::{FILING_BYTES_MAX, Filing};
@@ -146,7 +145,10 @@ impl From<CourtError> for Refused {
             | CourtError::Referee(_)
             | CourtError::Turn { .. }
             | CourtError::Start { .. } => StatusCode::BAD_REQUEST,
-            CourtError::Full { .. } | CourtError::KeyFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+            CourtError::Full { .. }
+            | CourtError::KeyFull { .. }
+            | CourtError::OperatorFull { .. }
+            | CourtError::KeyModels { .. } => StatusCode::TOO_MANY_REQUESTS,
             CourtError::Kept { .. } | CourtError::Models { .. } => StatusCode::INSUFFICIENT_STORAGE,
             CourtError::Unknown(_) | CourtError::Unfinished => StatusCode::NOT_FOUND,
             CourtError::Ignored(_) => StatusCode::CONFLICT,
@@ -264,8 +266,9 @@ fn id_of(text: &str) -> Result<Digest, Refused> {
     text.parse().map_err(bad)
 }
 
-fn reader(app: &App, query: &PassQuery) -> Option<PublicKey> {
-    Pass::read(query, &app.docket.public_key(), app.docket.now())
+fn reader(app: &App, query: &PassQuery, dispute: Option<&Digest>) -> Option<PublicKey> {
+    let referee = app.docket.public_key();
+    Pass::read(query, (&referee, dispute), app.docket.now())
 }
 
 fn json(value: impl Serialize) -> Response {
@@ -297,7 +300,7 @@ async fn of_party(
     State(app): State<App>,
     Query(query): Query<PassQuery>,
 ) -> Result<Response, Refused> {
-    let reader = reader(&app, &query).ok_or(CourtError::Pass)?;
+    let reader = reader(&app, &query, None).ok_or(CourtError::Pass)?;
     let all = work(&app, move |app| Ok(app.docket.of_party(&reader))).await?;
     let disputes = all.iter().map(Notice::json).collect();
     Ok(json(NoticesJson { disputes }))
@@ -315,7 +318,7 @@ async fn entries(
     Query(query): Query<PassQuery>,
 ) -> Result<Response, Refused> {
     let id = id_of(&id)?;
-    let reader = reader(&app, &query).ok_or(CourtError::Pass)?;
+    let reader = reader(&app, &query, Some(&id)).ok_or(CourtError::Pass)?;
     let bytes = work(&app, move |app| {
         Ok(app.docket.entries(&id, query.from, &reader)?.encode()?)
     });
@@ -332,7 +335,7 @@ async fn filing(
     Query(query): Query<PassQuery>,
 ) -> Result<Response, Refused> {
     let id = id_of(&id)?;
-    let reader = reader(&app, &query).ok_or(CourtError::Pass)?;
+    let reader = reader(&app, &query, Some(&id)).ok_or(CourtError::Pass)?;
     let bytes = work(&app, move |app| {
         Ok(app.docket.filing(&id, &reader)?.encode()?)
     });
@@ -349,7 +352,9 @@ async fn say(
     request: Request,
 ) -> Result<Response, Refused> {
     let id = id_of(&id)?;
-    let (message, room) = body(&app, request.into_body(), MESSAGE_BYTES_MAX).await?;
+    // Whoever names no dispute under way, or says more than is asked, is not read.
+    let max = work(&app, move |app| app.docket.awaited_bytes_max(&id)).await?;
+    let (message, room) = body(&app, request.into_body(), max).await?;
     let notice = work(&app, move |app| {
         let _room = room;
         let notice = app.docket.say(&id, &message)?;
@@ -371,7 +376,7 @@ async fn verdict(
     Query(query): Query<PassQuery>,
 ) -> Result<Response, Refused> {
     let id = id_of(&id)?;
-    let shown = reader(&app, &query);
+    let shown = reader(&app, &query, Some(&id));
     if !query.is_none() && shown.is_none() {
         return Err(CourtError::Pass.into());
     }
@@ -402,6 +407,7 @@ fn look(docket: &Docket, sink: &CourtSink, beat: bool) {
     let ended_now = docket.tick().and_then(|ended| {
         if beat {
             docket.beat()?;
+            docket.sweep()?;
         }
         Ok(ended)
     });

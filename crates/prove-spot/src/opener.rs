@@ -1,8 +1,9 @@
 //! The opener of one model, and a rerun of one claim.
 
+use core::ops::Deref;
 use std::sync::Arc;
 
-use credence_base::{Digest, TraceRoot, domain};
+use credence_base::{ClaimDigest, Digest, TraceRoot, domain};
 use credence_claim::{Case, MethodError};
 use credence_commit::{OpeningError, opening};
 use credence_exec::{Append, Engine, Options, PlanError, RunError, SessionError};
@@ -151,7 +152,25 @@ impl Opener {
     ///
     /// # Errors
     /// [`ProveError`] if the claim is of another model or has no sense, or its trace is another.
-    pub fn rerun(&self, case: &Case<'_>) -> Result<Rerun<'_>, ProveError> {
+    pub fn rerun(&self, case: &Case<'_>) -> Result<Rerun<&Self>, ProveError> {
+        Ok(Rerun {
+            run: self.run_again(case)?,
+            opener: self,
+        })
+    }
+
+    /// The same, to be kept for as long as anyone asks.
+    ///
+    /// # Errors
+    /// As [`Self::rerun`].
+    pub fn rerun_kept(self: &Arc<Self>, case: &Case<'_>) -> Result<Rerun<Arc<Self>>, ProveError> {
+        Ok(Rerun {
+            run: self.run_again(case)?,
+            opener: Arc::clone(self),
+        })
+    }
+
+    fn run_again(&self, case: &Case<'_>) -> Result<Run, ProveError> {
         if case.claim().fields().model != self.card.id() {
             return Err(ProveError::Model);
         }
@@ -162,8 +181,7 @@ impl Opener {
             let tree = Tree::SECTIONS.get(at).copied().unwrap_or(Tree::Positions);
             root_of(tree, sections.get(at).map_or(&[], Vec::as_slice))
         });
-        Ok(Rerun {
-            opener: self,
+        Ok(Run {
             claim: case.claim().digest(),
             subject,
             sections,
@@ -220,21 +238,33 @@ impl Parts<'_> {
     }
 }
 
-/// A claim's run, in memory.
+/// A claim's run.
 #[derive(Debug)]
-pub struct Rerun<'a> {
-    opener: &'a Opener,
-    claim: credence_base::ClaimDigest,
+struct Run {
+    claim: ClaimDigest,
     subject: Subject,
     sections: [Vec<u8>; 4],
     roots: [Digest; 4],
 }
 
-impl Rerun<'_> {
+/// A claim's run, in memory, and whoever opens it: it answers any number of challenges.
+#[derive(Debug)]
+pub struct Rerun<O> {
+    opener: O,
+    run: Run,
+}
+
+impl<O: Deref<Target = Opener>> Rerun<O> {
+    /// The claim that was run again.
+    #[must_use]
+    pub const fn claim(&self) -> ClaimDigest {
+        self.run.claim
+    }
+
     /// Bytes of the trace that it holds.
     #[must_use]
     pub fn trace_bytes(&self) -> usize {
-        self.sections.iter().map(Vec::len).sum()
+        self.run.sections.iter().map(Vec::len).sum()
     }
 
     /// Answers a challenge: opens what `cells` draws and `rows` tokens (none for a tensor model) take.
@@ -261,15 +291,15 @@ impl Rerun<'_> {
         carry: Carry,
     ) -> Result<Evidence, ProveError> {
         let card = &self.opener.card;
-        let rows = self.subject.tokens().map_or(0, |_| rows);
-        let layout = Layout::new(card.program(), self.subject.extent())?;
-        let checks = Checks::new(card, &self.subject, &layout)?;
-        let [positions, keys, values, sampled] = &self.sections;
+        let rows = self.run.subject.tokens().map_or(0, |_| rows);
+        let layout = Layout::new(card.program(), self.run.subject.extent())?;
+        let checks = Checks::new(card, &self.run.subject, &layout)?;
+        let [positions, keys, values, sampled] = &self.run.sections;
         let contents: [&[u8]; 5] = [&self.opener.weights, positions, keys, values, sampled];
         let mut source = Recorder::new(contents);
-        checks.run(&mut source, &challenge.bind(&self.claim), (cells, rows))?;
+        checks.run(&mut source, &challenge.bind(&self.run.claim), (cells, rows))?;
         let mut trees = Vec::new();
-        let roots = core::iter::once(&self.opener.weights_root).chain(&self.roots);
+        let roots = core::iter::once(&self.opener.weights_root).chain(&self.run.roots);
         for ((tree, content), &root) in Tree::ALL.into_iter().zip(contents).zip(roots) {
             let runs = source.runs(tree);
             let listed = match tree {

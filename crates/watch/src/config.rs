@@ -266,7 +266,11 @@ pub async fn run_monitor(
     let mut logs = Vec::new();
     for (log, place) in config.logs {
         let source = place.open()?;
-        logs.push(Followed { log, source });
+        logs.push(Followed {
+            log,
+            source,
+            policy: None,
+        });
     }
     let monitor = Monitor::open(Setup {
         logs,

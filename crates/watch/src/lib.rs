@@ -5,7 +5,7 @@
 //! audit::audit      a whole log computed again; the first thing that is wrong, by name
 //! follow, monitor   logs over time ─peers, gossip─▶ events, alarms, evidence in files
 //! auditor           a sample of what logs hold, run again or opened; a scoreboard with bounds (odds)
-//! opening           asks an operator to open cells of a run
+//! opening, cards    asks an operator to open cells of a run; the programs that it brings
 //! serve             a log's folder over HTTP, and nothing else in it
 //! config            what operators write down; run_monitor, run_log_server
 //! ```
@@ -16,6 +16,7 @@
 pub mod archive;
 pub mod audit;
 pub mod auditor;
+pub mod cards;
 pub mod config;
 pub mod event;
 pub mod follow;

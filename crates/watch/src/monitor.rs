@@ -13,7 +13,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use credence_log::VerifierKey;
+use credence_log::{LogPolicy, VerifierKey};
 use credence_witness::Notes;
 use credence_witness::fetch::Fetcher;
 use credence_witness::server::chain_of;
@@ -37,6 +37,8 @@ pub struct Followed {
     pub log: VerifierKey,
     /// Where it is read.
     pub source: Arc<dyn LogSource>,
+    /// What an auditor asks of its checkpoints: witnesses and their quorum. A monitor compares what others are shown instead.
+    pub policy: Option<LogPolicy>,
 }
 
 /// What a monitor works with.
@@ -146,7 +148,7 @@ impl Monitor {
     pub fn open(setup: Setup) -> Result<Self, FollowError> {
         let seen = Seen::new();
         let mut followers = Vec::new();
-        for Followed { log, source } in setup.logs {
+        for Followed { log, source, .. } in setup.logs {
             let gate = Arc::new(Gate::default());
             let source = Arc::new(Gated {
                 source,

@@ -3,6 +3,7 @@
 //! ```text
 //! Chance = mantissa · 2^exponent, mantissa of 64 bits, with a direction     each step errs to that side alone
 //! upper_bound(k, n, α): the least p, in millionths, for which P[at most k of n | p] ≤ α      (Clopper and Pearson, Biometrika 26, 1934)
+//! sequence_bound(k, n, α): the least p ≥ k/n for which (n + 1)·C(n, k)·p^k·(1 − p)^(n − k) ≤ α   (Robbins, Ann. Math. Statist. 41, 1970; by Ville's inequality)
 //! ```
 //!
 //! So a number that decides is never flattering: misses and rates are upper bounds, detections lower ones, on every machine the same. It deliberately uses no floating
@@ -284,6 +285,52 @@ pub fn upper_bound(k: u64, n: u64, alpha_ppm: u32) -> u32 {
     high
 }
 
+/// The number of ways to choose `k` of `n`, rounded up.
+fn choose(n: u64, k: u64) -> Chance {
+    let fewer = k.min(n.saturating_sub(k));
+    let mut ways = Chance::one(Side::Up);
+    for i in 0..fewer {
+        let step = Chance::ratio(n.saturating_sub(i), i.saturating_add(1), Side::Up);
+        ways = ways.times(step);
+    }
+    ways
+}
+
+/// An upper bound on a rate that holds at every moment at once, in millionths, rounded up: of `n` that were looked at so far `k` were found, and the chance that there is ever
+/// a moment at which the rate is larger than this is at most `alpha_ppm` millionths.
+///
+/// `M_n(p) = ∫ q^k (1 − q)^(n − k) dq / (p^k (1 − p)^(n − k)) = 1 / ((n + 1)·C(n, k)·p^k·(1 − p)^(n − k))` is a martingale that starts at 1 if p is the rate, so by Ville's
+/// inequality it reaches 1/α with a chance of at most α. The rates for which it has not form an interval around k/n, whose upper end this is.
+#[must_use]
+pub fn sequence_bound(k: u64, n: u64, alpha_ppm: u32) -> u32 {
+    if k >= n {
+        return ONE_PPM;
+    }
+    let alpha = Chance::ppm(alpha_ppm, Side::Down);
+    let all = Chance::ratio(n.saturating_add(1), 1, Side::Up).times(choose(n, k));
+    let is_out = |ppm: u32| {
+        if ppm >= ONE_PPM {
+            return true;
+        }
+        let found = Chance::ppm(ppm, Side::Up).power(k);
+        let not = Chance::ppm(ONE_PPM.saturating_sub(ppm), Side::Up).power(n.saturating_sub(k));
+        all.times(found).times(not).compare(&alpha) != Ordering::Greater
+    };
+    // From the first millionth that is not below k/n the chance falls.
+    let seen = u128::from(k).saturating_mul(ONE_PPM.into());
+    let seen = seen.div_ceil(n.into());
+    let (mut low, mut high) = (u32::try_from(seen).unwrap_or(ONE_PPM), ONE_PPM);
+    while high.abs_diff(low) > 1 {
+        let middle = low.midpoint(high);
+        if is_out(middle) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    high
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +361,85 @@ mod tests {
                 got.checked_sub(expected).is_some_and(|more| more <= 1),
                 "{k} of {n} at {alpha}: {got}"
             );
+        }
+    }
+
+    #[test]
+    fn bounds_of_a_confidence_sequence() {
+        // Computed with fractions of integers of any length (Python's `fractions`): the least millionth.
+        let cases = [
+            (0, 0, 50_000, 1_000_000),
+            (0, 1, 50_000, 975_000),
+            (0, 100, 50_000, 73_285),
+            (0, 100, 10_000, 88_080),
+            (0, 1000, 50_000, 9_856),
+            (1, 4, 50_000, 857_122),
+            (1, 100, 50_000, 94_797),
+            (3, 97, 10_000, 151_358),
+            (5, 50, 50_000, 287_661),
+            (10, 10, 50_000, 1_000_000),
+        ];
+        for (k, n, alpha, expected) in cases {
+            let got = sequence_bound(k, n, alpha);
+            assert!(
+                got.checked_sub(expected).is_some_and(|more| more <= 1),
+                "{k} of {n} at {alpha}: {got}"
+            );
+            assert!(k >= n || got > upper_bound(k, n, alpha), "{k} of {n}");
+        }
+    }
+
+    /// The largest count at `n` looks, not below `least`, whose bound is below the rate; nothing if there is none.
+    fn misses(
+        (n, ppm): (u64, u32),
+        least: Option<u64>,
+        bound: fn(u64, u64, u32) -> u32,
+    ) -> Option<u64> {
+        let mut most = least;
+        loop {
+            let next = most.map_or(0, |most| most + 1);
+            if next > n || bound(next, n, 50_000) >= ppm {
+                return most;
+            }
+            most = Some(next);
+        }
+    }
+
+    /// Walks of 400 audits each, looked at after every one. The bound for a fixed number is below the rate at some moment in far more than 5 % of the walks; the sequence's in
+    /// no more than that.
+    #[test]
+    fn a_confidence_sequence_holds_at_every_look_and_a_fixed_bound_does_not() {
+        const WALKS: u64 = 10_000;
+        for ppm in [20_000, 100_000, 300_000] {
+            let thresholds = |bound| {
+                let mut last = None;
+                let mut all = Vec::new();
+                for n in 1..=400 {
+                    last = misses((n, ppm), last, bound);
+                    all.push(last);
+                }
+                all
+            };
+            let (fixed, always) = (thresholds(upper_bound), thresholds(sequence_bound));
+            let (mut fixed_missed, mut always_missed) = (0_u64, 0_u64);
+            let mut state = u64::from(ppm);
+            for _ in 0..WALKS {
+                let (mut found, mut fixed_bad, mut always_bad) = (0_u64, false, false);
+                for (fixed, always) in fixed.iter().zip(&always) {
+                    state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    let mut mixed = state;
+                    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                    mixed ^= mixed >> 31;
+                    found += u64::from(mixed % 1_000_000 < u64::from(ppm));
+                    fixed_bad |= fixed.is_some_and(|most| found <= most);
+                    always_bad |= always.is_some_and(|most| found <= most);
+                }
+                fixed_missed += u64::from(fixed_bad);
+                always_missed += u64::from(always_bad);
+            }
+            assert!(always_missed * 20 <= WALKS, "{ppm}: {always_missed}");
+            assert!(fixed_missed * 10 > WALKS, "{ppm}: {fixed_missed}");
         }
     }
 

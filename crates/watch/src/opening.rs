@@ -18,11 +18,10 @@ use credence_receipt::{Bundle, BundleError, Kept};
 use credence_witness::fetch::{Bounds, FetchError, Fetcher, Prefix};
 use serde_json::json;
 
-/// The longest evidence that is taken, in bytes, and the longest time that the operator may take.
-const BOUNDS: Bounds = Bounds {
-    len_max: 64 * 1024 * 1024,
-    time_max: Duration::from_secs(300),
-};
+/// The longest evidence that is taken, in bytes.
+const EVIDENCE_LEN_MAX: usize = 64 * 1024 * 1024;
+/// The longest time that an operator is given to run a request again.
+pub const OPENING_TIME_MAX: Duration = Duration::from_secs(300);
 /// Longest words of a refusal that are repeated.
 const SAID_MAX: usize = 300;
 
@@ -117,6 +116,8 @@ pub struct Asked<'a> {
     pub rows: u32,
     /// What of the model travels along: `nothing`, `program` or `text`.
     pub card: &'a str,
+    /// How long the operator may take.
+    pub time_max: Duration,
 }
 
 /// Has the operator at this address open what is asked for. Blocks its thread for as long as the operator takes to run the request again.
@@ -144,7 +145,11 @@ pub fn ask(
         };
         fields.insert(name.to_owned(), value.into());
     }
-    let reply = fetcher.post(&url, &body.to_string(), BOUNDS)?;
+    let bounds = Bounds {
+        len_max: EVIDENCE_LEN_MAX,
+        time_max: asked.time_max,
+    };
+    let reply = fetcher.post(&url, &body.to_string(), bounds)?;
     if reply.status == 200 {
         return Ok(reply.body);
     }

@@ -115,6 +115,9 @@ pub(crate) struct OpenArgs {
     /// Where the referee is
     #[arg(long, value_name = "URL")]
     pub(crate) referee: String,
+    /// The referee's key, 64 hexadecimal digits: another that answers there is asked for nothing
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    pub(crate) referee_key: Option<PublicKey>,
     /// The claimed model: a name, an id, or a `.safetensors` file [default: the claimed one, from the home folder]
     #[arg(long)]
     pub(crate) model: Option<String>,
@@ -152,14 +155,15 @@ pub(crate) struct RefereeArgs {
     credence auditor --operator http://127.0.0.1:8191 --log https://log.example.com KEY --bundles answers/ --rate 1 --once\n  \
     credence auditor --operator http://127.0.0.1:8191 --prompts prompts.jsonl --honeypot-every 600\n\n\
     A log holds digests, and bundles are private: what is audited are answers whose bundles stand in --bundles, or whose lines `DIGEST KEY` stand in --keys, and \
-    the answers to requests of its own, drawn from --prompts: a line each, {\"path\":\"/v1/chat/completions\",\"body\":{...}}. Where the model is in the home \
+    the answers to requests of its own, drawn from --prompts: a line each, {\"path\":\"/v1/chat/completions\",\"body\":{...}}, \
+    with \"expect\":\"words\" where the answer is known. Where the model is in the home \
     folder an answer is run again; else the operator is asked to open cells of the run.\n\n\
     Each audit is a signed receipt, in the folder and in this home's log unless --no-log. Exit code 8 if an answer was found false.")]
 pub(crate) struct AuditorArgs {
     /// Where the operator answers
     #[arg(long, value_name = "URL")]
     pub(crate) operator: String,
-    /// The operator's public key, to which what is not answered is counted
+    /// The operator's public key: whose receipts must come with the answers to --prompts
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub(crate) operator_key: Option<PublicKey>,
     /// A log to follow, a folder or an address, and its verifier key; may be given several times
@@ -174,8 +178,11 @@ pub(crate) struct AuditorArgs {
     /// A file with a line `DIGEST KEY` for each receipt that may be seen
     #[arg(long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
-    /// Requests to send as any client would, a JSON object in each line
+    /// Names logs, their witnesses and a quorum, in a TOML file: a checkpoint that does not meet it is not followed
     #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Requests to send as any client would, a JSON object in each line
+    #[arg(long, value_name = "FILE", requires = "operator_key")]
     pub(crate) prompts: Option<PathBuf>,
     /// The mean time from one such request to the next, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, requires = "prompts", value_parser = clap::value_parser!(u64).range(1..))]
@@ -194,6 +201,12 @@ pub(crate) struct AuditorArgs {
     /// Seconds from one look to the next
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) interval: u64,
+    /// Ask at least so often before something counts as not answered
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tries: u32,
+    /// … over at least so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub(crate) patience: u64,
     /// Look once, and end
     #[arg(long)]
     pub(crate) once: bool,
@@ -265,6 +278,18 @@ pub(crate) struct ConfidenceArgs {
     /// The scoreboard [default: that of the auditor of this home]
     #[arg(long, value_name = "FILE")]
     pub(crate) board: Option<PathBuf>,
+    /// The bundle holds what an audit opened, by these draws: 64 hexadecimal digits, or `checkpoint`, with --policy
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) challenge: Option<Draws>,
+    /// Cells that the audit drew
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "challenge")]
+    pub(crate) drawn_cells: u32,
+    /// Tokens that the audit drew again
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "challenge")]
+    pub(crate) drawn_rows: u32,
+    /// Names logs and witnesses, and how sure an attached spot check is to be, in a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
     /// The model of a bundle [default: the claimed one, from the home folder]
     #[arg(long)]
     pub(crate) model: Option<String>,

@@ -10,9 +10,10 @@ use credence_log::VerifierKey;
 use credence_node::shutdown_signal;
 use credence_store::KeyFile;
 use credence_watch::auditor::{
-    Auditor, AuditorEvent, AuditorSetup, Honeypots, Library, Means, ModelSource, Prompts,
-    board_path, run_auditor,
+    Auditor, AuditorEvent, AuditorSetup, Honeypots, Library, Means, ModelSource, Patience, Prompts,
+    Times, board_path, run_auditor,
 };
+use credence_watch::cards::Cards;
 use credence_watch::{Followed, Place};
 use credence_witness::fetch::{Fetcher, Prefix};
 use credence_witness::system_clock;
@@ -20,7 +21,8 @@ use credence_witness::system_clock;
 use crate::args::{AuditorArgs, parse_log_key};
 use crate::commands::serve::log_to_stderr;
 use crate::commands::serve_log::{self, Log};
-use crate::commands::{confidence, events};
+use crate::commands::verify::read_policy;
+use crate::commands::{confidence, events, honeypots};
 use crate::context::{Context, engine_options};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -76,40 +78,75 @@ fn audit(context: &mut Context, args: &AuditorArgs, log: Option<&Log>) -> Result
     Ok(refuted.load(Ordering::Relaxed))
 }
 
-fn setup(context: &Context, args: &AuditorArgs) -> Result<AuditorSetup, CliError> {
-    let usage = |what: String, e: Box<dyn std::error::Error + Send + Sync>| {
-        CliError::because(Exit::Usage, what, e)
+fn usage(what: String, error: impl std::error::Error + Send + Sync + 'static) -> CliError {
+    CliError::because(Exit::Usage, what, error)
+}
+
+/// The logs, each with what the policy asks of its checkpoints.
+fn followed(args: &AuditorArgs) -> Result<Vec<Followed>, CliError> {
+    let policy = match &args.policy {
+        None => None,
+        Some(path) => {
+            let demand = read_policy(path)?.log.ok_or_else(|| {
+                let what = format!("`{}` has no table `[log]`", path.display());
+                CliError::new(Exit::Usage, what)
+            })?;
+            Some(demand.policy)
+        }
     };
     let mut logs = Vec::new();
     for pair in args.logs.chunks(2) {
         let [place, key] = pair else {
             return Err(CliError::new(Exit::Usage, "a log is its place and its key"));
         };
-        let log: VerifierKey =
-            parse_log_key(key).map_err(|e| usage(format!("`{key}` is no log's key"), e.into()))?;
+        let log: VerifierKey = parse_log_key(key)
+            .map_err(|words| CliError::new(Exit::Usage, format!("`{key}`: {words}")))?;
+        if policy
+            .as_ref()
+            .is_some_and(|own| !own.logs().contains(&log))
+        {
+            let what = format!("the policy does not name the log `{key}`");
+            return Err(CliError::new(Exit::Usage, what));
+        }
         let parsed = Place::parse(place, Path::new("."))
-            .map_err(|e| usage(format!("`{place}` is no place"), e.into()))?;
+            .map_err(|e| usage(format!("`{place}` is no place"), e))?;
         let source = parsed
             .open()
             .map_err(|e| CliError::because(Exit::Missing, "there is no log to follow", e))?;
-        logs.push(Followed { log, source });
+        logs.push(Followed {
+            log,
+            source,
+            policy: policy.clone(),
+        });
     }
+    Ok(logs)
+}
+
+fn honeypots(args: &AuditorArgs) -> Result<Option<Honeypots>, CliError> {
+    // The one is not given without the other.
+    let (Some(path), Some(operator)) = (&args.prompts, args.operator_key) else {
+        return Ok(None);
+    };
+    let prompts = Prompts::read(path).map_err(|e| {
+        let what = format!("`{}` cannot be used", path.display());
+        CliError::because(Exit::Malformed, what, e)
+    })?;
+    Ok(Some(Honeypots {
+        prompts,
+        every_s: if args.once { 1 } else { args.honeypot_every },
+        client: Fetcher::named(&args.user_agent),
+        operator,
+        same: Arc::new(honeypots::is_same),
+    }))
+}
+
+fn setup(context: &Context, args: &AuditorArgs) -> Result<AuditorSetup, CliError> {
     let operator = Prefix::new(&args.operator)
-        .map_err(|e| usage(format!("`{}` is no address", args.operator), e.into()))?;
-    let honeypots = args.prompts.as_ref().map(|path| {
-        let prompts = Prompts::read(path).map_err(|e| {
-            let what = format!("`{}` cannot be used", path.display());
-            CliError::because(Exit::Malformed, what, e)
-        })?;
-        Ok::<_, CliError>(Honeypots {
-            prompts,
-            every_s: if args.once { 1 } else { args.honeypot_every },
-            client: Fetcher::named(&args.user_agent),
-        })
-    });
+        .map_err(|e| usage(format!("`{}` is no address", args.operator), e))?;
     let own = context.home()?.path().join("auditor");
+    let folder = args.state.clone().unwrap_or(own);
     Ok(AuditorSetup {
-        logs,
+        logs: followed(args)?,
         rate_ppm: args.rate,
         library: Library::new(args.bundles.clone(), args.keys.clone()),
         means: Means {
@@ -118,10 +155,17 @@ fn setup(context: &Context, args: &AuditorArgs) -> Result<AuditorSetup, CliError
             operator,
             cells: args.cells,
             rows: ROWS,
+            cards: Cards::at(&folder.join("cards")),
         },
-        operator: args.operator_key,
-        honeypots: honeypots.transpose()?,
-        folder: args.state.clone().unwrap_or(own),
+        honeypots: honeypots(args)?,
+        times: Times {
+            patience: Patience {
+                tries: args.tries,
+                over_s: args.patience,
+            },
+            ..Times::usual()
+        },
+        folder,
         key: KeyFile::at(context.home()?.operator_key()).read()?,
         clock: system_clock(),
         publish: None,
@@ -168,7 +212,19 @@ fn words(event: &AuditorEvent) -> String {
                 why.unwrap_or_default()
             )
         }
-        AuditorEvent::NoAnswer => "a request of our own had no answer with a receipt".to_owned(),
+        AuditorEvent::Waits {
+            receipt,
+            tries,
+            words,
+        } => format!("receipt {receipt}: not answered {tries} times, asked again later: {words}"),
+        AuditorEvent::NoAnswer { words, counted } => {
+            let then = if *counted {
+                ""
+            } else {
+                ", and is not counted yet"
+            };
+            format!("a request of our own had no answer with its receipt{then}: {words}")
+        }
         AuditorEvent::LogFailed { log, words } => format!("`{log}` cannot be followed: {words}"),
         AuditorEvent::NotLogged { audit, words } => {
             format!("audit {audit} is kept and not logged: {words}")

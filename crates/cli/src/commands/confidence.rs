@@ -9,7 +9,7 @@ use credence_claim::{MethodId, Soundness};
 use credence_hub::{Hub, HubError};
 use credence_method_replay::Replay;
 use credence_method_snark::Snark;
-use credence_method_spot::{Challenge, Demand, Spot};
+use credence_method_spot::Demand;
 use credence_receipt::Bundle;
 use credence_verify::{Facts, Policy, Refusal, check};
 use credence_watch::auditor::{Board, Bounds, Counts, Tally, board_path};
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::args::ConfidenceArgs;
 use crate::commands::dispute_view::read;
-use crate::commands::verify::refused;
+use crate::commands::verify::{SpotAsked, read_policy, read_spot, refused};
 use crate::context::{Context, engine_options};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -111,18 +111,26 @@ impl CountsView {
         } = self.counts;
         format!(
             "{name}\n  right to the last bit  {replayed}\n  spot-checked           {spot_checked}\n  FALSE                  {refuted}\n  \
-             not answered           {unanswered}\n  not settled here       {failed}\n  wrong answers          at most {} at 95 %, {} at 99 %\n  \
-             … silence included     at most {} at 95 %, {} at 99 %",
-            percent(self.settled.at_95_ppm.into()),
-            percent(self.settled.at_99_ppm.into()),
-            percent(self.strict.at_95_ppm.into()),
-            percent(self.strict.at_99_ppm.into())
+             not answered           {unanswered}\n  not settled here       {failed}\n  wrong answers          {}\n  … silence included     {}",
+            bounds(&self.settled),
+            bounds(&self.strict)
         )
     }
 }
 
+/// Both bounds at both levels: of a number of audits that was fixed beforehand, and of whatever moment one looks at.
+fn bounds(own: &Bounds) -> String {
+    format!(
+        "at most {} at 95 %, {} at 99 %; at every look: {}, {}",
+        percent(own.at_95_ppm.into()),
+        percent(own.at_99_ppm.into()),
+        percent(own.always_95_ppm.into()),
+        percent(own.always_99_ppm.into())
+    )
+}
+
 /// Millionths as a share of a hundred, exactly.
-fn percent(ppm: u64) -> String {
+pub(crate) fn percent(ppm: u64) -> String {
     format!("{}.{:04} %", ppm / 10_000, ppm % 10_000)
 }
 
@@ -172,7 +180,8 @@ fn of_operator(
         "entries were drawn by a secret that the operator did not have".to_owned(),
         "the operator could not tell the answers that this auditor may see from others".to_owned(),
         "wrong answers are as frequent among answers not seen as among those seen".to_owned(),
-        "one-sided exact binomial bounds (Clopper–Pearson), rounded up".to_owned(),
+        "one-sided exact binomial bounds (Clopper–Pearson), for a number of audits fixed beforehand; at every look: a confidence sequence (uniform mixture, Ville); rounded up"
+            .to_owned(),
     ]);
     Ok(OperatorView {
         operator,
@@ -200,9 +209,11 @@ pub(crate) fn board_text(path: &Path) -> Result<String, CliError> {
     };
     let all: Vec<String> = board.operators.iter().map(one).collect();
     Ok(format!(
-        "{}\ndrawn and not ours to see: {}",
+        "{}\ndrawn and not ours to see: {}\nnot answered so far, asked again: {}\nnot answered, of nobody that is shown: {}",
         all.join("\n\n"),
-        board.unseen
+        board.unseen(),
+        board.pending.unanswered(),
+        board.nobodys.drawn.unanswered
     ))
 }
 
@@ -215,7 +226,13 @@ fn of_receipt(
     let bundle = read(path)?;
     let refuse = |refusal: &Refusal| refused(path, refusal);
     let facts = Facts::at(now_unix_s()?);
-    let policy = Policy::signature_only();
+    let policy = match &args.policy {
+        Some(path) => Policy {
+            required: Vec::new(),
+            ..read_policy(path)?
+        },
+        None => Policy::signature_only(),
+    };
     let signed = check(&bundle, &policy, &[], &facts).map_err(|e| refuse(&e))?;
     let id = signed.value().inference().claim.fields().model;
     let model = match &args.model {
@@ -238,8 +255,16 @@ fn of_receipt(
     if has_spot(&bundle) {
         required.push(MethodId::SPOT);
     }
-    let spot = Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim)
-        .map_err(|e| CliError::of(Exit::Usage, e))?;
+    let demand = args
+        .policy
+        .as_deref()
+        .map_or(Ok(Demand::USUAL), read_spot)?;
+    let asked = SpotAsked {
+        draws: args.challenge,
+        cells: args.drawn_cells,
+        rows: args.drawn_rows,
+    };
+    let spot = asked.method(&bundle, (&policy, demand), facts.now_unix_s)?;
     let policy = Policy { required, ..policy };
     let verified = check(
         &bundle,
@@ -388,7 +413,7 @@ impl DetectionView {
         let gain = match (self.stake, self.gain) {
             (None, _) => String::new(),
             (Some(stake), Some(gain)) => format!(
-                "\n  gain it would need    more than {gain} for each, if {stake} are lost when found: S·d / (1 − d)"
+                "\n  gain it would need    more than {gain} for each, if {stake} are lost when found: S·(1 − (1 − d)^n) / (n·(1 − d))"
             ),
             (Some(_), None) => {
                 "\n  gain it would need    none suffices: every one is found".to_owned()

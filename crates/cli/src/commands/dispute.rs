@@ -155,14 +155,18 @@ fn open(context: &mut Context, args: &OpenArgs) -> Result<(), CliError> {
         let what = format!("`{}` is no referee's address", args.referee);
         CliError::because(Exit::Usage, what, e)
     })?;
-    let court = CourtClient::new(prefix);
+    let mut court = CourtClient::new(prefix);
+    if let Some(key) = args.referee_key {
+        court = court.of(key);
+    }
     let ready = make_ready(context, args)?;
     let notice = begin(context, &court, &ready)?;
     let id = notice.dispute;
     context.console.say(&format!("dispute {id} is under way"));
     play(context, &court, &ready, &notice)?;
     let about = court.about().map_err(asked_in_vain)?;
-    let pass = Pass::sign(&ready.key, &about.referee, about.time_unix_s);
+    let gate = (&about.referee, Some(&id));
+    let pass = Pass::sign(&ready.key, gate, about.time_unix_s);
     let bundle = court.verdict(&id, Some(&pass)).map_err(asked_in_vain)?;
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| format!("{id}.verdict.json").into());
@@ -252,7 +256,7 @@ fn truth(bundle: &Bundle, inference: &Inference, player: &Player) -> Result<Sect
 fn asked_in_vain(error: ClientError) -> CliError {
     let exit = match &error {
         ClientError::Fetch(_) => Exit::Io,
-        ClientError::Refused { .. } => Exit::PolicyUnmet,
+        ClientError::Refused { .. } | ClientError::Referee { .. } => Exit::PolicyUnmet,
         ClientError::Length { .. } | ClientError::Wire(_) => Exit::Usage,
         ClientError::Form { .. }
         | ClientError::Entries(_)
@@ -265,7 +269,7 @@ fn asked_in_vain(error: ClientError) -> CliError {
 /// Files a dispute, or finds one about this claim that is under way.
 fn begin(context: &mut Context, court: &CourtClient, ready: &Ready) -> Result<Notice, CliError> {
     let about = court.about().map_err(asked_in_vain)?;
-    let pass = Pass::sign(&ready.key, &about.referee, about.time_unix_s);
+    let pass = Pass::sign(&ready.key, (&about.referee, None), about.time_unix_s);
     let claim = ready.inference.claim.digest();
     let own = ready.key.public_key();
     let mine = court.under_way(&pass).map_err(asked_in_vain)?;

@@ -21,6 +21,7 @@ use crate::commands::serve_receipts;
 use crate::context::{Context, engine_options};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::policy::public_key;
 
 /// How long requests under way may go on after the signal to stop, beyond the time that each may take anyway.
 const GRACE_MARGIN: Duration = Duration::from_secs(5);
@@ -65,7 +66,7 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
     let verifier = log.as_ref().map(|log| log.verifier.to_string());
     let care = Care {
         logging,
-        attached: args.spot.then_some(Demand::USUAL),
+        attached: attached(args)?,
     };
     let service = Arc::new(Service::with_care(operator, models, kept.receipts, care));
     let limits = Limits {
@@ -100,16 +101,36 @@ pub(crate) fn run(context: &mut Context, args: &ServeArgs) -> Result<(), CliErro
     Ok(())
 }
 
-/// Begins to answer disputes, if referees are named.
+/// How sure the spot check is to be whose evidence is attached, if any is.
+fn attached(args: &ServeArgs) -> Result<Option<Demand>, CliError> {
+    let demand = Demand {
+        bits: args.spot_bits,
+        share_ppm: args.spot_share,
+        ..Demand::USUAL
+    };
+    demand.cells().map_err(|e| CliError::of(Exit::Usage, e))?;
+    Ok(args.spot.then_some(demand))
+}
+
+/// Begins to answer disputes, if referees are named: each by its address and its key.
 fn disputing(service: &Service, referees: &[String]) -> Result<Option<Disputing>, CliError> {
     if referees.is_empty() {
         return Ok(None);
     }
-    let courts = referees.iter().map(|text| {
+    let courts = referees.chunks(2).map(|pair| {
+        let [text, key] = pair else {
+            return Err(CliError::new(
+                Exit::Usage,
+                "a referee is its address and its key",
+            ));
+        };
         let prefix = Prefix::new(text).map_err(|e| {
             CliError::because(Exit::Usage, format!("`{text}` is no referee's address"), e)
         })?;
-        Ok(CourtClient::new(prefix))
+        let key = public_key(key).map_err(|e| {
+            CliError::because(Exit::Usage, format!("`{key}` is no referee's key"), e)
+        })?;
+        Ok(CourtClient::new(prefix).of(key))
     });
     let courts = courts.collect::<Result<Vec<_>, CliError>>()?;
     let started = service.answer_disputes(courts, DISPUTES_EVERY);

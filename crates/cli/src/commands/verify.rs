@@ -154,26 +154,55 @@ fn verify(
             .map_err(|e| CliError::ours("the model cannot be run on this machine", e))?,
         Some(_) | None => Replay::without_model(),
     };
-    let spot = match args.challenge {
-        // What an audit kept: just the cells that its draws asked for.
-        Some(draws) => {
-            let challenge = match draws {
-                Draws::Drawn(digest) => Challenge::Auditor(*digest.as_bytes()),
-                Draws::Checkpoint => checkpoint_challenge(&bundle, &policy, facts.now_unix_s)?,
-                Draws::Random => {
-                    let what = "an audit is checked by the bytes that it drew, not by others";
-                    return Err(CliError::new(Exit::Usage, what));
-                }
-            };
-            let drawn = (args.cells, args.rows);
-            Spot::drawing(Vec::new(), drawn, HALF_PPM, challenge)
-        }
-        // What an operator attached by itself.
-        None => Spot::new(Vec::new(), Demand::USUAL, Challenge::Claim),
+    let demand = args
+        .policy
+        .as_deref()
+        .map_or(Ok(Demand::USUAL), read_spot)?;
+    let asked = SpotAsked {
+        draws: args.challenge,
+        cells: args.cells,
+        rows: args.rows,
     };
-    let spot = spot.map_err(|e| CliError::of(Exit::Usage, e))?;
+    let spot = asked.method(&bundle, (&policy, demand), facts.now_unix_s)?;
     let methods = methods(&replay, &spot, &snark);
     check(&bundle, &policy, &methods, &facts).map_err(|e| refuse(&e))
+}
+
+/// Which evidence of a spot check is asked for.
+pub(crate) struct SpotAsked {
+    /// Whence an audit drew; none for what an operator attached by itself.
+    pub(crate) draws: Option<Draws>,
+    /// Cells that the audit drew.
+    pub(crate) cells: u32,
+    /// Tokens that the audit drew again.
+    pub(crate) rows: u32,
+}
+
+impl SpotAsked {
+    /// The method that checks it.
+    pub(crate) fn method(
+        &self,
+        bundle: &Bundle,
+        (policy, demand): (&Policy, Demand),
+        now_unix_s: u64,
+    ) -> Result<Spot, CliError> {
+        let challenge = match self.draws {
+            None => {
+                let spot = Spot::new(Vec::new(), demand, Challenge::Claim);
+                return spot.map_err(|e| CliError::of(Exit::Usage, e));
+            }
+            Some(Draws::Drawn(digest)) => Challenge::Auditor(*digest.as_bytes()),
+            Some(Draws::Checkpoint) => checkpoint_challenge(bundle, policy, now_unix_s)?,
+            Some(Draws::Random) => {
+                let what = "an audit is checked by the bytes that it drew, not by others";
+                return Err(CliError::new(Exit::Usage, what));
+            }
+        };
+        // What an audit kept: just the cells that its draws asked for.
+        let drawn = (self.cells, self.rows);
+        let spot = Spot::drawing(Vec::new(), drawn, HALF_PPM, challenge);
+        spot.map_err(|e| CliError::of(Exit::Usage, e))
+    }
 }
 
 /// The statements about keys in those files. That one cannot be used is an error: passing over it might pass over a revocation.
@@ -191,6 +220,15 @@ fn key_statements(paths: &[PathBuf]) -> Result<Vec<Bundle>, CliError> {
 pub(crate) fn read_policy(path: &Path) -> Result<Policy, CliError> {
     let bytes = file::read(path, policy::POLICY_BYTES_MAX)?;
     policy::read(&bytes).map_err(|error| {
+        let what = format!("`{}` cannot be used: {}", path.display(), chain(&error));
+        CliError::new(Exit::Usage, what).hint("`docs/spec/policy.md` lists the fields of a policy")
+    })
+}
+
+/// How sure a file demands an attached spot check to be.
+pub(crate) fn read_spot(path: &Path) -> Result<Demand, CliError> {
+    let bytes = file::read(path, policy::POLICY_BYTES_MAX)?;
+    policy::spot_demand(&bytes).map_err(|error| {
         let what = format!("`{}` cannot be used: {}", path.display(), chain(&error));
         CliError::new(Exit::Usage, what).hint("`docs/spec/policy.md` lists the fields of a policy")
     })

@@ -134,7 +134,10 @@ fn an_auditor_with_the_model_finds_the_lie_signs_it_and_keeps_score() {
     // Each audit is a receipt of its own, in this home's log.
     let audits = home.join("auditor/audits");
     let mut outcomes = Vec::new();
-    for name in names(&audits) {
+    let files = names(&audits).into_iter();
+    for name in files.filter(|name| name.ends_with(".json")) {
+        let logged = audits.join(name.replace(".json", ".logged"));
+        assert!(logged.exists(), "{name} is in the log, and marked so");
         let bytes = std::fs::read(audits.join(&name)).unwrap();
         let bundle = Bundle::decode(&bytes, BUNDLE_LEN_MAX).unwrap();
         let signed = bundle.receipt().open().unwrap().into_statement();
@@ -201,12 +204,21 @@ fn an_auditor_without_the_model_has_cells_opened_and_counts_silence() {
         &log,
         &log_key,
     ];
-    place
-        .run_at(&silent, &[arguments.as_slice(), &ALL].concat())
-        .expect(0);
-    let bytes = std::fs::read(silent.join("auditor/board.json")).unwrap();
-    let board: Value = serde_json::from_slice(&bytes).unwrap();
-    assert_eq!(board["operators"][&operator]["drawn"]["unanswered"], 2);
+    // Once is chance: it is asked again.
+    let board = || {
+        let bytes = std::fs::read(silent.join("auditor/board.json")).unwrap();
+        serde_json::from_slice::<Value>(&bytes).unwrap()
+    };
+    let arguments = [arguments.as_slice(), &ALL].concat();
+    place.run_at(&silent, &arguments).expect(0);
+    assert_eq!(board()["pending"].as_array().unwrap().len(), 2);
+    assert_eq!(board()["nobodys"]["drawn"]["unanswered"], 0);
+    // With no patience it counts, and to nobody: the key of an answer shows not whose it is.
+    std::fs::remove_dir_all(&silent).unwrap();
+    let hasty = [arguments.as_slice(), &["--tries", "1", "--patience", "0"]].concat();
+    place.run_at(&silent, &hasty).expect(0);
+    assert_eq!(board()["nobodys"]["drawn"]["unanswered"], 2);
+    assert!(board()["operators"].as_object().unwrap().is_empty());
 }
 
 #[test]
@@ -251,10 +263,22 @@ fn honeypots_are_asked_as_anyone_asks_and_run_again() {
     let world = World::new(0, 0);
     let home = home_with_models(&world.place, "auditor");
     let body: Value = serde_json::from_str(&four_digits()).unwrap();
-    let line = json!({"path": "/v2/models/cnn/infer", "body": body});
-    world
-        .place
-        .write("prompts.jsonl", line.to_string().as_bytes());
+    let (_, answer) = ask(
+        &world.server.url,
+        "POST",
+        "/v2/models/cnn/infer",
+        &four_digits(),
+    );
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let output = &answer["outputs"][0];
+    let name = output["name"].as_str().unwrap();
+    let mut line = json!({"path": "/v2/models/cnn/infer", "body": body});
+    line["expect"] = json!({name: output["data"]});
+    let write = |line: &Value| {
+        let text = line.to_string();
+        world.place.write("prompts.jsonl", text.as_bytes());
+    };
+    write(&line);
     let arguments = [
         "auditor",
         "--once",
@@ -272,6 +296,14 @@ fn honeypots_are_asked_as_anyone_asks_and_run_again() {
     let prompts = std::fs::read_to_string(world.place.path("prompts.jsonl"));
     line_of("auditor-prompt", &prompts.unwrap());
     assert_eq!(world.board(&home)["honeypots"]["replayed"], 1);
+    // An answer that is right, and not the known one, has not passed.
+    line["expect"] = json!({name: []});
+    write(&line);
+    world.place.run_at(&home, &arguments).expect(0);
+    let board = world.board(&home);
+    assert_eq!(board["honeypots"]["replayed"], 1);
+    assert_eq!(board["honeypots"]["failed"], 1);
+    assert_eq!(board["honeypots"]["unanswered"], 0);
     world.place.write("prompts.jsonl", b"{}");
     world.place.run_at(&home, &arguments).expect(3);
     assert_eq!(world.server.signal("-TERM"), Some(0));
@@ -299,6 +331,56 @@ fn confidence_gives_numbers_formulas_and_assumptions() {
         .expect(7)
         .says("has nothing of operator");
     place.run(&["confidence", "none.json"]).expect(9);
+}
+
+/// What `audit --out` writes is a bundle as any other: its spot check counts if the draws are named.
+#[test]
+fn an_audit_that_was_written_down_gives_its_numbers() {
+    let world = World::new(1, 0);
+    let keys = std::fs::read_to_string(world.place.path("keys.txt")).unwrap();
+    let (digest, key) = keys.trim().split_once(' ').unwrap();
+    let path = format!("/v1/receipts/{digest}?key={key}");
+    let (_, bundle) = ask(&world.server.url, "GET", &path, "");
+    world.place.write("answer.json", bundle.as_bytes());
+    let place = &world.place;
+    let home = place.path("visitor");
+    let drawn = "ab".repeat(32);
+    let audit = [
+        "audit",
+        "answer.json",
+        "--operator",
+        &world.server.url,
+        "--cells",
+        "16",
+        "--challenge",
+        &drawn,
+        "--out",
+        "audited.json",
+    ];
+    let done = place.run_at(&home, &audit).expect(0);
+    for text in [
+        "f measured on SmolLM2-135M",
+        "f = 95.0000 %",
+        "one weight changed",
+    ] {
+        assert!(done.out.contains(text), "{text}: {done:#?}");
+    }
+    let own = ["confidence", "audited.json", "--json"];
+    place.run_at(&home, &own).expect(3);
+    let named = ["--challenge", &drawn, "--drawn-cells", "16"];
+    let said = place.run_at(&home, &[&own[..], &named].concat()).expect(0);
+    let basis = said.json_of("cli-confidence")["receipt"]["basis"].to_string();
+    assert!(basis.contains("spot"), "{basis}");
+    // Other draws, or another number of them, are not what was opened.
+    let others = ["--challenge", &drawn, "--drawn-cells", "17"];
+    place.run_at(&home, &[&own[..], &others].concat()).expect(3);
+    let zero = "00".repeat(32);
+    let others = ["--challenge", &zero, "--drawn-cells", "16"];
+    assert_ne!(
+        place.run_at(&home, &[&own[..], &others].concat()).code,
+        Some(0)
+    );
+    assert_eq!(world.server.signal("-TERM"), Some(0));
 }
 
 #[test]
@@ -352,7 +434,7 @@ fn a_rate_of_audits_gives_the_chance_to_be_found_and_the_gain_it_takes() {
         "binding error",
         "(1 − d)^n",
         "provided",
-        "S·d",
+        "S·(1 − (1 − d)^n) / (n·(1 − d))",
     ] {
         assert!(words.out.contains(text), "{text}: {words:#?}");
     }

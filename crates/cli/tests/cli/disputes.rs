@@ -154,6 +154,7 @@ impl World {
             "--json",
             "--disputes",
             &self.referee.url,
+            self.referee.first["referee"].as_str().unwrap(),
         ];
         Running::start(&self.place, &self.operator, &arguments)
     }
@@ -241,6 +242,9 @@ fn an_operator_that_lies_loses_and_anyone_confirms_it() {
         )
         .expect(6)
         .says("signed by");
+    // Whoever answers in the referee's place, with another key, is asked for nothing.
+    let elsewhere = ["--referee-key", other.trim(), "--anyway"];
+    world.open("b.json", &elsewhere).expect(6).says(&key);
     let bytes = std::fs::read(place.path("verdict.json")).unwrap();
     for cut in [1, bytes.len() / 2] {
         place.write("cut.json", &bytes[..bytes.len() - cut]);
@@ -298,6 +302,7 @@ fn an_edited_token_of_a_language_model_loses_by_two_logits() {
         "--json",
         "--disputes",
         &world.referee.url,
+        world.referee.first["referee"].as_str().unwrap(),
     ];
     let server = Running::start(place, &world.operator, &arguments);
     let asked = r#"{"model":"tiny","prompt":[3,4,5],"max_tokens":5,"temperature":0}"#;

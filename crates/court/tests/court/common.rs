@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use credence_base::{Profile, SigningKey, TraceRoot, domain};
+use credence_base::{Digest, Profile, SigningKey, TraceRoot, domain};
 use credence_claim::{
     Claim, ClaimFields, Commitments, Counts, FinishReason, Opened, Openings, Roots, Salts,
     SeedSource, commitment,
@@ -51,8 +51,11 @@ pub(crate) fn rules() -> Rules {
         turn_s: TURN,
         live_max: 4,
         live_of_one_max: 2,
+        live_of_operator_max: 4,
         kept_max: 8,
+        kept_s: 10_000_000,
         models_max: 2,
+        models_of_one_max: 2,
     }
 }
 
@@ -74,6 +77,10 @@ impl Court {
     }
 
     pub(crate) fn at(folder: Arc<TempDir>, wall: Arc<AtomicU64>) -> Self {
+        Self::by((folder, wall), rules())
+    }
+
+    pub(crate) fn by((folder, wall): (Arc<TempDir>, Arc<AtomicU64>), rules: Rules) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = channel();
         let events: Arc<Mutex<Vec<CourtEvent>>> = Arc::default();
@@ -90,7 +97,7 @@ impl Court {
                 .unwrap();
             let served = serve(
                 (path, "127.0.0.1:0".parse().unwrap()),
-                (referee(), rules()),
+                (referee(), rules),
                 (
                     Arc::new(move || clock.load(Ordering::Relaxed)),
                     Arc::new(move |event| {
@@ -125,13 +132,27 @@ impl Court {
         (Arc::clone(&self.folder), Arc::clone(&self.wall))
     }
 
-    pub(crate) fn pass(&self, key: &SigningKey) -> Pass {
+    /// A pass for one dispute.
+    pub(crate) fn pass(&self, key: &SigningKey, dispute: &Digest) -> Pass {
         let about = self.client.about().unwrap();
-        Pass::sign(key, &about.referee, about.time_unix_s)
+        Pass::sign(key, (&about.referee, Some(dispute)), about.time_unix_s)
     }
 
+    /// A pass for the list of a party's disputes.
+    pub(crate) fn list_pass(&self, key: &SigningKey) -> Pass {
+        let about = self.client.about().unwrap();
+        Pass::sign(key, (&about.referee, None), about.time_unix_s)
+    }
+
+    /// Time passes while the referee looks at its clock, as it does when it is awake.
     pub(crate) fn later(&self, seconds: u64) {
-        self.wall.fetch_add(seconds, Ordering::Relaxed);
+        let mut left = seconds;
+        while left > 0 {
+            let step = left.min(25);
+            self.wall.fetch_add(step, Ordering::Relaxed);
+            self.client.about().unwrap();
+            left -= step;
+        }
     }
 
     /// Waits until the dispute has ended by itself, as it does half a second after time ran out.

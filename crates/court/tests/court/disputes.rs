@@ -15,7 +15,7 @@ use crate::common::{Court, Lie, NOON, TURN, challenger, key, operator, referee, 
 
 /// The whole verdict, as a party gets it, reached again.
 fn shown(court: &Court, id: &credence_base::Digest) -> ShownVerdict {
-    let pass = court.pass(&challenger());
+    let pass = court.pass(&challenger(), id);
     let bundle = court.client.verdict(id, Some(&pass)).unwrap();
     confirm(&bundle).unwrap()
 }
@@ -215,7 +215,7 @@ fn a_partial_referee_is_found_out() {
     let (court, told) = (Court::new(), told(4, Lie::Trace, 2));
     let notice = told.file(&court);
     let verdict = told.play(&court, &notice);
-    let pass = court.pass(&operator());
+    let pass = court.pass(&operator(), &notice.dispute);
     let bundle = court.client.verdict(&notice.dispute, Some(&pass)).unwrap();
     let dossier = Dossier::decode(&bundle.evidence()[0].bytes).unwrap();
     let honest = statement(&verdict, referee().public_key(), NOON).unwrap();
@@ -248,7 +248,7 @@ fn no_edited_dossier_shows_the_verdict() {
     let (court, told) = (Court::new(), told(4, Lie::Output, 2));
     let notice = told.file(&court);
     told.play(&court, &notice);
-    let pass = court.pass(&operator());
+    let pass = court.pass(&operator(), &notice.dispute);
     let bundle = court.client.verdict(&notice.dispute, Some(&pass)).unwrap();
     let bytes = bundle.encode().unwrap();
     assert_eq!(Bundle::decode(&bytes, BUNDLE_LEN_MAX).unwrap(), bundle);

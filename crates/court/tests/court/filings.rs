@@ -160,11 +160,12 @@ fn golden_bytes() {
     let bytes = filing.encode().unwrap();
     assert_eq!(hex::encode(&bytes[..110]), GOLDEN_HEAD);
     assert_eq!(hex::encode(&bytes[bytes.len() - 71..]), GOLDEN_TAIL);
-    let pass = credence_court::Pass::sign(&operator(), &own, NOON);
+    let dispute = credence_base::Digest::from_bytes([6; 32]);
+    let pass = credence_court::Pass::sign(&operator(), (&own, Some(&dispute)), NOON);
     assert_eq!(pass.query(), GOLDEN_PASS);
 }
 
 // Made with another BLAKE3 and another Ed25519 (Python's), by the words of docs/spec/dispute.md, section 9.
 const GOLDEN_HEAD: &str = "010101010101010101010101010101010101010101010101010101010101010101018a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c8139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b39400f153650000000058020000";
 const GOLDEN_TAIL: &str = "030000000708099262f0da5d3f1de6b87c5c2bea5ae6b2062467f4f46addeabe3253ccc825a78ecf8b289f72bcd1f831afd59f9d90ff212eb74f27ac96f4b3a036f07b232be903";
-const GOLDEN_PASS: &str = "key=8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c&time=1700000000&signature=b1624f3db48832c32af9d0b4c9d45b3d020ac4efdf5ed8a146f1c52ea4576d83d6c18f6fed688c85e6e73a919a70549f79c45a7ebe52159a66aeb62b1eb9a70e";
+const GOLDEN_PASS: &str = "key=8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c&time=1700000000&signature=cade5697b951d243a32d43a21a5944a484881d069a9cd0f896b1623ee4c255f33f1249517ab81eda95ce22af8789836475d9ad885b4d87e1863481503bd0a40b";

@@ -1,11 +1,12 @@
 //! The scoreboard: what an auditor found of whom, and what follows from it. One small file, which may be published.
 //!
 //! ```text
-//! {"version":1,"logs":{origin: {"next","size","root"}},"operators":{key: {"passed","refuted",…}},"unseen"}
-//! Tally ─▶ Bounds: the rate of wrong answers is at most …, at 95 % and 99 %
+//! {"version":2,"logs":{origin: {"next","size","root"}},"operators":{key: {"replayed","refuted",…}},"nobodys","silent","unseen","pending":[…]}
+//! Tally ─▶ Bounds: the rate of wrong answers is at most …, at 95 % and 99 %, of a number of audits fixed beforehand and at whatever moment one looks
 //! ```
 //!
-//! What is drawn from a log and what is sent as a honeypot are counted apart: they are samples of different things. It deliberately counts what a spot check passed apart
+//! What is counted of operators follows from the audits' files whenever the auditor starts; what stands here is for readers. Of requests that had no receipt there is no file,
+//! so they are counted here. What is drawn from a log and what is sent as a honeypot are counted apart: they are samples of different things. It deliberately counts what a spot check passed apart
 //! from what was run again: only the second shows that an answer is right.
 
 use std::collections::BTreeMap;
@@ -15,13 +16,14 @@ use credence_store::StoreError;
 use credence_store::file::{self, Access};
 use serde::{Deserialize, Serialize};
 
-use crate::odds::upper_bound;
+use super::pending::Waiting;
+use crate::odds::{sequence_bound, upper_bound};
 
 /// The longest scoreboard that is read, in bytes.
 const BOARD_LEN_MAX: u64 = 16 * 1024 * 1024;
 
 /// The version of the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Why a scoreboard is not at hand.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +35,7 @@ pub enum BoardError {
     #[error("the file is no scoreboard")]
     Form(#[source] serde_json::Error),
     /// Another version.
-    #[error("expected version {VERSION} of a scoreboard, got {got}")]
+    #[error("expected version {VERSION} of a scoreboard, got {got}: begin with a new folder")]
     Version {
         /// Found.
         got: u32,
@@ -87,8 +89,14 @@ pub struct Board {
     pub logs: BTreeMap<String, LogPlace>,
     /// Operators, by their keys in hexadecimal.
     pub operators: BTreeMap<String, Tally>,
-    /// Entries that were drawn and whose bundles the auditor may not see.
+    /// What was not answered, and nobody shows whose it was.
+    pub nobodys: Tally,
+    /// Requests of the auditor's own that had no answer with a receipt, by the key of whoever was asked.
+    pub silent: BTreeMap<String, u64>,
+    /// Entries that were drawn, whose bundles the auditor was never to see, and which wait no longer.
     pub unseen: u64,
+    /// Entries that were drawn and are not settled.
+    pub pending: Waiting,
 }
 
 impl Default for Board {
@@ -97,12 +105,15 @@ impl Default for Board {
             version: VERSION,
             logs: BTreeMap::new(),
             operators: BTreeMap::new(),
+            nobodys: Tally::default(),
+            silent: BTreeMap::new(),
             unseen: 0,
+            pending: Waiting::default(),
         }
     }
 }
 
-/// An upper bound on a rate, in millionths, at two levels of confidence.
+/// Upper bounds on a rate, in millionths, at two levels of confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Bounds {
     /// How many were looked at.
@@ -113,10 +124,15 @@ pub struct Bounds {
     pub at_95_ppm: u32,
     /// The same at 99 %.
     pub at_99_ppm: u32,
+    /// At most this at 95 %, whenever one looks: it holds for all numbers of audits at once.
+    pub always_95_ppm: u32,
+    /// The same at 99 %.
+    pub always_99_ppm: u32,
 }
 
 impl Bounds {
-    /// The exact binomial bounds (Clopper–Pearson, one-sided, rounded up).
+    /// For a number of audits that is fixed beforehand the exact binomial bounds (Clopper–Pearson, one-sided); for every moment at once those of a confidence sequence.
+    /// Rounded up.
     #[must_use]
     pub fn of(wrong: u64, of: u64) -> Self {
         Self {
@@ -124,6 +140,8 @@ impl Bounds {
             wrong,
             at_95_ppm: upper_bound(wrong, of, 50_000),
             at_99_ppm: upper_bound(wrong, of, 10_000),
+            always_95_ppm: sequence_bound(wrong, of, 50_000),
+            always_99_ppm: sequence_bound(wrong, of, 10_000),
         }
     }
 }
@@ -144,6 +162,23 @@ impl Counts {
 }
 
 impl Board {
+    /// Entries that were drawn and that the auditor may not see, those that wait among them.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        self.unseen.saturating_add(self.pending.unseen())
+    }
+
+    /// Takes what the audits' files say, and adds the requests that had no receipt.
+    pub(super) fn take(&mut self, operators: &BTreeMap<String, Tally>, nobodys: &Tally) {
+        self.operators.clone_from(operators);
+        self.nobodys = *nobodys;
+        for (operator, count) in &self.silent {
+            let tally = self.operators.entry(operator.clone()).or_default();
+            let unanswered = &mut tally.honeypots.unanswered;
+            *unanswered = unanswered.saturating_add(*count);
+        }
+    }
+
     /// Reads a scoreboard; an empty one if there is no file.
     ///
     /// # Errors
@@ -188,9 +223,10 @@ mod tests {
         assert_eq!(Board::read(&path).unwrap(), board);
         let text = std::fs::read_to_string(&path).unwrap();
         for (from, to) in [
-            ("\"version\":1", "\"version\":2"),
+            ("\"version\":2", "\"version\":1"),
             ("\"unseen\":0", "\"unseen\":-1"),
             ("\"unseen\":0", "\"unseen\":0,\"more\":1"),
+            ("\"pending\":[]", "\"pending\":[{}]"),
         ] {
             std::fs::write(&path, text.replace(from, to)).unwrap();
             assert!(Board::read(&path).is_err(), "{to}");

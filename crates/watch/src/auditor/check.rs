@@ -1,27 +1,32 @@
 //! One audit of one bundle: run again if the model is at hand, else a few cells opened by the operator.
 //!
 //! ```text
-//! signature ─▶ model here? ─yes─▶ replay ─────────────────────────▶ replayed | refuted | failed
-//!                          └no─▶ random bytes ─▶ operator opens ─▶ spot checked | refuted | unanswered | failed
+//! signature ─▶ openings ─▶ model here? ─yes─▶ replay ───────────────▶ replayed | refuted | failed
+//!                            └no─▶ random bytes ─▶ operator opens ─▶ spot checked | refuted | failed
+//! what only the operator can show, and did not ─▶ silent: it is asked again
 //! ```
+//!
+//! A bundle that somebody else gave us may have been spoilt by that one: what is wrong with its openings is believed of the operator's own bundle alone.
 //!
 //! It deliberately believes the operator in nothing: what it opens is checked under the claim that it signed.
 
 use std::sync::Arc;
 
 use credence_base::{ModelId, PublicKey, ReceiptDigest};
-use credence_claim::{Fact, MethodId};
+use credence_claim::{Fact, MethodId, Refutation};
 use credence_exec::Options;
 use credence_method_replay::Replay;
 use credence_method_spot::{Challenge, EVIDENCE_VERSION, Spot};
 use credence_model::Model;
-use credence_receipt::{AuditOutcome, Bundle, Kept};
+use credence_receipt::{AuditOutcome, Bundle, Inference, Kept, ReceiptKey, Statement};
 use credence_verify::{Facts, Policy, Refusal, RefusalKind, check};
-use credence_witness::fetch::{Fetcher, Prefix};
+use credence_witness::fetch::Prefix;
 use credence_witness::server::chain_of;
 
 use super::board::Counts;
-use crate::opening::{Asked, ask, with_evidence};
+use super::library::{Found, From, Place, of_operator};
+use crate::cards::{Cards, card_in, check_text};
+use crate::opening::{Asked, OPENING_TIME_MAX, OpeningError, ask, with_evidence};
 
 /// Gives a model by its id, if it is at hand.
 pub type ModelSource = Arc<dyn Fn(ModelId) -> Option<Arc<Model>> + Send + Sync>;
@@ -42,6 +47,8 @@ pub struct Means {
     pub cells: u32,
     /// Tokens of a spot check.
     pub rows: u32,
+    /// Programs of models that spot checks brought.
+    pub cards: Cards,
 }
 
 /// What came of an audit.
@@ -97,7 +104,8 @@ impl Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Audited {
     pub(super) receipt: ReceiptDigest,
-    pub(super) operator: PublicKey,
+    /// Whose answer it was; nothing if nobody's is shown.
+    pub(super) operator: Option<PublicKey>,
     pub(super) method: MethodId,
     pub(super) version: u32,
     pub(super) outcome: Outcome,
@@ -106,69 +114,146 @@ pub(super) struct Audited {
     pub(super) words: Option<String>,
 }
 
-/// Audits a bundle; nothing if its receipt is not an operator's signed answer.
+/// What came of trying to audit.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// An audit.
+    Settled(Box<Audited>),
+    /// The operator has not shown what it alone can show: why.
+    Silent(String),
+    /// The operator says that we may not see it.
+    Forbidden,
+    /// No time was left to ask the operator.
+    PutOff,
+    /// The receipt is not an operator's signed answer.
+    NoAnswer,
+}
+
+/// What came of it, and whether whoever gave the bundle could have brought it about.
+struct Verdict(Judged, bool);
+
+/// Audits a bundle.
 pub(super) fn audit(
     means: &Means,
-    fetcher: &Fetcher,
-    bundle: &Bundle,
+    place: &Place<'_>,
+    (bundle, from): (&Bundle, From),
     now_unix_s: u64,
-) -> Option<Audited> {
+) -> Judged {
+    let Verdict(judged, doubtful) = judge(means, place, bundle, now_unix_s);
+    if from == From::Operator || !doubtful {
+        return judged;
+    }
+    let Some(key) = ReceiptKey::of(bundle) else {
+        return Judged::Forbidden;
+    };
+    match of_operator(bundle.receipt().digest(), key, place) {
+        Found::Bundle(own, _) => judge(means, place, &own, now_unix_s).0,
+        Found::Silent(words) => Judged::Silent(words),
+        Found::PutOff => Judged::PutOff,
+        // The key follows from the trace's salt, which may be what was spoilt.
+        Found::Forbidden | Found::Unseen => Judged::Forbidden,
+    }
+}
+
+fn judge(means: &Means, place: &Place<'_>, bundle: &Bundle, now_unix_s: u64) -> Verdict {
+    let opened = bundle.receipt().open();
+    let Some(Statement::Inference(inference)) = opened.ok().map(|open| open.into_statement())
+    else {
+        return Verdict(Judged::NoAnswer, false);
+    };
     let facts = Facts::at(now_unix_s);
     let policy = Policy::signature_only();
-    let signed = check(bundle, &policy, &[], &facts).ok()?;
-    let inference = signed.value().inference();
-    let model = inference.claim.fields().model;
-    let audited = |method, version, outcome, numbers, words| Audited {
-        receipt: bundle.receipt().digest(),
-        operator: inference.operator,
+    let digest = bundle.receipt().digest();
+    if let Err(refusal) = check(bundle, &policy, &[], &facts) {
+        let words = chain_of(&refusal);
+        if matches!(refusal, Refusal::Openings(_)) {
+            return Verdict(Judged::Silent(words), true);
+        }
+        let failed = (MethodId::SIGNED, 1, Outcome::Failed, Vec::new());
+        return Verdict(settled(&inference, digest, failed, Some(words)), false);
+    }
+    match (means.models)(inference.claim.fields().model) {
+        Some(model) => replay((means, &model), bundle, &inference, &facts),
+        None => spot(means, place, (bundle, &inference), &facts),
+    }
+}
+
+/// A method, its version, what came of it, and its numbers.
+type Made = (MethodId, u32, Outcome, Vec<(&'static str, u64)>);
+
+fn settled(
+    inference: &Inference,
+    receipt: ReceiptDigest,
+    (method, version, outcome, numbers): Made,
+    words: Option<String>,
+) -> Judged {
+    Judged::Settled(Box::new(Audited {
+        receipt,
+        operator: Some(inference.operator),
         method,
         version,
         outcome,
         numbers,
         words,
-    };
-    if let Some(model) = (means.models)(model) {
-        let (outcome, words) = match Replay::new(model, means.options) {
-            Ok(replay) => {
-                let policy = Policy {
-                    required: vec![MethodId::REPLAY],
-                    ..policy
-                };
-                judged(
-                    check(bundle, &policy, &[&replay], &facts),
-                    Outcome::Replayed,
-                )
-            }
-            Err(error) => (Outcome::Failed, Some(chain_of(&error))),
-        };
-        return Some(audited(MethodId::REPLAY, 1, outcome, Vec::new(), words));
-    }
-    let (outcome, words) = spot(means, fetcher, bundle, &facts);
-    let numbers = vec![
-        ("cells", u64::from(means.cells)),
-        ("rows", u64::from(means.rows)),
-    ];
-    let version = u32::from(EVIDENCE_VERSION);
-    Some(audited(MethodId::SPOT, version, outcome, numbers, words))
+    }))
 }
 
-fn judged<T>(checked: Result<T, Refusal>, good: Outcome) -> (Outcome, Option<String>) {
-    let Err(refusal) = checked else {
-        return (good, None);
+fn replay(
+    (means, model): (&Means, &Arc<Model>),
+    bundle: &Bundle,
+    inference: &Inference,
+    facts: &Facts,
+) -> Verdict {
+    let digest = bundle.receipt().digest();
+    let made = |outcome| (MethodId::REPLAY, 1, outcome, Vec::new());
+    let replay = match Replay::new(Arc::clone(model), means.options) {
+        Ok(replay) => replay,
+        Err(error) => {
+            let words = Some(chain_of(&error));
+            return Verdict(
+                settled(inference, digest, made(Outcome::Failed), words),
+                false,
+            );
+        }
     };
-    let outcome = match refusal.kind() {
+    let policy = Policy {
+        required: vec![MethodId::REPLAY],
+        ..Policy::signature_only()
+    };
+    let refusal = match check(bundle, &policy, &[&replay], facts) {
+        Ok(_) => {
+            let outcome = made(Outcome::Replayed);
+            return Verdict(settled(inference, digest, outcome, None), false);
+        }
+        Err(refusal) => refusal,
+    };
+    let words = chain_of(&refusal);
+    if is_withheld(&refusal) {
+        return Verdict(Judged::Silent(words), true);
+    }
+    let doubtful = matches!(
+        refusal,
+        Refusal::Refuted {
+            refutation: Refutation::Trace { .. },
+            ..
+        }
+    );
+    let outcome = made(outcome_of(&refusal));
+    Verdict(settled(inference, digest, outcome, Some(words)), doubtful)
+}
+
+/// What a refusal by a method says of the operator, if all that it could open was opened.
+const fn outcome_of(refusal: &Refusal) -> Outcome {
+    match refusal.kind() {
         RefusalKind::Refuted => Outcome::Refuted,
-        // What the claim says of itself, or what was opened for it, has no sense: it was not shown.
+        // What it committed to has no sense: it has shown nothing, and will not.
         RefusalKind::Malformed | RefusalKind::Inconsistent | RefusalKind::BadSignature => {
             Outcome::Unanswered
         }
-        // What the operator alone could have opened, and left out of its bundle.
-        RefusalKind::MissingFacts if is_withheld(&refusal) => Outcome::Unanswered,
         RefusalKind::PolicyUnmet | RefusalKind::MissingFacts | RefusalKind::Failed => {
             Outcome::Failed
         }
-    };
-    (outcome, Some(chain_of(&refusal)))
+    }
 }
 
 /// Whether what is missing is an opening of the claim: who signed it has it. An engine or a form of evidence that this build lacks is nobody's fault.
@@ -184,63 +269,133 @@ const fn is_withheld(refusal: &Refusal) -> bool {
 
 fn spot(
     means: &Means,
-    fetcher: &Fetcher,
-    bundle: &Bundle,
+    place: &Place<'_>,
+    (bundle, inference): (&Bundle, &Inference),
     facts: &Facts,
-) -> (Outcome, Option<String>) {
+) -> Verdict {
+    let numbers = vec![
+        ("cells", u64::from(means.cells)),
+        ("rows", u64::from(means.rows)),
+    ];
+    let made = |outcome, words| {
+        let version = u32::from(EVIDENCE_VERSION);
+        let made = (MethodId::SPOT, version, outcome, numbers.clone());
+        let digest = bundle.receipt().digest();
+        Verdict(settled(inference, digest, made, words), false)
+    };
+    let failed = |words: String| made(Outcome::Failed, Some(words));
+    if inference.claim.fields().constrained.is_some() {
+        return failed("an answer that follows a grammar is for a replay".to_owned());
+    }
     let mut random = [0; 32];
     if let Err(error) = getrandom::fill(&mut random) {
-        return (Outcome::Failed, Some(error.to_string()));
+        return failed(error.to_string());
     }
     let challenge = Challenge::Auditor(random);
-    let asked = Asked {
-        challenge: &challenge,
-        cells: means.cells,
-        rows: means.rows,
-        card: "text",
-    };
-    let opened = match ask(fetcher, &means.operator, &Kept::of(bundle), asked) {
-        Ok(opened) => opened,
-        Err(error) => return (Outcome::Unanswered, Some(chain_of(&error))),
-    };
-    let drawn = (means.cells, means.rows);
-    let spot = match Spot::drawing(Vec::new(), drawn, HALF_PPM, challenge) {
-        Ok(spot) => spot,
-        Err(error) => return (Outcome::Failed, Some(error.to_string())),
-    };
-    let audited = match with_evidence(bundle, opened) {
+    let audited = match opened(means, place, (bundle, inference), &challenge) {
         Ok(audited) => audited,
-        Err(error) => return (Outcome::Failed, Some(chain_of(&error))),
+        Err(Unopened::Judged(judged)) => return Verdict(judged, false),
+        Err(Unopened::Failed(words)) => return failed(words),
     };
+    let (audited, spot, brought) = audited;
     let policy = Policy {
         required: vec![MethodId::SPOT],
         ..Policy::signature_only()
     };
-    judged(
-        check(&audited, &policy, &[&spot], facts),
-        Outcome::SpotChecked,
-    )
+    let refusal = match check(&audited, &policy, &[&spot], facts) {
+        Ok(_) => {
+            let model = inference.claim.fields().model;
+            // What is not kept is brought again.
+            if let Some(Err(error)) = brought.map(|opened| means.cards.keep(model, &opened)) {
+                tracing::warn!(cause = chain_of(&error), "a card is not kept");
+            }
+            return made(Outcome::SpotChecked, None);
+        }
+        Err(refusal) => refusal,
+    };
+    let words = chain_of(&refusal);
+    match outcome_of(&refusal) {
+        // What it opened shows nothing; it may open something else.
+        Outcome::Unanswered => Verdict(Judged::Silent(words), false),
+        _ if is_withheld(&refusal) => Verdict(Judged::Silent(words), true),
+        outcome => made(outcome, Some(words)),
+    }
+}
+
+/// Why nothing can be checked.
+enum Unopened {
+    Judged(Judged),
+    Failed(String),
+}
+
+/// The bundle with what the operator opened, the method that checks it, and the evidence once more if it brought the model's card.
+fn opened(
+    means: &Means,
+    place: &Place<'_>,
+    (bundle, inference): (&Bundle, &Inference),
+    challenge: &Challenge,
+) -> Result<(Bundle, Spot, Option<Vec<u8>>), Unopened> {
+    let silent = |words| Unopened::Judged(Judged::Silent(words));
+    let model = inference.claim.fields().model;
+    let known = means.cards.known(model);
+    let known = known.map_err(|e| Unopened::Failed(chain_of(&e)))?;
+    let ask = |time_max| {
+        let asked = Asked {
+            challenge,
+            cells: means.cells,
+            rows: means.rows,
+            card: if known.is_some() { "nothing" } else { "text" },
+            time_max,
+        };
+        ask(place.fetcher, place.operator, &Kept::of(bundle), asked)
+    };
+    let evidence = match place.budget.spend(OPENING_TIME_MAX, ask) {
+        None => return Err(Unopened::Judged(Judged::PutOff)),
+        Some(Ok(evidence)) => evidence,
+        Some(Err(OpeningError::Refused { status: 403, .. })) => {
+            return Err(Unopened::Judged(Judged::Forbidden));
+        }
+        Some(Err(error)) => return Err(silent(chain_of(&error))),
+    };
+    let brought = if known.is_none() {
+        let card = card_in(model, &evidence);
+        let card = card.ok_or_else(|| silent("the operator sends no program".to_owned()))?;
+        check_text(&card).map_err(|e| silent(e.to_string()))?;
+        Some(evidence.clone())
+    } else {
+        None
+    };
+    let cards = known.into_iter().collect();
+    let drawn = (means.cells, means.rows);
+    let spot = Spot::drawing(cards, drawn, HALF_PPM, challenge.clone());
+    let spot = spot.map_err(|e| Unopened::Failed(e.to_string()))?;
+    let audited = with_evidence(bundle, evidence);
+    let audited = audited.map_err(|e| silent(chain_of(&e)))?;
+    Ok((audited, spot, brought))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn outcome(fact: Fact) -> Outcome {
-        let method = MethodId::REPLAY;
-        let refusal = Refusal::Missing { method, fact };
-        judged::<()>(Err(refusal), Outcome::Replayed).0
-    }
-
-    /// The operator who hands out its bundles without their openings has not answered; one whose answers this build cannot check has.
+    /// The operator who hands out its bundles without their openings is asked again; one whose answers this build cannot check has answered.
     #[test]
     fn openings_that_are_left_out_are_no_answer() {
+        let method = MethodId::REPLAY;
         for fact in [Fact::Input, Fact::Params, Fact::Output, Fact::TraceSalt] {
-            assert_eq!(outcome(fact).as_str(), Outcome::Unanswered.as_str());
+            assert!(is_withheld(&Refusal::Missing {
+                method: method.clone(),
+                fact
+            }));
         }
         let model = Fact::Model(ModelId::from_bytes([1; 32]));
         for fact in [model, Fact::Replay] {
-            assert_eq!(outcome(fact).as_str(), Outcome::Failed.as_str());
+            let refusal = Refusal::Missing {
+                method: method.clone(),
+                fact,
+            };
+            assert!(!is_withheld(&refusal));
+            assert_eq!(outcome_of(&refusal), Outcome::Failed);
         }
     }
 }

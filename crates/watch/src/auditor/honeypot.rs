@@ -2,32 +2,113 @@
 //!
 //! ```text
 //! prompts: a line each  {"path":"/v1/chat/completions","body":{…}}     one is drawn, now and then ─▶ answer ─▶ the path of its bundle ─▶ bundle
+//!                       with "expect":"words that it must hold", or {"output":[…]}, where that is known
 //! ```
+//!
+//! The receipt must be the operator's, new, of what was sent and of what came back: else the operator has shown another one in its place, and not answered.
 //!
 //! The client calls itself as it is told to. What an operator can still tell apart: addresses, times, and prompts that it has seen before. Use real ones, often
 //! changed, from where users are. It deliberately sends no header of its own.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use credence_claim::Openings;
 use credence_receipt::Bundle;
 use credence_store::StoreError;
 use credence_store::file;
-use credence_witness::fetch::{Bounds, Fetcher, Prefix};
+use credence_witness::fetch::{Bounds, Fetcher};
+use credence_witness::server::chain_of;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::library::fetch;
+use super::library::{Fetched, Place, fetch};
 
 /// The longest file of prompts, in bytes.
 const PROMPTS_LEN_MAX: u64 = 64 * 1024 * 1024;
 /// The header in which an answer of tensors names its bundle.
 const BUNDLE_HEADER: &str = "credence-bundle";
 
-const ANSWER: Bounds = Bounds {
-    len_max: 64 * 1024 * 1024,
-    time_max: Duration::from_secs(300),
-};
+/// The longest answer, in bytes, and the longest time that it may take.
+const ANSWER_LEN_MAX: usize = 64 * 1024 * 1024;
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// What was sent and what came back.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange<'a> {
+    /// The path of the request.
+    pub path: &'a str,
+    /// Its body.
+    pub body: &'a str,
+    /// The body of the answer.
+    pub answer: &'a [u8],
+}
+
+/// Whether what a receipt's openings hold is what was sent and what came back; else why not, in words.
+pub type SameAs = Arc<dyn Fn(&Exchange<'_>, &Openings) -> Result<(), String> + Send + Sync>;
+
+/// What came of a request.
+pub(super) enum Sent {
+    /// Nobody answered, or asked us to come again: why.
+    Unreached(String),
+    /// An answer without a receipt: why.
+    Silent(String),
+    /// No time was left to ask.
+    PutOff,
+    /// An answer with a receipt.
+    Got(Box<Got>),
+}
+
+/// An answer with a receipt.
+pub(super) struct Got {
+    pub(super) bundle: Bundle,
+    answer: Vec<u8>,
+    prompt: Prompt,
+}
+
+impl Got {
+    /// Whether the receipt is of this exchange.
+    pub(super) fn is_same(&self, same: &SameAs) -> Result<(), String> {
+        let body = self.prompt.body.to_string();
+        let exchange = Exchange {
+            path: &self.prompt.path,
+            body: &body,
+            answer: &self.answer,
+        };
+        same(&exchange, self.bundle.openings())
+    }
+
+    /// Whether the answer is as it must be, if that is known.
+    pub(super) fn is_expected(&self) -> bool {
+        let Some(expect) = &self.prompt.expect else {
+            return true;
+        };
+        let answer = serde_json::from_slice(&self.answer);
+        answer.is_ok_and(|answer| meets(expect, &answer))
+    }
+}
+
+/// Whether an answer's words hold a text, or its output of each name is as given.
+fn meets(expect: &Value, answer: &Value) -> bool {
+    match expect {
+        Value::String(text) => ["/choices/0/message/content", "/choices/0/text"]
+            .iter()
+            .filter_map(|at| answer.pointer(at)?.as_str())
+            .any(|words| words.contains(text)),
+        Value::Object(outputs) => {
+            let all = answer.get("outputs").and_then(Value::as_array);
+            outputs.iter().all(|(name, data)| {
+                let mut own = all.into_iter().flatten();
+                own.any(|output| {
+                    output.get("name").and_then(Value::as_str) == Some(name)
+                        && output.get("data") == Some(data)
+                })
+            })
+        }
+        _ => false,
+    }
+}
 
 /// Why there are no prompts.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +126,26 @@ pub enum PromptsError {
         source: serde_json::Error,
     },
     /// A path that is none.
-    #[error("line {line} of the prompts has a path that does not begin with `/v1/` or `/v2/`")]
+    #[error(
+        "line {line} of the prompts has a path whose answers are not compared: expected `/v1/chat/completions`, `/v1/completions` or `/v2/models/{{name}}/infer`"
+    )]
     Path {
+        /// Which, from 1.
+        line: usize,
+    },
+    /// A request whose answer comes in pieces.
+    #[error(
+        "line {line} of the prompts asks for a stream, which is not compared: leave `stream` out"
+    )]
+    Stream {
+        /// Which, from 1.
+        line: usize,
+    },
+    /// An expectation that is none.
+    #[error(
+        "line {line} of the prompts has an `expect` that is neither a text nor an object of outputs"
+    )]
+    Expect {
         /// Which, from 1.
         line: usize,
     },
@@ -61,6 +160,8 @@ pub enum PromptsError {
 struct Prompt {
     path: String,
     body: Value,
+    /// What the answer must hold, if that is known.
+    expect: Option<Value>,
 }
 
 /// Requests to draw from.
@@ -83,8 +184,17 @@ impl Prompts {
             }
             let prompt: Prompt =
                 serde_json::from_str(text).map_err(|source| PromptsError::Line { line, source })?;
-            if !prompt.path.starts_with("/v1/") && !prompt.path.starts_with("/v2/") {
+            let is_infer =
+                prompt.path.starts_with("/v2/models/") && prompt.path.ends_with("/infer");
+            if !is_infer && !["/v1/chat/completions", "/v1/completions"].contains(&&*prompt.path) {
                 return Err(PromptsError::Path { line });
+            }
+            if prompt.body.get("stream") == Some(&Value::Bool(true)) {
+                return Err(PromptsError::Stream { line });
+            }
+            let known = prompt.expect.as_ref();
+            if known.is_some_and(|known| !known.is_string() && !known.is_object()) {
+                return Err(PromptsError::Expect { line });
             }
             prompts.push(prompt);
         }
@@ -94,26 +204,53 @@ impl Prompts {
         Ok(Self(prompts))
     }
 
-    /// Sends the request that `random` draws; its bundle, or nothing if the operator gives no answer with one.
-    pub(super) fn send(&self, random: u64, fetcher: &Fetcher, operator: &Prefix) -> Option<Bundle> {
-        let count = u64::try_from(self.0.len()).ok()?;
-        let at = usize::try_from(random.checked_rem(count)?).ok()?;
-        let prompt = self.0.get(at)?;
-        let url = operator.join(prompt.path.trim_start_matches('/'));
+    /// Sends the request that `random` draws, and fetches the bundle that the answer names.
+    pub(super) fn send(&self, random: u64, client: &Fetcher, place: &Place<'_>) -> Sent {
+        let count = u64::try_from(self.0.len()).unwrap_or(u64::MAX);
+        let at = random
+            .checked_rem(count)
+            .and_then(|at| usize::try_from(at).ok());
+        let Some(prompt) = at.and_then(|at| self.0.get(at)) else {
+            return Sent::PutOff;
+        };
+        let url = place.operator.join(prompt.path.trim_start_matches('/'));
         let body = prompt.body.to_string();
-        let (reply, header) = fetcher
-            .post_for(&url, ("application/json", &body), BUNDLE_HEADER, ANSWER)
-            .ok()?;
-        if reply.status != 200 {
-            return None;
+        let post = |time_max| {
+            let len_max = ANSWER_LEN_MAX;
+            let bounds = Bounds { len_max, time_max };
+            client.post_for(&url, ("application/json", &body), BUNDLE_HEADER, bounds)
+        };
+        let (reply, header) = match place.budget.spend(ANSWER_TIME_MAX, post) {
+            None => return Sent::PutOff,
+            Some(Ok(answered)) => answered,
+            Some(Err(error)) => return Sent::Unreached(chain_of(&error)),
+        };
+        match reply.status {
+            200 => {}
+            status @ (408 | 425 | 429 | 500..=599) => {
+                return Sent::Unreached(format!("status {status}"));
+            }
+            status => return Sent::Silent(format!("status {status}")),
         }
-        let answer: Value = serde_json::from_slice(&reply.body).ok()?;
+        let Ok(answer) = serde_json::from_slice::<Value>(&reply.body) else {
+            return Sent::Silent("the answer is not JSON".to_owned());
+        };
         let named = answer.pointer("/credence/bundle").and_then(Value::as_str);
-        let path = named.map(str::to_owned).or(header)?;
         // The operator names a path of its own, and no other place.
-        path.starts_with("/v1/receipts/")
-            .then(|| fetch(fetcher, operator, &path))
-            .flatten()
+        let path = named.map(str::to_owned).or(header);
+        let Some(path) = path.filter(|path| path.starts_with("/v1/receipts/")) else {
+            return Sent::Silent("the answer names no receipt".to_owned());
+        };
+        match fetch(place, &path) {
+            Fetched::Bundle(bundle) => Sent::Got(Box::new(Got {
+                bundle: *bundle,
+                answer: reply.body,
+                prompt: prompt.clone(),
+            })),
+            Fetched::Forbidden => Sent::Silent("the answer's own receipt is refused".to_owned()),
+            Fetched::Silent(words) => Sent::Silent(words),
+            Fetched::PutOff => Sent::PutOff,
+        }
     }
 }
 
@@ -132,12 +269,38 @@ mod tests {
             (String::new(), None),
             ("{}".to_owned(), None),
             (good.replace("/v1/", "http://else/"), None),
+            (good.replace("completions", "embeddings"), None),
+            (
+                good.replace("\"prompt\"", "\"stream\":true,\"prompt\""),
+                None,
+            ),
+            (good.replace("v1/completions", "v2/models/m/infer"), Some(1)),
             (good.replace("\"body\"", "\"else\""), None),
             (format!("{good}{good}"), None),
+            (good.replace("}}", "},\"expect\":\"y\"}"), Some(1)),
+            (good.replace("}}", "},\"expect\":7}"), None),
         ] {
             std::fs::write(&path, &text).unwrap();
             let read = Prompts::read(&path).ok().map(|prompts| prompts.0.len());
             assert_eq!(read, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_an_answer_is_compared() {
+        let chat = serde_json::json!({"choices":[{"message":{"content":"It is Paris."}}]});
+        let text = serde_json::json!({"choices":[{"text":"Paris"}]});
+        let tensors = serde_json::json!({"outputs":[{"name":"y","data":[1.5, 2.0]}]});
+        for (expect, answer, expected) in [
+            (serde_json::json!("Paris"), &chat, true),
+            (serde_json::json!("Paris"), &text, true),
+            (serde_json::json!("Rome"), &chat, false),
+            (serde_json::json!("Paris"), &tensors, false),
+            (serde_json::json!({"y":[1.5, 2.0]}), &tensors, true),
+            (serde_json::json!({"y":[1.5, 2.5]}), &tensors, false),
+            (serde_json::json!({"z":[1.5, 2.0]}), &tensors, false),
+        ] {
+            assert_eq!(meets(&expect, answer), expected, "{expect} {answer}");
         }
     }
 }

@@ -1,39 +1,61 @@
 //! The bundles that an auditor may see: those in a folder that it was given, and those whose keys stand in a file.
 //!
 //! ```text
-//! <folder>/*.json                    bundles; which receipt each holds is read once
+//! <folder>/*.json                    bundles; which receipt each holds is read once, and again when the file has changed
 //! <keys>: lines `DIGEST KEY`         fetched from the operator when they are drawn
 //! ```
 //!
-//! A log holds digests alone, and an operator gives bundles only to those entitled. So what an auditor says is about these answers. It deliberately follows no link and
-//! takes no bundle of more than 64 MiB.
+//! A log holds digests alone, and an operator gives bundles only to those entitled. So what an auditor says is about these answers. A file that was read while it was
+//! written is read again when it has changed. It deliberately takes no bundle of more than 64 MiB.
 
-use std::collections::{BTreeMap, BTreeSet};
+use core::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use credence_base::{Digest, ReceiptDigest};
-use credence_receipt::{BUNDLE_LEN_MAX, Bundle, Kept, ReceiptKey};
+use credence_base::{Digest, PublicKey, ReceiptDigest};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, Kept, ReceiptKey, Statement};
 use credence_store::file;
 use credence_witness::fetch::{Bounds, Fetcher, Prefix};
+use credence_witness::server::chain_of;
 
 /// The longest file of keys that is read, in bytes: half a million lines.
 const KEYS_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// The longest time that a bundle may take.
+const BUNDLE_TIME_MAX: Duration = Duration::from_secs(60);
+/// Most files of a folder that are known.
+const FILES_MAX: usize = 1 << 20;
 
-const BUNDLE: Bounds = Bounds {
-    len_max: BUNDLE_LEN_MAX,
-    time_max: Duration::from_secs(60),
-};
+/// Who gave a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// Whoever fills our folder. What is wrong with its openings may be that one's doing.
+    Folder,
+    /// The operator itself.
+    Operator,
+}
 
 /// What came of looking for a bundle.
 #[derive(Debug)]
 pub(super) enum Found {
     /// It is here.
-    Bundle(Box<Bundle>),
-    /// We have its key, and the operator does not give it.
-    Refused,
+    Bundle(Box<Bundle>, From),
+    /// We have its key, and the operator does not give it: why.
+    Silent(String),
     /// We may not see it.
     Unseen,
+    /// The operator says that our key is not the receipt's.
+    Forbidden,
+    /// No time was left to ask.
+    PutOff,
+}
+
+/// What a file looked like when it was read.
+type Look = (u64, Option<SystemTime>);
+
+fn look_of(path: &Path) -> Option<Look> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.len(), meta.modified().ok()))
 }
 
 /// Where bundles are.
@@ -42,7 +64,10 @@ pub struct Library {
     folder: Option<PathBuf>,
     keys: Option<PathBuf>,
     known: BTreeMap<ReceiptDigest, PathBuf>,
-    looked: BTreeSet<PathBuf>,
+    /// What stood in the folder. A file that was half written is read again when it has changed.
+    looked: BTreeMap<PathBuf, Look>,
+    entitled: BTreeMap<ReceiptDigest, ReceiptKey>,
+    keys_look: Option<Look>,
 }
 
 impl Library {
@@ -53,12 +78,15 @@ impl Library {
             folder,
             keys,
             known: BTreeMap::new(),
-            looked: BTreeSet::new(),
+            looked: BTreeMap::new(),
+            entitled: BTreeMap::new(),
+            keys_look: None,
         }
     }
 
-    /// Looks for new files. What is no bundle is passed over; a folder that cannot be read has none.
+    /// Looks for what is new or has changed. What is no bundle is passed over until it has changed; a folder that cannot be read has none.
     pub(super) fn look(&mut self) {
+        self.look_at_keys();
         let Some(folder) = &self.folder else {
             return;
         };
@@ -68,50 +96,115 @@ impl Library {
         for child in children.flatten() {
             let path = child.path();
             let is_json = path.extension().is_some_and(|end| end == "json");
-            if !is_json || !self.looked.insert(path.clone()) {
+            let Some(look) = look_of(&path).filter(|_| is_json) else {
+                continue;
+            };
+            if self.looked.len() >= FILES_MAX || self.looked.get(&path) == Some(&look) {
                 continue;
             }
+            self.looked.insert(path.clone(), look);
             if let Some(bundle) = read(&path) {
                 self.known.insert(bundle.receipt().digest(), path);
             }
         }
     }
 
-    pub(super) fn find(
-        &self,
-        digest: ReceiptDigest,
-        fetcher: &Fetcher,
-        operator: &Prefix,
-    ) -> Found {
-        if let Some(path) = self.known.get(&digest) {
-            return match read(path) {
-                Some(bundle) if bundle.receipt().digest() == digest => {
-                    Found::Bundle(Box::new(bundle))
-                }
-                Some(_) | None => Found::Unseen,
-            };
+    /// Reads the file of keys, if it has changed: it may have been read while it was written.
+    fn look_at_keys(&mut self) {
+        let Some(path) = &self.keys else {
+            return;
+        };
+        let look = look_of(path);
+        if look.is_none() || look == self.keys_look {
+            return;
         }
-        let Some(key) = self.key(digest) else {
-            return Found::Unseen;
+        let Ok(bytes) = file::read(path, KEYS_LEN_MAX) else {
+            return;
         };
-        let kept = Kept {
-            digest,
-            key: Some(key),
-        };
-        match fetch(fetcher, operator, &kept.path()) {
-            Some(bundle) if bundle.receipt().digest() == digest => Found::Bundle(Box::new(bundle)),
-            Some(_) | None => Found::Refused,
+        self.keys_look = look;
+        let text = String::from_utf8_lossy(&bytes);
+        for line in text.lines() {
+            let pair = line.trim().split_once(char::is_whitespace);
+            let read = pair.map(|(name, key)| (name.parse(), key.trim().parse()));
+            if let Some((Ok(receipt), Ok(key))) = read {
+                self.entitled.insert(receipt, key);
+            }
         }
     }
 
-    fn key(&self, digest: ReceiptDigest) -> Option<ReceiptKey> {
-        let bytes = file::read(self.keys.as_ref()?, KEYS_LEN_MAX).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
-        let own = digest.to_string();
-        text.lines().find_map(|line| {
-            let (name, key) = line.trim().split_once(char::is_whitespace)?;
-            (name == own).then(|| key.trim().parse().ok()).flatten()
+    /// Whether there is anything to see of this receipt, or to ask for it with.
+    pub(super) fn has(&self, digest: &ReceiptDigest) -> bool {
+        self.known.contains_key(digest) || self.entitled.contains_key(digest)
+    }
+
+    fn local(&self, digest: &ReceiptDigest) -> Option<Bundle> {
+        let bundle = read(self.known.get(digest)?)?;
+        (bundle.receipt().digest() == *digest).then_some(bundle)
+    }
+
+    pub(super) fn find(&self, digest: ReceiptDigest, place: &Place<'_>) -> Found {
+        let local = self.local(&digest);
+        if let Some(bundle) = local
+            && is_whole(&bundle)
+        {
+            return Found::Bundle(Box::new(bundle), From::Folder);
+        }
+        match self.entitled.get(&digest) {
+            Some(key) => of_operator(digest, *key, place),
+            None => Found::Unseen,
+        }
+    }
+
+    /// Whose receipt this is: shown by the signed receipt, here or at the operator's, where anyone sees it. Nothing if nobody shows it.
+    pub(super) fn signer(&self, digest: ReceiptDigest, place: &Place<'_>) -> Option<PublicKey> {
+        let local = self.local(&digest).and_then(|bundle| signer_of(&bundle));
+        local.or_else(|| {
+            let path = Kept { digest, key: None }.path();
+            let Fetched::Bundle(bundle) = fetch(place, &path) else {
+                return None;
+            };
+            let is_it = bundle.receipt().digest() == digest;
+            is_it.then(|| signer_of(&bundle)).flatten()
         })
+    }
+}
+
+/// The operator's own bundle of a receipt.
+pub(super) fn of_operator(digest: ReceiptDigest, key: ReceiptKey, place: &Place<'_>) -> Found {
+    let kept = Kept {
+        digest,
+        key: Some(key),
+    };
+    match fetch(place, &kept.path()) {
+        Fetched::Bundle(bundle) if bundle.receipt().digest() == digest => {
+            Found::Bundle(bundle, From::Operator)
+        }
+        Fetched::Bundle(_) => Found::Silent("the operator gives another receipt".to_owned()),
+        Fetched::Forbidden => Found::Forbidden,
+        Fetched::PutOff => Found::PutOff,
+        Fetched::Silent(words) => Found::Silent(words),
+    }
+}
+
+/// Whether everything that a claim commits to is opened.
+fn is_whole(bundle: &Bundle) -> bool {
+    let openings = bundle.openings();
+    openings.input.is_some()
+        && openings.params.is_some()
+        && openings.output.is_some()
+        && openings.trace.is_some()
+}
+
+/// The operator whose answer a bundle's receipt is, if it is one and is signed.
+pub(super) fn signer_of(bundle: &Bundle) -> Option<PublicKey> {
+    match bundle.receipt().open().ok()?.into_statement() {
+        Statement::Inference(inference) => Some(inference.operator),
+        Statement::Key(_)
+        | Statement::Equivocation(_)
+        | Statement::WeightsBinding(_)
+        | Statement::Imported(_)
+        | Statement::Audit(_)
+        | Statement::Verdict(_) => None,
     }
 }
 
@@ -121,14 +214,68 @@ fn read(path: &Path) -> Option<Bundle> {
     Bundle::decode(&bytes, BUNDLE_LEN_MAX).ok()
 }
 
-/// A bundle from its path at the operator's.
-pub(super) fn fetch(fetcher: &Fetcher, operator: &Prefix, path: &str) -> Option<Bundle> {
-    let url = operator.join(path.trim_start_matches('/'));
-    let reply = fetcher.get(&url, BUNDLE).ok()?;
-    if reply.status != 200 {
-        return None;
+/// How much longer an operator may keep us waiting in one round.
+#[derive(Debug)]
+pub(super) struct Budget(Cell<Duration>);
+
+impl Budget {
+    pub(super) const fn new(left: Duration) -> Self {
+        Self(Cell::new(left))
     }
-    Bundle::decode(&reply.body, BUNDLE_LEN_MAX).ok()
+
+    /// Asks, for at most `most`, and takes the time that it took; nothing if no time is left.
+    pub(super) fn spend<R>(&self, most: Duration, ask: impl FnOnce(Duration) -> R) -> Option<R> {
+        let left = self.0.get();
+        if left.is_zero() {
+            return None;
+        }
+        let started = Instant::now();
+        let out = ask(most.min(left));
+        self.0.set(left.saturating_sub(started.elapsed()));
+        Some(out)
+    }
+}
+
+/// Where an operator answers, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) fetcher: &'a Fetcher,
+    pub(super) operator: &'a Prefix,
+    pub(super) budget: &'a Budget,
+}
+
+/// What came of asking for a bundle.
+pub(super) enum Fetched {
+    Bundle(Box<Bundle>),
+    /// Status 403.
+    Forbidden,
+    /// Nothing, or nothing of use: why.
+    Silent(String),
+    /// No time was left to ask.
+    PutOff,
+}
+
+/// A bundle from its path at the operator's.
+pub(super) fn fetch(place: &Place<'_>, path: &str) -> Fetched {
+    let url = place.operator.join(path.trim_start_matches('/'));
+    let get = |time_max| {
+        let len_max = BUNDLE_LEN_MAX;
+        place.fetcher.get(&url, Bounds { len_max, time_max })
+    };
+    let Some(got) = place.budget.spend(BUNDLE_TIME_MAX, get) else {
+        return Fetched::PutOff;
+    };
+    match got {
+        Ok(reply) => match reply.status {
+            200 => match Bundle::decode(&reply.body, BUNDLE_LEN_MAX) {
+                Ok(bundle) => Fetched::Bundle(Box::new(bundle)),
+                Err(error) => Fetched::Silent(chain_of(&error)),
+            },
+            403 => Fetched::Forbidden,
+            status => Fetched::Silent(format!("the operator shows nothing: status {status}")),
+        },
+        Err(error) => Fetched::Silent(chain_of(&error)),
+    }
 }
 
 /// Decides by a secret which entries are drawn: the same at every look, and foreseen by nobody who has not the secret.

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use credence_base::SigningKey;
 use credence_exec::{Isa, Options};
-use credence_watch::auditor::{Auditor, AuditorEvent, AuditorSetup, Library, Means};
+use credence_watch::auditor::{
+    Auditor, AuditorEvent, AuditorSetup, Library, Means, Patience, Times,
+};
+use credence_watch::cards::Cards;
 use credence_watch::{Followed, LogSource};
 use credence_witness::fetch::Prefix;
 use tempfile::TempDir;
@@ -40,6 +43,7 @@ impl World {
             logs: vec![Followed {
                 log: log_key(),
                 source,
+                policy: None,
             }],
             rate_ppm: 200_000,
             library: Library::new(None, keys.map(Path::to_owned)),
@@ -53,9 +57,16 @@ impl World {
                 operator: Prefix::new("http://127.0.0.1:1").unwrap(),
                 cells: 16,
                 rows: 1,
+                cards: Cards::at(&self.folder.path().join("cards")),
             },
-            operator: Some(SigningKey::from_seed(&[9; 32]).public_key()),
             honeypots: None,
+            times: Times {
+                patience: Patience {
+                    tries: 1,
+                    over_s: 0,
+                },
+                ..Times::usual()
+            },
             folder: self.folder.path().to_owned(),
             key: SigningKey::from_seed(&[8; 32]),
             clock: Arc::new(|| 1_700_000_000),
@@ -79,19 +90,19 @@ fn each_entry_is_looked_at_once_and_a_restart_draws_the_same() {
     let world = World::new(300);
     let mut auditor = world.auditor(None);
     assert!(!auditor.round(INTERVAL).unwrap());
-    let drawn = auditor.board().unseen;
+    let drawn = auditor.board().unseen();
     assert!(
         (30..90).contains(&drawn),
         "a fifth of 300 is drawn: {drawn}"
     );
     auditor.round(INTERVAL).unwrap();
-    assert_eq!(auditor.board().unseen, drawn);
+    assert_eq!(auditor.board().unseen(), drawn);
     drop(auditor);
 
     world.shown.grow(600);
     let mut auditor = world.auditor(None);
     auditor.round(INTERVAL).unwrap();
-    let all = auditor.board().unseen;
+    let all = auditor.board().unseen();
     assert!(all > drawn);
     drop(auditor);
 
@@ -99,7 +110,8 @@ fn each_entry_is_looked_at_once_and_a_restart_draws_the_same() {
     std::fs::remove_file(world.folder.path().join("board.json")).unwrap();
     let mut auditor = world.auditor(None);
     auditor.round(INTERVAL).unwrap();
-    assert_eq!(auditor.board().unseen, all);
+    assert_eq!(auditor.board().unseen(), all);
+    drop(auditor);
     // With another secret, others.
     std::fs::remove_file(world.folder.path().join("board.json")).unwrap();
     std::fs::write(world.folder.path().join("secret"), [3; 32]).unwrap();
@@ -119,6 +131,7 @@ fn a_log_that_goes_back_or_forks_is_told_and_not_counted() {
     auditor.round(INTERVAL).unwrap();
     assert!(world.failed());
     assert_eq!(*auditor.board(), before);
+    drop(auditor);
 
     // Another history from entry 100 on, in place of the one that was followed.
     let fork = Arc::new(History::new(SIZE, 100, 1));
@@ -147,8 +160,9 @@ fn an_operator_that_does_not_give_what_we_may_see_has_not_answered() {
     let mut auditor = world.auditor(Some(&keys));
     auditor.round(INTERVAL).unwrap();
     let board = auditor.board();
-    assert_eq!((board.unseen, board.operators.len()), (0, 1));
-    let counts = board.operators.values().next().unwrap().drawn;
+    // Nobody shows whose they are, so they count against nobody.
+    assert_eq!((board.unseen(), board.operators.len()), (0, 0));
+    let counts = board.nobodys.drawn;
     assert!(counts.unanswered > 30);
     assert_eq!(counts.settled().at_95_ppm, 1_000_000, "nothing was settled");
     assert_eq!(counts.strict().wrong, counts.unanswered);

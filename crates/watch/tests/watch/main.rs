@@ -3,8 +3,11 @@
 
 mod auditors;
 mod audits;
+mod audits_of_answers;
 mod follows;
+mod honeypots;
 mod monitors;
+mod operator;
 mod serves;
 mod shared;
 mod trees;

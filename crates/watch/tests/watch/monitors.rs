@@ -27,6 +27,7 @@ fn monitor(folder: &Path, shown: &Arc<Shown>, peers: Vec<Peer>) -> (Monitor, Eve
         logs: vec![Followed {
             log: log_key(),
             source: Arc::<Shown>::clone(shown) as Arc<dyn LogSource>,
+            policy: None,
         }],
         peers,
         notes: Arc::new(NoteFolder::open(&folder.join("state")).unwrap()),
@@ -335,6 +336,7 @@ fn a_slow_log_holds_up_neither_the_others_nor_the_end() {
     let followed = |log: &credence_log::VerifierKey, shown: &Arc<Shown>| Followed {
         log: log.clone(),
         source: Arc::<Shown>::clone(shown) as Arc<dyn LogSource>,
+        policy: None,
     };
     let monitor = Monitor::open(Setup {
         logs: vec![

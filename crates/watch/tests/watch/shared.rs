@@ -38,9 +38,21 @@ pub(crate) struct History {
 impl History {
     /// `size` entries; from `fork_at` on they are those of branch `branch`.
     pub(crate) fn new(size: u64, fork_at: u64, branch: u8) -> Self {
+        let entry = |at: u64| {
+            let mut bytes = [0x5a; 32];
+            bytes[..8].copy_from_slice(&at.to_le_bytes());
+            if at >= fork_at {
+                bytes[31] ^= branch;
+            }
+            ReceiptDigest::from_bytes(bytes)
+        };
+        Self::of((0..size).map(entry).collect())
+    }
+
+    /// A log of these entries.
+    pub(crate) fn of(entries: Vec<ReceiptDigest>) -> Self {
         let signer = log_signer();
         let name = signer.verifier().name();
-        let mut entries = Vec::new();
         let mut levels = vec![Vec::new(), Vec::new(), Vec::new()];
         let mut frontier = Frontier::new();
         let sign = |frontier: &Frontier| {
@@ -48,16 +60,9 @@ impl History {
             checkpoint.sign(&signer).unwrap()
         };
         let mut checkpoints = vec![sign(&frontier)];
-        for at in 0..size {
-            let mut bytes = [0x5a; 32];
-            bytes[..8].copy_from_slice(&at.to_le_bytes());
-            if at >= fork_at {
-                bytes[31] ^= branch;
-            }
-            let entry = ReceiptDigest::from_bytes(bytes);
-            frontier.append(Hash::of_receipt(&entry)).unwrap();
-            levels[0].push(Hash::of_receipt(&entry));
-            entries.push(entry);
+        for entry in &entries {
+            frontier.append(Hash::of_receipt(entry)).unwrap();
+            levels[0].push(Hash::of_receipt(entry));
             checkpoints.push(sign(&frontier));
         }
         let mut edge = Edge::new();
