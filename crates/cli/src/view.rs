@@ -1,6 +1,6 @@
 //! How things are shown: to people as text, to programs as JSON.
 //!
-//! Library types carry no `Serialize`; the forms that this program prints stand here and are held to `schemas/cli`.
+//! Library types carry no `Serialize`; the forms that this program prints stand here and are held to `schemas/cli-*.v1.json`.
 
 pub(crate) mod assurance;
 pub(crate) mod digits;
