@@ -386,7 +386,12 @@ mod tests {
             let text = format!("[spot]\n{text}");
             assert!(spot_demand(text.as_bytes()).is_err(), "{text}");
             assert!(read(text.as_bytes()).is_err(), "{text}");
+            // How many cells a demand comes to, no schema says.
+            let beyond = text.ends_with("share_ppm = 1");
+            assert_eq!(fits_schema(&text), Some(beyond), "{text}");
         }
+        let some = "[spot]\nbits = 40\nshare_ppm = 100000";
+        assert_eq!(fits_schema(some), Some(true));
     }
 
     #[test]

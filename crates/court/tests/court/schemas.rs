@@ -39,7 +39,7 @@ fn all_that_a_referee_says_as_json_fits() {
     let begun = get(&court, &path);
     assert!(begun["awaits"].is_string(), "{begun}");
     holds("http-dispute", &begun);
-    let pass = court.pass(&operator()).query();
+    let pass = court.list_pass(&operator()).query();
     let own = get(&court, &format!("/v1/disputes?{pass}"));
     assert_eq!(own["disputes"], Value::Array(vec![begun]));
     holds("http-disputes", &own);
