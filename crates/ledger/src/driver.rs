@@ -400,9 +400,11 @@ impl Driver {
     fn note(&self, blob: &Blob) -> Result<(), LedgerError> {
         let signed = SignedCheckpoint::parse(&blob.bytes).map_err(SequencerError::from)?;
         let (size, root) = signed.unverified().tree();
+        // Not in the expression: the lock would be held while the note is written.
+        let place = self.inner().place;
         Ok(self.options.head.keep(&Head {
             log: self.options.signer.verifier().clone(),
-            place: self.inner().place,
+            place,
             size,
             root: *root,
         })?)

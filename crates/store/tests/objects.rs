@@ -86,8 +86,7 @@ fn suite(objects: &dyn Objects) {
         objects.create(&[object("newest", b"3")]).unwrap(),
         [Created::Existed]
     );
-    // A folder is not replaced.
-    assert!(objects.get(&name("tile/0/003"), 100).unwrap().is_some());
+    assert_eq!(objects.list(&name("newest")).unwrap(), []);
     objects
         .remove(&[name("newest"), name("new/folder/x")])
         .unwrap();

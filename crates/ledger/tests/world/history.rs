@@ -693,7 +693,7 @@ fn names_it(error: &LedgerError, name: &str) -> bool {
         text.push_str(&format!(" {inner}"));
         source = inner.source();
     }
-    let kind = name.split('/').next().unwrap();
+    let kind = name.split('/').next().unwrap().trim_end_matches('s');
     let place = name
         .strip_prefix("tile/entries/")
         .or_else(|| name.strip_prefix("tile/0/"));

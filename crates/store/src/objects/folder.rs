@@ -165,7 +165,12 @@ impl Objects for FolderObjects {
         let fail = |source| StoreError::from_io(Action::Read, &path, source);
         let entries = match std::fs::read_dir(&path) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            // An object of this name is no folder either.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(fail(error)),
         };
         let mut children = Vec::new();
