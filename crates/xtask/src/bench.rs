@@ -2,6 +2,8 @@
 
 pub(crate) mod flags;
 pub(crate) mod language;
+pub(crate) mod log;
+mod log_report;
 mod measure;
 mod ours;
 mod page;

@@ -22,6 +22,9 @@ Usage: cargo xtask TASK
   bench language [--gguf FILE] [--python FILE] [--rounds N]
                      time Credence and llama.cpp in turns; write the second half of docs/performance.md
                      (about ten minutes; needs the environment of bench/peers/requirements.in, and an idle machine)
+  bench log [SIZE...]
+                     time a log of 10^4, 10^6 and 10^8 entries, or of those sizes; write the last part of docs/performance.md
+                     (about half an hour and 10 GB of disk; needs an idle machine; CREDENCE_BENCH_FOLDER names the disk)
   fidelity [--gguf FILE] [--python FILE] [--tokens N]
                      compare the float model, the exact one and llama.cpp on bench/texts; write docs/fidelity.md
                      (about twenty minutes; needs the same environment)
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["vectors"] => vectors::write(&root()),
         ["bench"] => bench::run(&root(), 0.5),
+        ["bench", "log", flags @ ..] => bench::log::run(&root(), flags),
         ["bench", "language", flags @ ..] => bench::language::run(&root(), flags),
         [bench::language::child::TASK, file, threads] => bench::language::child::run(file, threads),
         ["fidelity", flags @ ..] => fidelity::run(&root(), flags),
