@@ -34,9 +34,7 @@ use credence_log::entry::{self, EntriesId};
 use credence_log::hash::Hash;
 use credence_log::sequencer::{Kind, Limits, Record, SequencerError, numbered};
 use credence_log::tile::TileId;
-use credence_log::{
-    Algorithm, Checkpoint, Frontier, KeyName, LogPolicy, Signer, cosignature,
-};
+use credence_log::{Algorithm, Checkpoint, Frontier, KeyName, LogPolicy, Signer, cosignature};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::index::{Index as _, SqliteIndex};
 use credence_store::objects::{FolderObjects, Object, ObjectName, Objects as _};
@@ -246,13 +244,21 @@ impl Made {
     /// The hash of the full subtree of this height, the so manieth of them.
     fn node(&self, height: u32, index: u64) -> Hash {
         let first = index << height;
-        if self.real.range(first..first + (1 << height)).next().is_none() {
+        if self
+            .real
+            .range(first..first + (1 << height))
+            .next()
+            .is_none()
+        {
             return self.repeated[usize::try_from(height).unwrap()];
         }
         if height == 0 {
             return Hash::of_receipt(&self.real[&index]);
         }
-        let (left, right) = (self.node(height - 1, 2 * index), self.node(height - 1, 2 * index + 1));
+        let (left, right) = (
+            self.node(height - 1, 2 * index),
+            self.node(height - 1, 2 * index + 1),
+        );
         Hash::of_node(&left, &right)
     }
 
@@ -318,21 +324,12 @@ fn large(size: u64, rate: u64, seconds: u64) {
         folder: None,
     };
     let ledger = Ledger::open(options, schedule()).unwrap();
-    let mut times = Vec::new();
-    for digest in made.real.values() {
-        let begun = Instant::now();
-        ledger.proof(*digest).unwrap().unwrap();
-        times.push(begun.elapsed());
-    }
-    times.sort();
-    let [p50, p99] = [5000, 9900].map(|h| percentile(&times, h));
-    say(&format!(
-        "ledger::proof/entries={size}: median {p50:.3} ms, p99 {p99:.3} ms"
-    ));
+    prove(&ledger, &made);
     verify(&ledger, bundle, size);
     let count = rate * seconds;
     let begun = Instant::now();
-    let due = |number: u64| Some(begun + Duration::from_nanos((number - size) * 1_000_000_000 / rate));
+    let due =
+        |number: u64| Some(begun + Duration::from_nanos((number - size) * 1_000_000_000 / rate));
     let waits = load(&ledger, size..size + count, due);
     report(
         &format!("ledger::append/entries={size},rate={rate}"),
@@ -342,13 +339,31 @@ fn large(size: u64, rate: u64, seconds: u64) {
     );
     let count = 10 * seconds * 2000;
     let begun = Instant::now();
-    let waits = load(&ledger, size + (1 << 40)..size + (1 << 40) + count, |_| None);
+    let waits = load(&ledger, size + (1 << 40)..size + (1 << 40) + count, |_| {
+        None
+    });
     report(
         &format!("ledger::append/entries={size},rate=most"),
         count,
         begun.elapsed(),
         &waits,
     );
+}
+
+/// A proof of each digest that is looked up, from the index to the last hash.
+fn prove(ledger: &Ledger, made: &Made) {
+    let mut times = Vec::new();
+    for digest in made.real.values() {
+        let begun = Instant::now();
+        ledger.proof(*digest).unwrap().unwrap();
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    let [p50, p99] = [5000, 9900].map(|h| percentile(&times, h));
+    let size = made.size;
+    say(&format!(
+        "ledger::proof/entries={size}: median {p50:.3} ms, p99 {p99:.3} ms"
+    ));
 }
 
 /// What a client does with a bundle that has a proof in this log under three cosignatures: everything, from its bytes.
@@ -369,7 +384,12 @@ fn verify(ledger: &Ledger, bundle: Bundle, size: u64) {
         checkpoint.note_mut().add(line).unwrap();
     }
     let proof = ledger.proof_under(digest, &checkpoint).unwrap().unwrap();
-    let hashes = proof.encode().lines().skip(2).take_while(|line| !line.is_empty()).count();
+    let hashes = proof
+        .encode()
+        .lines()
+        .skip(2)
+        .take_while(|line| !line.is_empty())
+        .count();
     let bytes = bundle.with_log(proof.encode()).unwrap().encode().unwrap();
     let keys = witnesses.iter().map(|witness| witness.verifier().clone());
     let policy = Policy {
@@ -403,7 +423,13 @@ fn fill(path: &Path, size: u64, (at, digest): (u64, ReceiptDigest)) -> SqliteInd
     while start < size {
         let end = (start + part).min(size);
         let rows: Vec<ReceiptDigest> = (start..end)
-            .map(|number| if number == at { digest } else { row(number, size) })
+            .map(|number| {
+                if number == at {
+                    digest
+                } else {
+                    row(number, size)
+                }
+            })
             .collect();
         index.extend(start, &rows).unwrap();
         start = end;

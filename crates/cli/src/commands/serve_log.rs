@@ -59,7 +59,11 @@ impl Log {
     /// Writes what waits and ends the log. Whoever still holds it keeps it from doing so, which is said: what waited is then logged by the next
     /// start, if it was kept.
     pub(crate) fn close(self) -> Result<(), CliError> {
-        let end = Instant::now() + CLOSE_MAX;
+        self.close_within(CLOSE_MAX)
+    }
+
+    fn close_within(self, wait_max: Duration) -> Result<(), CliError> {
+        let end = Instant::now() + wait_max;
         let mut shared = self.ledger;
         loop {
             shared = match Arc::try_unwrap(shared) {
@@ -72,7 +76,7 @@ impl Log {
                 Err(_) => {
                     let what = format!(
                         "the log was still in use after {} s, and what waited may not be in it",
-                        CLOSE_MAX.as_secs()
+                        wait_max.as_secs()
                     );
                     return Err(CliError::new(Exit::Io, what)
                         .hint("receipts that are kept are logged by the next start"));
@@ -239,4 +243,51 @@ fn witness(words: &[String]) -> Result<WitnessAddress, CliError> {
 
 fn fail(error: impl Into<LedgerError>) -> CliError {
     CliError::because(Exit::Io, "the log cannot be opened", error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use credence_base::{ReceiptDigest, SigningKey};
+    use credence_ledger::open_folder;
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_still_held_says_that_it_was_not_flushed() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = KeyName::new("log.test/1").unwrap();
+        let key = SigningKey::from_seed(&[1; 32]);
+        let signer = Arc::new(Signer::new(name, Algorithm::Ed25519, key));
+        let verifier = signer.verifier().clone();
+        let open = || {
+            let options = open_folder(folder.path(), Arc::clone(&signer), Limits::usual());
+            let schedule = Schedule {
+                interval: Duration::from_secs(3600),
+                ..Schedule::new(Box::new(|_| {}))
+            };
+            let ledger = Ledger::open(options.unwrap(), schedule).unwrap();
+            Log {
+                ledger: Arc::new(ledger),
+                verifier: verifier.clone(),
+            }
+        };
+        let log = open();
+        let held = Arc::clone(&log.ledger);
+        held.send(ReceiptDigest::from_bytes([1; 32])).unwrap();
+        let refused = log.close_within(Duration::from_millis(50)).unwrap_err();
+        assert_eq!(refused.exit(), Exit::Io);
+        assert!(refused.reason().contains("still in use"));
+        drop(held);
+        let log = open();
+        assert_eq!(
+            log.ledger
+                .published()
+                .unwrap()
+                .checkpoint
+                .unverified()
+                .size(),
+            1
+        );
+        log.close_within(Duration::from_millis(50)).unwrap();
+    }
 }

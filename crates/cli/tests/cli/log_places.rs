@@ -71,7 +71,8 @@ fn a_log_in_a_bucket_is_served_read_and_audited() {
     let over = ["log", "audit", &address, "--key", &key];
     prints(&place.run(&over).expect(0), "all 2 entries");
     // A key that is not the log's: nothing is handed out as if it were.
-    let foreign = key.replacen("credence", "elsewhere", 1);
+    let foreign = place.run_at(&place.path("foreign"), &["log", "init"]);
+    let foreign = foreign.expect(0).out.trim().to_owned();
     run(&["audit"]).expect(0);
     place
         .run(&["log", "audit", &at, "--key", &foreign])
@@ -261,8 +262,6 @@ fn receipts_in_a_vault_stay_readable_or_are_refused() {
     let server = serve(&["--receipts-key", key]);
     assert!(has(&server, &plain) && has(&server, &also));
     assert_eq!(server.stop(), Some(0));
-    let own_two = own_home(&Place::new());
-    drop(own_two);
     let other = Place::new();
     let sealed_home = own_home(&other);
     let words = [

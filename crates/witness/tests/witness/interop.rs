@@ -48,9 +48,7 @@ fn parsed(exchange: &Exchange) -> AddCheckpoint {
 
 #[test]
 fn our_witness_answers_their_client_as_theirs_did() {
-    let Vectors {
-        log, exchanges, ..
-    } = vectors();
+    let Vectors { log, exchanges, .. } = vectors();
     let dir = tempfile::tempdir().unwrap();
     let limits = (Limits::usual(), NOW);
     let ours = run_for(1, log, folder(dir.path()), limits);
@@ -107,7 +105,12 @@ fn our_client_reads_what_their_witness_said() {
         let note = format!("{}{}", asked.checkpoint.encode(), exchange.answer);
         let time = credence_log::Note::parse(note.as_bytes())
             .ok()
-            .and_then(|note| cosignature::times(&note, &witness).unwrap().first().copied());
+            .and_then(|note| {
+                cosignature::times(&note, &witness)
+                    .unwrap()
+                    .first()
+                    .copied()
+            });
         let place = WitnessAddress {
             key: witness.clone(),
             prefix: Prefix::new(&format!("http://{address}")).unwrap(),

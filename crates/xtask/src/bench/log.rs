@@ -24,7 +24,7 @@ pub(crate) fn run(root: &Path, flags: &[&str]) -> Result<String, String> {
     for size in sizes {
         let output = Command::new(env!("CARGO"))
             .current_dir(root)
-            .args(["bench", "-p", "credence-ledger", "--bench", "ledger", "--"])
+            .args(["bench", "--workspace", "--bench", "ledger", "--"])
             .args(["large", size, RATE.0, RATE.1])
             .output()
             .map_err(|error| format!("cargo: {error}\n"))?;
