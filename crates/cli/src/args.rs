@@ -506,11 +506,13 @@ pub(crate) enum LogCommand {
     /// Compute a whole log again from its files, and name the first thing that is wrong
     #[command(after_help = "Examples:\n  credence log audit https://log.example.com --key KEY")]
     Audit(ReadArgs),
-    /// Serve a log's folder over HTTP, read-only, as C2SP's tlog-tiles has it
-    #[command(after_help = "Examples:\n  credence log serve --listen 0.0.0.0:8194")]
+    /// Serve a log's files over HTTP, read-only, as C2SP's tlog-tiles has it; each is checked from the signed checkpoint first
+    #[command(
+        after_help = "Examples:\n  credence log serve --listen 0.0.0.0:8194\n  credence log serve s3:bucket.toml --key KEY"
+    )]
     Serve {
-        /// The folder with the log's files [default: that of this home's log]
-        folder: Option<PathBuf>,
+        #[command(flatten)]
+        read: ReadArgs,
         /// Address and port to listen on; port 0 takes a free one
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8194")]
         listen: SocketAddr,
@@ -520,7 +522,7 @@ pub(crate) enum LogCommand {
 /// Which log to read.
 #[derive(Debug, Args)]
 pub(crate) struct ReadArgs {
-    /// A folder with a log's files, or an address that serves them [default: this home's log]
+    /// A folder with a log's files, an address that serves them, or `s3:FILE`, where FILE says of a bucket as for `--log-s3` [default: this home's log]
     pub(crate) place: Option<String>,
     /// The key that verifies the log [default: this home's log's]
     #[arg(long, value_name = "KEY")]

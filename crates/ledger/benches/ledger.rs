@@ -3,13 +3,16 @@
 //! ```text
 //! cargo bench -p credence-ledger -- append 1000000     as fast as it goes, from empty
 //! cargo bench -p credence-ledger -- latency 5000 10    so many a second, for so many seconds
-//! cargo bench -p credence-ledger -- large 100000000    a log of that size, synthesised, with a real index: proofs, appends
+//! cargo bench -p credence-ledger -- large 100000000 20000 10
+//!                                                      a log of that size, synthesised, with a real index: proofs of random entries, a
+//!                                                      bundle with three cosignatures verified, appends at that rate and as fast as it goes
 //! ```
 //!
-//! The variable `CREDENCE_BENCH_FOLDER` names the disk. Without arguments it does a little of each.
+//! The variable `CREDENCE_BENCH_FOLDER` names the disk. Without arguments it does a little of each. `cargo xtask bench log` writes what it says of
+//! three sizes into `docs/performance.md`.
 //!
-//! The large log repeats one entry, so that all full tiles of a level are the same and only those that are read need be
-//! written: the right edge, and the paths of the positions that are proved. Its index is real: so many rows, all different.
+//! The large log repeats one entry but where proofs are looked up, so that only those tiles that are read need be written: the right edge,
+//! and the paths of those positions. Its index is real: so many rows, all different, with those of the proved entries among them.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -17,6 +20,7 @@
     reason = "a benchmark that fails may say so and end, and its output is lines"
 )]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -30,9 +34,12 @@ use credence_log::entry::{self, EntriesId};
 use credence_log::hash::Hash;
 use credence_log::sequencer::{Kind, Limits, Record, SequencerError, numbered};
 use credence_log::tile::TileId;
-use credence_log::{Algorithm, Checkpoint, Frontier, KeyName, Signer};
-use credence_store::index::{Index, IndexError, Known, SqliteIndex};
+use credence_log::{Algorithm, Checkpoint, Frontier, KeyName, LogPolicy, Signer, cosignature};
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
+use credence_store::index::{Index as _, SqliteIndex};
 use credence_store::objects::{FolderObjects, Object, ObjectName, Objects as _};
+use credence_testkit::kill::Dice;
+use credence_verify::{Facts, LogDemand, Policy, check};
 
 const LIMITS: Limits = Limits {
     pool_max: 65_536,
@@ -48,13 +55,15 @@ fn main() {
     match (arguments.first().map(String::as_str), number(1), number(2)) {
         (Some("append"), Some(count), _) => append(count),
         (Some("latency"), Some(rate), Some(seconds)) => latency(rate, seconds),
-        (Some("large"), Some(size), _) => large(size),
+        (Some("large"), Some(size), rate) => {
+            large(size, rate.unwrap_or(20_000), number(3).unwrap_or(10));
+        }
         (None, _, _) => {
             append(10_000);
             latency(1000, 2);
-            large(300_000);
+            large(10_000, 5000, 2);
         }
-        _ => say("expected: append COUNT | latency RATE SECONDS | large SIZE"),
+        _ => say("expected: append COUNT | latency RATE SECONDS | large SIZE RATE SECONDS"),
     }
 }
 
@@ -197,110 +206,229 @@ fn latency(rate: u64, seconds: u64) {
     );
 }
 
-/// An index in which one digest stands wherever the benchmark says, and all others really.
-struct Pointing {
-    inner: SqliteIndex,
+/// What stands where in the log of one size: every digest of the index at its position, in the tree only those that are looked up.
+struct Made {
     size: u64,
-    at: std::sync::atomic::AtomicU64,
+    /// Positions whose leaves are those of the index's digests; all others hold one entry that is repeated.
+    real: BTreeMap<u64, ReceiptDigest>,
+    /// The hash of a full subtree of repeated entries, by its height.
+    repeated: Vec<Hash>,
 }
 
 fn repeated() -> ReceiptDigest {
     ReceiptDigest::from_bytes([0x5a; 32])
 }
 
-impl Index for Pointing {
-    fn count(&self) -> Result<u64, IndexError> {
-        self.inner.count()
+/// The digest at a position: ascending over the whole range of keys, with random ends, so that an index is quickly filled and is met all over.
+fn row(number: u64, size: u64) -> ReceiptDigest {
+    let mut bytes = *digest(number).as_bytes();
+    let place = u128::from(number) * (1 << 64) / u128::from(size);
+    bytes[..8].copy_from_slice(&u64::try_from(place).unwrap().to_be_bytes());
+    ReceiptDigest::from_bytes(bytes)
+}
+
+impl Made {
+    fn new(size: u64, real: BTreeMap<u64, ReceiptDigest>) -> Self {
+        let mut repeated_hashes = vec![Hash::of_receipt(&repeated())];
+        for _ in 0..63 {
+            let last = *repeated_hashes.last().unwrap();
+            repeated_hashes.push(Hash::of_node(&last, &last));
+        }
+        Self {
+            size,
+            real,
+            repeated: repeated_hashes,
+        }
     }
 
-    fn positions(&self, digests: &[ReceiptDigest]) -> Result<Known, IndexError> {
-        let mut known = self.inner.positions(digests)?;
-        for (digest, position) in digests.iter().zip(&mut known.positions) {
-            if *digest == repeated() {
-                // The last entry of the published log when it is opened, then what is proved.
-                *position = Some(self.at.load(std::sync::atomic::Ordering::Relaxed));
+    /// The hash of the full subtree of this height, the so manieth of them.
+    fn node(&self, height: u32, index: u64) -> Hash {
+        let first = index << height;
+        if self
+            .real
+            .range(first..first + (1 << height))
+            .next()
+            .is_none()
+        {
+            return self.repeated[usize::try_from(height).unwrap()];
+        }
+        if height == 0 {
+            return Hash::of_receipt(&self.real[&index]);
+        }
+        let (left, right) = (
+            self.node(height - 1, 2 * index),
+            self.node(height - 1, 2 * index + 1),
+        );
+        Hash::of_node(&left, &right)
+    }
+
+    fn tile(&self, id: TileId) -> Object {
+        let height = 8 * u32::from(id.level());
+        let hashes = (0..u64::from(id.width())).map(|at| self.node(height, id.index() * 256 + at));
+        Object {
+            name: ObjectName::new(id.path()).unwrap(),
+            bytes: hashes.flat_map(|hash| *hash.as_bytes()).collect(),
+        }
+    }
+
+    fn root(&self) -> Hash {
+        let (mut peaks, mut first) = (Vec::new(), 0);
+        for bit in (0..63u32).rev() {
+            if self.size >> bit & 1 == 1 {
+                peaks.push(self.node(bit, first >> bit));
+                first += 1 << bit;
             }
         }
-        Ok(known)
-    }
-
-    fn extend(&self, start: u64, digests: &[ReceiptDigest]) -> Result<(), IndexError> {
-        self.inner.extend(start, digests)
-    }
-
-    fn clear(&self) -> Result<(), IndexError> {
-        panic!("an index of {} rows would be thrown away", self.size)
+        Frontier::from_peaks(self.size, peaks).unwrap().root()
     }
 }
 
-fn large(size: u64) {
+/// Proofs that are looked up, at random positions.
+const LOOKED_UP: u64 = 400;
+
+fn large(size: u64, rate: u64, seconds: u64) {
     let folder = folder();
     let begun = Instant::now();
-    let index = fill(&folder.path().join("index.sqlite"), size);
+    let bundle = credence_testkit::samples::bundle();
+    // One of the rows is the receipt of a bundle.
+    let receipt_at = size / 3;
+    let index = fill(
+        &folder.path().join("index.sqlite"),
+        size,
+        (receipt_at, bundle.receipt().digest()),
+    );
     say(&format!(
         "ledger::fill/rows={size}: {:.0} s",
         begun.elapsed().as_secs_f64()
     ));
+    let mut dice = Dice::new(size);
+    let mut real: BTreeMap<u64, ReceiptDigest> = (0..LOOKED_UP)
+        .map(|_| dice.below(size))
+        .chain([size - 1])
+        .map(|position| (position, row(position, size)))
+        .collect();
+    real.insert(receipt_at, bundle.receipt().digest());
+    let made = Made::new(size, real);
     let objects = FolderObjects::open(
         folder.path().join("log"),
         credence_store::file::Access::Public,
     )
     .unwrap();
-    let positions: Vec<u64> = (0..200).map(|i| size / 200 * i + i % 7).collect();
-    synthesise(&objects, size, &positions);
-    let pointing = Arc::new(Pointing {
-        inner: index,
-        size,
-        at: (size - 1).into(),
-    });
+    synthesise(&objects, &made);
     let options = Options {
         signer: signer(),
         limits: LIMITS,
         objects: Arc::new(objects),
-        index: pointing.clone(),
+        index: Arc::new(index),
         head: Arc::new(MemoryHead::default()),
         folder: None,
     };
     let ledger = Ledger::open(options, schedule()).unwrap();
-    let mut times = Vec::new();
-    for position in &positions {
-        pointing
-            .at
-            .store(*position, std::sync::atomic::Ordering::Relaxed);
-        let begun = Instant::now();
-        ledger.proof(repeated()).unwrap().unwrap();
-        times.push(begun.elapsed());
-    }
-    times.sort();
-    let [p50, p99] = [5000, 9900].map(|h| percentile(&times, h));
-    say(&format!(
-        "ledger::proof/entries={size}: median {p50:.2} ms, p99 {p99:.2} ms"
-    ));
-    let count = 200_000;
+    prove(&ledger, &made);
+    verify(&ledger, bundle, size);
+    let count = rate * seconds;
     let begun = Instant::now();
-    let waits = load(&ledger, size..size + count, |_| None);
+    let due =
+        |number: u64| Some(begun + Duration::from_nanos((number - size) * 1_000_000_000 / rate));
+    let waits = load(&ledger, size..size + count, due);
     report(
-        &format!("ledger::append/entries={size}+{count}"),
+        &format!("ledger::append/entries={size},rate={rate}"),
+        count,
+        begun.elapsed(),
+        &waits,
+    );
+    let count = 10 * seconds * 2000;
+    let begun = Instant::now();
+    let waits = load(&ledger, size + (1 << 40)..size + (1 << 40) + count, |_| {
+        None
+    });
+    report(
+        &format!("ledger::append/entries={size},rate=most"),
         count,
         begun.elapsed(),
         &waits,
     );
 }
 
+/// A proof of each digest that is looked up, from the index to the last hash.
+fn prove(ledger: &Ledger, made: &Made) {
+    let mut times = Vec::new();
+    for digest in made.real.values() {
+        let begun = Instant::now();
+        ledger.proof(*digest).unwrap().unwrap();
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    let [p50, p99] = [5000, 9900].map(|h| percentile(&times, h));
+    let size = made.size;
+    say(&format!(
+        "ledger::proof/entries={size}: median {p50:.3} ms, p99 {p99:.3} ms"
+    ));
+}
+
+/// What a client does with a bundle that has a proof in this log under three cosignatures: everything, from its bytes.
+fn verify(ledger: &Ledger, bundle: Bundle, size: u64) {
+    let digest = bundle.receipt().digest();
+    let mut checkpoint = ledger.published().unwrap().checkpoint.clone();
+    let now = 1_800_000_000;
+    let witnesses: Vec<Signer> = (1..=3u8)
+        .map(|at| {
+            let name = KeyName::new(&format!("w{at}.example")).unwrap();
+            let key = SigningKey::from_seed(&[at; 32]);
+            Signer::new(name, Algorithm::CosignatureV1, key)
+        })
+        .collect();
+    let plain = checkpoint.clone();
+    for witness in &witnesses {
+        let line = cosignature::cosign(&plain, now, witness).unwrap();
+        checkpoint.note_mut().add(line).unwrap();
+    }
+    let proof = ledger.proof_under(digest, &checkpoint).unwrap().unwrap();
+    let hashes = proof
+        .encode()
+        .lines()
+        .skip(2)
+        .take_while(|line| !line.is_empty())
+        .count();
+    let bytes = bundle.with_log(proof.encode()).unwrap().encode().unwrap();
+    let keys = witnesses.iter().map(|witness| witness.verifier().clone());
+    let policy = Policy {
+        log: Some(LogDemand {
+            policy: LogPolicy::new(vec![signer().verifier().clone()], keys.collect(), 3).unwrap(),
+            required: true,
+        }),
+        ..Policy::signature_only()
+    };
+    let facts = Facts::at(now);
+    let mut times: Vec<Duration> = (0..300)
+        .map(|_| {
+            let begun = Instant::now();
+            let bundle = Bundle::decode(&bytes, BUNDLE_LEN_MAX).unwrap();
+            check(&bundle, &policy, &[], &facts).unwrap();
+            begun.elapsed()
+        })
+        .collect();
+    times.sort();
+    let [p50, p99] = [5000, 9900].map(|h| percentile(&times, h));
+    say(&format!(
+        "ledger::verify/entries={size},hashes={hashes},cosignatures=3: median {p50:.3} ms, p99 {p99:.3} ms"
+    ));
+}
+
 /// So many rows. They go in sorted, which random ones that come one after the other do not: filling is not what is measured.
-fn fill(path: &Path, size: u64) -> SqliteIndex {
+fn fill(path: &Path, size: u64, (at, digest): (u64, ReceiptDigest)) -> SqliteIndex {
     let index = SqliteIndex::open(path.to_owned()).unwrap();
     let part = 1_000_000;
     let mut start = 0;
     while start < size {
         let end = (start + part).min(size);
-        // Ascending over the whole range of keys, with random ends.
         let rows: Vec<ReceiptDigest> = (start..end)
             .map(|number| {
-                let mut bytes = *digest(number).as_bytes();
-                let place = u128::from(number) * (1 << 64) / u128::from(size);
-                bytes[..8].copy_from_slice(&u64::try_from(place).unwrap().to_be_bytes());
-                ReceiptDigest::from_bytes(bytes)
+                if number == at {
+                    digest
+                } else {
+                    row(number, size)
+                }
             })
             .collect();
         index.extend(start, &rows).unwrap();
@@ -309,56 +437,34 @@ fn fill(path: &Path, size: u64) -> SqliteIndex {
     index
 }
 
-/// The files of a log that holds one entry so many times, as far as they are read here.
-fn synthesise(objects: &FolderObjects, size: u64, positions: &[u64]) {
-    // What every hash of a level of the tiles is.
-    let mut level = Hash::of_receipt(&repeated());
-    let mut levels = Vec::new();
-    for _ in 0..8 {
-        levels.push(level);
-        for _ in 0..8 {
-            level = Hash::of_node(&level, &level);
-        }
-    }
-    let tile = |id: TileId| {
-        let hash = levels[usize::from(id.level())];
-        Object {
-            name: ObjectName::new(id.path()).unwrap(),
-            bytes: hash.as_bytes().repeat(usize::from(id.width())),
-        }
-    };
-    let mut all: std::collections::BTreeMap<String, Object> = std::collections::BTreeMap::new();
+/// The files of the log, as far as they are read here.
+fn synthesise(objects: &FolderObjects, made: &Made) {
+    let size = made.size;
+    let mut all: BTreeMap<String, Object> = BTreeMap::new();
     let mut add = |object: Object| drop(all.insert(object.name.to_string(), object));
     for id in TileId::right_edge(size) {
-        add(tile(id));
+        add(made.tile(id));
     }
-    for position in positions.iter().chain(&[size - 1]) {
+    for position in made.real.keys() {
         let mut index = *position;
         for level in 0..8 {
             index /= 256;
             if let Some(id) = TileId::in_tree(level, index, size) {
-                add(tile(id));
+                add(made.tile(id));
             }
         }
     }
     let last = EntriesId::in_tree((size - 1) / 256, size).unwrap();
-    let entries = vec![repeated(); usize::from(last.tile().width())];
+    let first = last.tile().index() * 256;
+    let entries: Vec<ReceiptDigest> = (first..first + u64::from(last.tile().width()))
+        .map(|at| made.real.get(&at).copied().unwrap_or_else(repeated))
+        .collect();
     add(Object {
         name: ObjectName::new(last.path()).unwrap(),
         bytes: entry::encode(&entries),
     });
-    // The peaks of the tree: one for each bit of its size.
-    let mut peaks = Vec::new();
-    let mut hash = Hash::of_receipt(&repeated());
-    for bit in 0..63 {
-        if size >> bit & 1 == 1 {
-            peaks.insert(0, hash);
-        }
-        hash = Hash::of_node(&hash, &hash);
-    }
-    let root = Frontier::from_peaks(size, peaks).unwrap().root();
     let signer = signer();
-    let checkpoint = Checkpoint::new(signer.verifier().name(), size, root).unwrap();
+    let checkpoint = Checkpoint::new(signer.verifier().name(), size, made.root()).unwrap();
     let signed = checkpoint.clone().sign(&signer).unwrap();
     add(Object {
         name: ObjectName::new(numbered(Kind::Checkpoint, 1)).unwrap(),
@@ -368,7 +474,7 @@ fn synthesise(objects: &FolderObjects, size: u64, positions: &[u64]) {
         number: 1,
         time_ms: 1,
         start: size - 1,
-        digests: vec![repeated()],
+        digests: vec![row(size - 1, size)],
         checkpoint,
     };
     add(Object {

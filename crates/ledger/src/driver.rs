@@ -19,6 +19,7 @@ use crate::head::{Head, HeadNote, PlaceId};
 use crate::objects::LogObjects;
 use crate::pending::{Answer, Pending, Sequenced, Unsure};
 use crate::recover::{Recovered, recover};
+use crate::shown::{self, Shown};
 use crate::{prove, rebuild};
 
 /// What a driver needs.
@@ -63,6 +64,7 @@ pub struct Driver {
     options: Options,
     objects: LogObjects,
     inner: Mutex<Inner>,
+    shown: Shown,
     /// Held for a whole turn: one at a time.
     turn: Mutex<()>,
 }
@@ -130,12 +132,14 @@ impl Driver {
                 stopped: false,
                 refused: None,
             }),
+            shown: Shown::default(),
             turn: Mutex::default(),
         };
         if let Err(error) = driver.finish(resumed.step) {
             driver.fail(&error);
             return Err(error);
         }
+        driver.show_published();
         Ok(driver)
     }
 
@@ -145,17 +149,38 @@ impl Driver {
     /// [`SequencerError::Full`]; [`SequencerError::Overtaken`] or [`SequencerError::Contradicted`] when the log has ended.
     pub fn append(&self, digest: ReceiptDigest) -> Result<Pending, SequencerError> {
         let mut inner = self.inner();
+        self.take_in(&mut inner, digest)?;
+        let (answer, pending) = Pending::new();
+        let waiters = inner.waiters.entry(digest).or_default();
+        // Whoever has gone is not waited with: a digest may be asked for as often as anyone likes.
+        waiters.retain(|answer| !answer.is_closed());
+        waiters.push(answer);
+        Ok(pending)
+    }
+
+    /// As [`Driver::append`], for whoever does not want to hear of it.
+    ///
+    /// # Errors
+    /// As [`Driver::append`].
+    pub fn send(&self, digest: ReceiptDigest) -> Result<(), SequencerError> {
+        self.take_in(&mut self.inner(), digest)
+    }
+
+    /// Callers that wait for digests.
+    #[must_use]
+    pub fn waiters(&self) -> usize {
+        self.inner().waiters.values().map(Vec::len).sum()
+    }
+
+    fn take_in(&self, inner: &mut Inner, digest: ReceiptDigest) -> Result<(), SequencerError> {
         if let Some(refused) = &inner.refused {
             return Err(refused.clone());
         }
         if inner.stopped {
-            inner.put_by(digest, self.options.limits.pool_max)?;
+            inner.put_by(digest, self.options.limits.pool_max)
         } else {
-            inner.sequencer.append(digest)?;
+            inner.sequencer.append(digest)
         }
-        let (answer, pending) = Pending::new();
-        inner.waiters.entry(digest).or_default().push(answer);
-        Ok(pending)
     }
 
     /// Does one batch, if digests wait and the log is well; else recovers it first. `now_ms` is the clock, in milliseconds
@@ -192,6 +217,9 @@ impl Driver {
                 inner.stopped = false;
             }
             acknowledged += self.finish(resumed.step)?;
+            self.show_published();
+        } else if self.shown.has_failed() {
+            self.show_published();
         }
         self.inner().take_up();
         let step = self.inner().sequencer.handle(Event::Tick { now_ms })?;
@@ -232,7 +260,7 @@ impl Driver {
         digest: ReceiptDigest,
     ) -> Result<Option<credence_log::log_proof::LogProof>, LedgerError> {
         match self.published() {
-            Some(published) => self.proof_under(digest, &published),
+            Some(published) => self.proof_under(digest, &published.checkpoint),
             None => Ok(None),
         }
     }
@@ -250,7 +278,7 @@ impl Driver {
             &self.objects,
             digest,
             sequenced.position,
-            &sequenced.published,
+            &sequenced.published.checkpoint,
         )
     }
 
@@ -261,10 +289,10 @@ impl Driver {
     pub fn proof_under(
         &self,
         digest: ReceiptDigest,
-        published: &Published,
+        published: &SignedCheckpoint,
     ) -> Result<Option<credence_log::log_proof::LogProof>, LedgerError> {
         let known = self.options.index.positions(&[digest])?;
-        let size = published.checkpoint.unverified().size();
+        let size = published.unverified().size();
         match known.positions.first() {
             Some(Some(position)) if *position < size => {
                 prove::prove(&self.objects, digest, *position, published).map(Some)
@@ -273,12 +301,61 @@ impl Driver {
         }
     }
 
-    /// The consistency proof from `old` to `new` entries, both of them sizes up to the published one.
+    /// The consistency proof from `old` to `new` entries, both of them sizes up to the published one. All its hashes are shown right first.
+    ///
+    /// # Errors
+    /// [`LedgerError`], [`LedgerError::Unproved`] when a tile is damaged.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<credence_log::Hash>, LedgerError> {
+        match self.published() {
+            Some(published) => {
+                let published = published.checkpoint.unverified();
+                prove::consistency_of(&self.objects, published, old, new)
+            }
+            None => prove::consistency(&self.objects, old, new),
+        }
+    }
+
+    /// Keeps a checkpoint of this log that enough witnesses cosigned, durably, and shows it to readers as `checkpoint` unless a newer one is
+    /// there.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; it is no loss but for the next process.
+    pub fn keep_cosigned(&self, signed: &SignedCheckpoint) -> Result<(), LedgerError> {
+        signed
+            .verify(self.options.signer.verifier())
+            .map_err(SequencerError::from)?;
+        shown::keep_cosigned(&self.objects, signed)?;
+        self.shown
+            .show(&self.objects, self.options.signer.verifier(), signed)
+    }
+
+    /// The checkpoint that was kept so last, if it is this log's and the log has all of it. Its cosignatures are for the caller to check.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<credence_log::Hash>, LedgerError> {
-        prove::consistency(&self.objects, old, new)
+    pub fn cosigned(&self) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        let kept = shown::cosigned(&self.objects, self.options.signer.verifier())?;
+        let size = size(self.published());
+        Ok(kept.filter(|kept| kept.unverified().size() <= size))
+    }
+
+    /// Shows readers the newest checkpoint. Nothing of the log hangs on it, so a failure is said and tried again.
+    fn show_published(&self) {
+        let Some(published) = self.published() else {
+            return;
+        };
+        let again = self.shown.has_failed();
+        let log = self.options.signer.verifier();
+        let shown = self.shown.show(&self.objects, log, &published.checkpoint);
+        if let Err(error) = shown
+            && !again
+        {
+            tracing::warn!(
+                "the newest checkpoint cannot be put under the name `checkpoint`, where readers look for it: {error}{}",
+                core::error::Error::source(&error)
+                    .map_or(String::new(), |cause| format!(": {cause}"))
+            );
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -294,7 +371,9 @@ impl Driver {
                 Step::Acknowledge(verdicts) => {
                     let (old, new) = (size(self.published()), self.inner().sequencer.size());
                     let acknowledged = self.acknowledge(&verdicts);
-                    // All is published and told by now. What is not removed stays, and harms nobody.
+                    // All is published and told by now.
+                    self.show_published();
+                    // What is not removed stays, and harms nobody.
                     drop(self.objects.prune(old, new));
                     return Ok(acknowledged);
                 }
@@ -321,9 +400,11 @@ impl Driver {
     fn note(&self, blob: &Blob) -> Result<(), LedgerError> {
         let signed = SignedCheckpoint::parse(&blob.bytes).map_err(SequencerError::from)?;
         let (size, root) = signed.unverified().tree();
+        // Not in the expression: the lock would be held while the note is written.
+        let place = self.inner().place;
         Ok(self.options.head.keep(&Head {
             log: self.options.signer.verifier().clone(),
-            place: self.inner().place,
+            place,
             size,
             root: *root,
         })?)

@@ -32,6 +32,18 @@ pub enum LedgerError {
     /// There is no proof.
     #[error("the log's tiles give no proof")]
     Path(#[from] PathError),
+    /// The tiles that a proof is made of do not lead to the published root.
+    #[error(
+        "the tiles do not show that {old} entries begin {new}: one of them is damaged ({}); restore it", names.join(", ")
+    )]
+    Unproved {
+        /// The older size.
+        old: u64,
+        /// The newer size.
+        new: u64,
+        /// The tiles.
+        names: Vec<String>,
+    },
     /// The proof cannot be written down.
     #[error("the log's proof cannot be written")]
     Proof(#[from] LogProofError),

@@ -4,7 +4,7 @@
 //! <folder>/lock           one process at a time
 //!         /head           what the key has signed last
 //!         /index.sqlite   a cache, made anew if it is removed
-//!         /log/           tile/…, checkpoint/…, record/…: the log
+//!         /log/           tile/…, checkpoint, checkpoints/…, record/…: the log
 //! ```
 
 use std::path::Path;

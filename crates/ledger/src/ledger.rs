@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use credence_base::ReceiptDigest;
+use credence_log::SignedCheckpoint;
 use credence_log::log_proof::LogProof;
 use credence_log::sequencer::SequencerError;
 
@@ -72,6 +73,30 @@ impl Ledger {
         self.driver.append(digest)
     }
 
+    /// As [`Driver::send`].
+    ///
+    /// # Errors
+    /// As [`Ledger::append`].
+    pub fn send(&self, digest: ReceiptDigest) -> Result<(), SequencerError> {
+        self.driver.send(digest)
+    }
+
+    /// As [`Driver::keep_cosigned`]. It blocks while it writes.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn keep_cosigned(&self, signed: &SignedCheckpoint) -> Result<(), LedgerError> {
+        self.driver.keep_cosigned(signed)
+    }
+
+    /// As [`Driver::cosigned`]. It blocks while it reads.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn cosigned(&self) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        self.driver.cosigned()
+    }
+
     /// As [`Driver::contradict`].
     pub fn contradict(&self) {
         self.driver.contradict();
@@ -110,7 +135,7 @@ impl Ledger {
     pub fn proof_under(
         &self,
         digest: ReceiptDigest,
-        published: &Published,
+        published: &SignedCheckpoint,
     ) -> Result<Option<LogProof>, LedgerError> {
         self.driver.proof_under(digest, published)
     }

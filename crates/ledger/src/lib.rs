@@ -5,6 +5,7 @@
 //!      │                                                    │
 //! log::Sequencer ─Step─▶ Driver::turn ─▶ Objects, Index ────┘      every 250 ms, on a thread of its own
 //! proof(digest) ─▶ Index ─▶ tiles, shown right ─▶ LogProof
+//! published, cosigned ─▶ the objects `checkpoint` and `cosigned`, replaced
 //! ```
 //!
 //! [`Driver`] has no thread and no clock: a turn takes the time, does one batch and returns. [`Ledger`] gives it both. After any
@@ -26,6 +27,7 @@ mod pending;
 mod prove;
 mod rebuild;
 mod recover;
+mod shown;
 
 pub use driver::{Driver, Options, Published, Turn};
 pub use error::LedgerError;

@@ -16,15 +16,27 @@ const SMALL_LEN_MAX: u64 = 64;
 /// The longest checkpoint that is read, in bytes.
 const CHECKPOINT_LEN_MAX: u64 = 128 * 1024;
 
+/// A numbered object.
+pub(crate) struct Newest {
+    pub(crate) number: u64,
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// A log's view of its object store.
 #[derive(Clone)]
 pub(crate) struct LogObjects(pub(crate) Arc<dyn Objects>);
 
 impl LogObjects {
-    /// The newest object of a kind: its number and bytes.
-    pub(crate) fn newest(&self, kind: Kind) -> Result<Option<(u64, Vec<u8>)>, LedgerError> {
-        let Some((number, name)) = self.last_below(kind.folder().to_owned(), kind.depth(), 0)?
-        else {
+    /// The newest object of a kind.
+    pub(crate) fn newest(&self, kind: Kind) -> Result<Option<Newest>, LedgerError> {
+        let mut found = self.last_below(kind.folder().to_owned(), kind.depth(), 0)?;
+        if found.is_none()
+            && let Some(older) = kind.older_folder()
+        {
+            found = self.last_below(older.to_owned(), kind.depth(), 0)?;
+        }
+        let Some((number, name)) = found else {
             return Ok(None);
         };
         let len_max = match kind {
@@ -32,9 +44,24 @@ impl LogObjects {
             Kind::Checkpoint => CHECKPOINT_LEN_MAX,
         };
         match self.0.get(&ObjectName::new(name.clone())?, len_max)? {
-            Some(bytes) => Ok(Some((number, bytes))),
+            Some(bytes) => Ok(Some(Newest {
+                number,
+                name,
+                bytes,
+            })),
             None => Err(LedgerError::Missing { name }),
         }
+    }
+
+    /// A note that is replaced, or `None` if there is none.
+    pub(crate) fn note(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(self.0.get(&ObjectName::new(name)?, CHECKPOINT_LEN_MAX)?)
+    }
+
+    /// Puts a note in the place of the one before.
+    pub(crate) fn replace(&self, name: &str, bytes: Vec<u8>) -> Result<(), LedgerError> {
+        let name = name.to_owned();
+        Ok(self.0.replace(&object(Blob { name, bytes })?)?)
     }
 
     /// The last name at `depth` levels below a folder. One whose making was cut short may be empty: then the one before.

@@ -12,13 +12,13 @@
 use std::sync::Arc;
 
 use credence_log::proof::verify_consistency;
-use credence_log::sequencer::{Blob, Found, Kind, Recovery, Resumed, numbered};
+use credence_log::sequencer::{Blob, Found, Kind, Recovery, Resumed};
 use credence_log::{Checkpoint, Hash};
 
 use crate::driver::Options;
 use crate::error::LedgerError;
 use crate::head::{Head, HeadError, PlaceId};
-use crate::objects::LogObjects;
+use crate::objects::{LogObjects, Newest};
 use crate::{prove, rebuild};
 
 /// A log that was read, and where it lies.
@@ -90,7 +90,12 @@ fn read(options: &Options, objects: &LogObjects) -> Result<Resumed, LedgerError>
     // The checkpoint first: whoever publishes meanwhile is seen by its record.
     let checkpoint = objects.newest(Kind::Checkpoint)?;
     let record = objects.newest(Kind::Record)?;
-    let found = Found { checkpoint, record };
+    let found = Found {
+        checkpoint: checkpoint
+            .as_ref()
+            .map(|newest| (newest.number, newest.bytes.clone())),
+        record: record.map(|newest| (newest.number, newest.bytes)),
+    };
     let recovery = Recovery::new(Arc::clone(&options.signer), options.limits, &found)?;
     let files = recovery
         .reads()
@@ -99,8 +104,7 @@ fn read(options: &Options, objects: &LogObjects) -> Result<Resumed, LedgerError>
         .collect::<Result<Vec<_>, _>>()?;
     let resumed = recovery.finish(&files)?;
     // A checkpoint that can be read was created after all under it was durable, but may not be so itself.
-    if let Some((number, bytes)) = found.checkpoint {
-        let name = numbered(Kind::Checkpoint, number);
+    if let Some(Newest { name, bytes, .. }) = checkpoint {
         objects.create_same(vec![Blob { name, bytes }])?;
     }
     Ok(resumed)

@@ -15,10 +15,11 @@ use std::time::Duration;
 use credence_base::{ReceiptDigest, SigningKey};
 use credence_ledger::{Driver, HeadFile, Ledger, LedgerError, Options, Schedule, open_folder};
 use credence_log::policy::{Clock, LogPolicy};
+use credence_log::proof::verify_consistency;
 use credence_log::sequencer::{Limits, SequencerError};
-use credence_log::{Algorithm, KeyName, Signer};
+use credence_log::{Algorithm, KeyName, SignedCheckpoint, Signer};
 use credence_store::index::{Index, PostgresIndex, SqliteIndex};
-use credence_store::objects::{Objects, S3Objects};
+use credence_store::objects::{Object, ObjectName, Objects, S3Objects};
 
 const LIMITS: Limits = Limits {
     pool_max: 1000,
@@ -108,6 +109,225 @@ fn suite(open: &dyn Fn() -> Options) {
     assert_eq!(ledger.published().unwrap().number, last.published.number);
     assert_eq!(append(&ledger, 400..401), [310]);
     assert_eq!(append(&ledger, 500..502), [311, 312]);
+    let newest = ledger.published().unwrap();
+    ledger.close().unwrap();
+
+    // Readers find the newest checkpoint under its own name, whatever keeps the log.
+    let objects = open().objects;
+    let shown = objects.get(&name("checkpoint"), 10_000).unwrap().unwrap();
+    assert_eq!(shown, newest.checkpoint.encode().into_bytes());
+    cosigned_are_kept(open);
+}
+
+fn name(text: &str) -> ObjectName {
+    ObjectName::new(text).unwrap()
+}
+
+/// What witnesses cosigned is there after a restart, and is shown unless something newer is.
+fn cosigned_are_kept(open: &dyn Fn() -> Options) {
+    let objects = open().objects;
+    let shown = || objects.get(&name("checkpoint"), 10_000).unwrap().unwrap();
+    let ledger = Ledger::open(open(), schedule()).unwrap();
+    assert!(ledger.cosigned().unwrap().is_none());
+    let mut old = ledger.published().unwrap().checkpoint.clone();
+    let witness = SigningKey::from_seed(&[9; 32]);
+    let witness = Signer::new(
+        KeyName::new("w.example").unwrap(),
+        Algorithm::CosignatureV1,
+        witness,
+    );
+    let line = credence_log::cosignature::cosign(&old, 1_700_000_000, &witness).unwrap();
+    old.note_mut().add(line).unwrap();
+    ledger.keep_cosigned(&old).unwrap();
+    assert_eq!(shown(), old.encode().into_bytes());
+    append(&ledger, 600..603);
+    ledger.close().unwrap();
+
+    let ledger = Ledger::open(open(), schedule()).unwrap();
+    let newest = ledger.published().unwrap().checkpoint.clone();
+    assert_eq!(shown(), newest.encode().into_bytes());
+    let kept = ledger.cosigned().unwrap().unwrap();
+    assert_eq!(kept, old);
+    let proof = ledger.proof_under(digest(5), &kept).unwrap().unwrap();
+    assert_eq!(proof.checkpoint(), &old);
+    // It never goes back.
+    ledger.keep_cosigned(&old).unwrap();
+    assert_eq!(shown(), newest.encode().into_bytes());
+    ledger.close().unwrap();
+    // What is damaged is nothing, and is put right.
+    for name in ["checkpoint", "cosigned"] {
+        let bytes = b"damaged".to_vec();
+        let name = ObjectName::new(name).unwrap();
+        objects.replace(&Object { name, bytes }).unwrap();
+    }
+    let ledger = Ledger::open(open(), schedule()).unwrap();
+    assert!(ledger.cosigned().unwrap().is_none());
+    assert_eq!(shown(), newest.encode().into_bytes());
+    ledger.close().unwrap();
+}
+
+/// A log whose checkpoints stand where they were written before goes on, and nothing of it is moved.
+#[test]
+fn a_log_of_before_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || open_folder(folder.path(), signer(), LIMITS).unwrap();
+    let ledger = Ledger::open(open(), schedule()).unwrap();
+    append(&ledger, 0..100);
+    ledger.close().unwrap();
+    let log = folder.path().join("log");
+    std::fs::remove_file(log.join("checkpoint")).unwrap();
+    std::fs::rename(log.join("checkpoints"), log.join("checkpoint")).unwrap();
+    let ledger = Ledger::open(open(), schedule()).unwrap();
+    assert_eq!(append(&ledger, 50..150), (50..150).collect::<Vec<u64>>());
+    ledger.close().unwrap();
+    assert!(log.join("checkpoint").is_dir() && log.join("checkpoints").is_dir());
+    let ledger = Ledger::open(open(), schedule()).unwrap();
+    assert_eq!(append(&ledger, 149..151), [149, 150]);
+    ledger.close().unwrap();
+}
+
+#[test]
+fn two_sequencers_on_one_bucket_say_nothing_untrue() {
+    let server = common::s3::Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    // One key on two machines, each with its own note and index.
+    let open = |who: u16| {
+        let own = folder.path().join(who.to_string());
+        std::fs::create_dir_all(&own).unwrap();
+        let objects = S3Objects::open(&server.config("log")).unwrap();
+        let index = SqliteIndex::open(own.join("index.sqlite")).unwrap();
+        Driver::open(options(objects, index, &own))
+    };
+    let said: Vec<(u16, u64, Vec<u8>)> = std::thread::scope(|scope| {
+        let each = (0..2u16).map(|who| {
+            let open = &open;
+            scope.spawn(move || {
+                let mut said = Vec::new();
+                let mut driver = None;
+                for round in 0..12u16 {
+                    // One that was overtaken ends, as it should, and is started again.
+                    let Some(running) = driver.take().or_else(|| open(who).ok()) else {
+                        continue;
+                    };
+                    let numbers: Vec<u16> = (0..5).map(|n| who * 1000 + round * 5 + n).collect();
+                    let pending: Vec<_> = numbers
+                        .iter()
+                        .map(|n| (*n, running.append(digest(*n))))
+                        .collect();
+                    let done = running.turn(1);
+                    if !done.is_err_and(|error| error.is_final()) {
+                        driver = Some(running);
+                    }
+                    for (number, one) in pending {
+                        if let Ok(Some(Ok(sequenced))) = one.map(|mut one| one.try_wait()) {
+                            let checkpoint = sequenced.published.checkpoint.encode();
+                            said.push((number, sequenced.position, checkpoint.into_bytes()));
+                        }
+                    }
+                }
+                said
+            })
+        });
+        let each: Vec<_> = each.collect();
+        each.into_iter()
+            .flat_map(|one| one.join().unwrap())
+            .collect()
+    });
+    assert!(said.len() >= 10, "{}", said.len());
+    // A third one finds one history, which has all that either of them said.
+    let driver = open(2).unwrap();
+    let newest = driver.published().unwrap();
+    let newest = newest.checkpoint.unverified();
+    let policy = LogPolicy::new(vec![signer().verifier().clone()], Vec::new(), 0).unwrap();
+    let clock = Clock {
+        now_unix_s: 0,
+        skew_max_s: 0,
+    };
+    for (number, position, checkpoint) in said {
+        let proof = driver.proof(digest(number)).unwrap().unwrap();
+        let logged = proof.verify_at_any_age(&digest(number), &policy, clock);
+        assert_eq!(logged.unwrap().index(), position);
+        let under = SignedCheckpoint::parse(&checkpoint).unwrap();
+        let under = under.unverified();
+        let proof = driver.consistency(under.size(), newest.size()).unwrap();
+        verify_consistency(under.tree(), newest.tree(), &proof).unwrap();
+    }
+}
+
+#[test]
+fn no_hash_of_a_damaged_tile_leaves_in_a_consistency_proof() {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = Driver::open(open_folder(folder.path(), signer(), LIMITS).unwrap()).unwrap();
+    let mut checkpoints = Vec::new();
+    for range in [0..100, 100..700, 700..1000] {
+        for number in range {
+            driver.send(digest(number)).unwrap();
+        }
+        driver.turn(1).unwrap();
+        checkpoints.push(driver.published().unwrap().checkpoint.clone());
+    }
+    let sizes = [
+        (0, 1000),
+        (100, 700),
+        (100, 1000),
+        (700, 1000),
+        (1000, 1000),
+    ];
+    let tree = |size| {
+        let found = checkpoints
+            .iter()
+            .find(|one| one.unverified().size() == size);
+        found.unwrap().unverified().tree()
+    };
+    for (old, new) in sizes {
+        let proof = driver.consistency(old, new).unwrap();
+        if old > 0 {
+            verify_consistency(tree(old), tree(new), &proof).unwrap();
+        }
+    }
+    assert!(driver.consistency(100, 1001).is_err());
+    for tile in [
+        "tile/0/000",
+        "tile/0/002",
+        "tile/0/003.p/232",
+        "tile/1/000.p/3",
+    ] {
+        let path = folder.path().join("log").join(tile);
+        let whole = std::fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        bytes[3] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let mut refused = 0;
+        for (old, new) in sizes {
+            match driver.consistency(old, new) {
+                Ok(proof) if old > 0 => verify_consistency(tree(old), tree(new), &proof).unwrap(),
+                Ok(_) => {}
+                Err(LedgerError::Unproved { names, .. }) => {
+                    assert!(names.iter().any(|name| name == tile), "{names:?}");
+                    refused += 1;
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert!(refused > 0, "{tile}");
+        std::fs::write(&path, whole).unwrap();
+    }
+}
+
+#[test]
+fn whoever_has_gone_is_not_waited_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = Driver::open(open_folder(folder.path(), signer(), LIMITS).unwrap()).unwrap();
+    let kept = driver.append(digest(0)).unwrap();
+    for _ in 0..10_000 {
+        drop(driver.append(digest(0)).unwrap());
+        driver.send(digest(0)).unwrap();
+        driver.send(digest(1)).unwrap();
+    }
+    assert!(driver.waiters() <= 2, "{}", driver.waiters());
+    assert_eq!(driver.turn(1).unwrap().acknowledged, 2);
+    assert_eq!(kept.wait().unwrap().position, 0);
+    assert!(driver.proof(digest(1)).unwrap().is_some());
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod openai_error;
 mod receipts;
 mod router;
 mod sse;
+mod statements;
 
 pub use error::ApiError;
 pub use limits::Limits;

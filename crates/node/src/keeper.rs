@@ -70,6 +70,19 @@ impl Keeper {
         Ok((Kept::of(&closed.bundle), wait))
     }
 
+    /// Keeps a bundle that is no answer's, and sends it to the log, if there is one.
+    pub(crate) fn keep_as_it_is(
+        &self,
+        digest: ReceiptDigest,
+        bundle: &Bundle,
+    ) -> Result<(), KeepError> {
+        self.receipts.put(digest, &bundle.encode()?)?;
+        if let Some(logging) = &self.logging {
+            logging.send(digest)?;
+        }
+        Ok(())
+    }
+
     /// Keeps a receipt and sends it to the log, if there is one.
     pub(crate) fn keep(
         &self,

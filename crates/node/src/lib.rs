@@ -29,14 +29,16 @@ mod service;
 pub mod speech;
 mod spot;
 
-pub use cosigning::{Cosigning, CosigningError};
+pub use cosigning::{Cosigning, CosigningError, Pace};
 pub use credence_receipt::{Kept, ReceiptKey};
 pub use disputes::Disputing;
 pub use inference::{Answer, Draws, IssueError, Operator, Question};
 pub use keeper::{KeepError, Keeper};
 pub use logging::{CatchUpError, Logging, LoggingError};
 pub use serve::{Grace, serve, shutdown_signal};
-pub use service::{AnswerError, Care, Embedded, HostError, Hosted, ReceiptError, Service};
+pub use service::{
+    AnswerError, Care, Embedded, HostError, Hosted, ReceiptError, Service, StatementError,
+};
 pub use spot::{Keeping, SpotAsked, SpotError, Spots};
 
 /// An error and its sources on one line.

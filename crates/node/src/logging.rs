@@ -185,19 +185,31 @@ impl Logging {
     /// # Errors
     /// [`LoggingError::Refused`].
     pub(crate) fn append(&self, digest: ReceiptDigest) -> Result<Option<Wait>, LoggingError> {
+        if !self.wait {
+            self.ledger.send(digest)?;
+            return Ok(None);
+        }
         let pending = match self.ledger.append(digest) {
             Ok(pending) => Some(pending),
             // It recovers, and whoever waits tries again.
-            Err(SequencerError::Stopped) if self.wait => None,
+            Err(SequencerError::Stopped) => None,
             Err(refused) => return Err(refused.into()),
         };
-        Ok(self.wait.then(|| Wait {
+        Ok(Some(Wait {
             ledger: Arc::clone(&self.ledger),
             cosigning: self.cosigning.clone(),
             digest,
             pending,
             end: Instant::now() + WAIT_MAX,
         }))
+    }
+
+    /// Takes a receipt's digest in, and waits for nothing.
+    ///
+    /// # Errors
+    /// [`LoggingError::Refused`].
+    pub(crate) fn send(&self, digest: ReceiptDigest) -> Result<(), LoggingError> {
+        Ok(self.ledger.send(digest)?)
     }
 
     /// Logs a digest at once: blocks its thread until it is durably in the log, and cosigned if there are witnesses. Gives the proof, as the text of a
@@ -223,17 +235,18 @@ impl Logging {
     /// # Errors
     /// [`LedgerError`].
     pub(crate) fn prove(&self, digest: ReceiptDigest) -> Result<Option<String>, LedgerError> {
-        let by = match &self.cosigning {
-            Some(cosigning) => cosigning.newest(),
-            None => self.ledger.published(),
+        let proof = match &self.cosigning {
+            Some(cosigning) => match cosigning.newest() {
+                Some(by) => self.ledger.proof_under(digest, &by)?,
+                None => None,
+            },
+            None => self.ledger.proof(digest)?,
         };
-        if let Some(by) = by
-            && let Some(proof) = self.ledger.proof_under(digest, &by)?
-        {
+        if let Some(proof) = proof {
             return Ok(Some(proof.encode()));
         }
         // It is on its way, or the server ended before it was. A log that does not take it now does when it is asked for again.
-        if let Err(error) = self.ledger.append(digest) {
+        if let Err(error) = self.ledger.send(digest) {
             tracing::warn!(
                 cause = crate::chain_of(&error),
                 "a receipt is not in the log"
@@ -249,8 +262,8 @@ fn append_all(ledger: &Weak<Ledger>, digests: Vec<ReceiptDigest>) {
             let Some(ledger) = ledger.upgrade() else {
                 return;
             };
-            match ledger.append(digest) {
-                Ok(_) => break,
+            match ledger.send(digest) {
+                Ok(()) => break,
                 Err(SequencerError::Full { .. }) => {}
                 Err(error) => {
                     let cause = crate::chain_of(&error);

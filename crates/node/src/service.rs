@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTimeError};
 
 use credence_base::json::JsonError;
-use credence_base::{ModelId, Nonce, ReceiptDigest};
+use credence_base::{ModelId, Nonce, PublicKey, ReceiptDigest};
 use credence_claim::Openings;
 use credence_court::CourtClient;
 use credence_exec::{Engine, Execution, Options, PlanError, RunError};
 use credence_generate::{EmbedError, Embedder, Language, LanguageError, Prompt};
 use credence_method_spot::Demand;
 use credence_model::Model;
-use credence_receipt::{BUNDLE_LEN_MAX, Bundle, BundleError, Kept, ReceiptKey};
+use credence_receipt::{
+    BUNDLE_LEN_MAX, Bundle, BundleError, Kept, OpenError, ReceiptKey, Statement,
+};
 use credence_store::{Receipts, StoreError};
 use zeroize::Zeroizing;
 
@@ -132,6 +134,34 @@ impl Hosted {
             Runs::Encoder(embedder) => Some(embedder),
         }
     }
+}
+
+/// Why a statement about a key is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StatementError {
+    /// It is no bundle.
+    #[error("the body is not a statement's bundle")]
+    Bundle(#[from] BundleError),
+    /// It is not signed by the key it names.
+    #[error("the statement is not signed by the key that it names")]
+    Signature(#[from] OpenError),
+    /// It is another kind of receipt.
+    #[error("this is no statement about a key")]
+    Kind,
+    /// It is about another key.
+    #[error("this is about key {got}, and this server signs with {expected}")]
+    Stranger {
+        /// The server's key.
+        expected: PublicKey,
+        /// The statement's.
+        got: PublicKey,
+    },
+    /// Nothing is logged here.
+    #[error("this server has no log")]
+    NoLog,
+    /// It cannot be kept or sent to the log.
+    #[error("the statement cannot be kept")]
+    Keep(#[from] KeepError),
 }
 
 /// Why there is no answer.
@@ -419,6 +449,33 @@ impl Service {
             return Err(ReceiptError::Key);
         }
         Ok(Some(self.keeper.spots.answer(&bundle, asked)?))
+    }
+
+    /// Keeps a statement about the operator's key, which the key itself has signed, and sends it to the log. Blocks its thread. Its bundle has the
+    /// proof as soon as it is logged.
+    ///
+    /// # Errors
+    /// [`StatementError`] when it is none, of another key, or there is no log.
+    pub fn take_statement(&self, bytes: &[u8]) -> Result<ReceiptDigest, StatementError> {
+        let bundle = Bundle::decode(bytes, BUNDLE_LEN_MAX)?;
+        let opened = bundle.receipt().open()?;
+        let Statement::Key(stated) = opened.into_statement() else {
+            return Err(StatementError::Kind);
+        };
+        let expected = *self.keeper.operator.public_key();
+        if stated.operator != expected {
+            return Err(StatementError::Stranger {
+                expected,
+                got: stated.operator,
+            });
+        }
+        if self.keeper.logging.is_none() {
+            return Err(StatementError::NoLog);
+        }
+        let digest = bundle.receipt().digest();
+        let plain = Bundle::new(bundle.receipt().clone(), Openings::default(), Vec::new())?;
+        self.keeper.keep_as_it_is(digest, &plain)?;
+        Ok(digest)
     }
 
     /// A receipt that was kept, with the proof that it is logged as soon as it is: the whole bundle for whoever has its key, else the signed receipt alone. A log

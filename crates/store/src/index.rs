@@ -36,6 +36,18 @@ pub enum IndexError {
         /// What it said.
         source: ::postgres::Error,
     },
+    /// PostgreSQL said nothing.
+    #[error("PostgreSQL did not answer in {} s; see that the server runs and is not overloaded", waited.as_secs_f64())]
+    Silent {
+        /// How long it was waited for.
+        waited: core::time::Duration,
+    },
+    /// The system starts no thread.
+    #[error("no thread can be started for the index in PostgreSQL")]
+    Thread {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The connection would go over a network in the clear.
     #[error(
         "expected PostgreSQL on a socket or on this machine, got host `{host}`: reach another machine by a tunnel"

@@ -6,7 +6,7 @@
 //!     └──▶ models/                credence-hub
 //! file::{read, write, create}                  bounded, atomic: a reader sees the old file or the new one, whole
 //! map                                          bounded, and nothing is copied
-//! objects::Objects                             created once and never changed: a folder, or a bucket of S3
+//! objects::Objects                             created once, or replaced whole: a folder, or a bucket of S3
 //! index::Index                                 digest to position, a cache: SQLite, or PostgreSQL
 //! Vault ──▶ Objects                            receipts again, encrypted if there is a key, kept for so many days
 //! ```

@@ -1,14 +1,14 @@
-//! Named objects that never change: created once, read many times, in a folder or in an S3 bucket.
+//! Named objects: created once and read many times, in a folder or in an S3 bucket.
 //!
 //! ```text
-//! Objects::create ──▶ FolderObjects   temporary file, flushed, takes its name if that is free; folders flushed
-//!                └──▶ S3Objects       PUT with `If-None-Match: *`
+//! Objects::create  ──▶ FolderObjects   temporary file, flushed, takes its name if that is free; folders flushed
+//!                 └──▶ S3Objects       PUT with `If-None-Match: *`
+//! Objects::replace ──▶ the same without the question: for what points at the newest of something, and for nothing else
 //! ```
 //!
-//! Nothing is ever overwritten, so a reader sees an object whole or not at all, and of two writers of one name one wins
-//! and the other is told. The trait blocks: its callers are a thread that does one thing after the other and SQLite, which
-//! blocks as well; a server calls it from its pool of blocking threads. It deliberately has no append, no rename and no
-//! update.
+//! A reader sees an object whole or not at all. What is created is never overwritten: of two writers of one name one wins
+//! and the other is told. Of two that replace, the later one wins and neither is told, so nothing may hang on what was replaced. The trait blocks: its callers are a thread that does one thing after the other and SQLite, which
+//! blocks as well; a server calls it from its pool of blocking threads. It deliberately has no append and no rename.
 
 mod folder;
 mod http;
@@ -126,6 +126,12 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// [`StoreError`]. Any of them may then be stored or not: whoever needs to know reads.
     fn create(&self, objects: &[Object]) -> Result<Vec<Created>, StoreError>;
+
+    /// Puts an object in the place of whatever stands under its name. Durable on return; a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    /// [`StoreError`]; either may then stand there.
+    fn replace(&self, object: &Object) -> Result<(), StoreError>;
 
     /// What stands directly below a folder, in ascending order; nothing if there is no such folder.
     ///

@@ -227,6 +227,31 @@ impl Vault {
         Ok(swept)
     }
 
+    /// Whether bundles of the vault are encrypted: one of each day is looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has_sealed(&self) -> Result<bool, StoreError> {
+        let len_max = self.len_max.saturating_add(OVERHEAD);
+        for day in self.objects.list(&name("ages".to_owned())?)? {
+            let Child::Folder(day) = day else { continue };
+            for child in self.objects.list(&name(format!("ages/{day}"))?)? {
+                let Child::Object(text) = child else { continue };
+                let Ok(digest) = text.parse::<ReceiptDigest>() else {
+                    continue;
+                };
+                // A bundle whose making or removal was cut short is not there.
+                if let Some(bytes) = self.objects.get(&bundle_name(digest)?, len_max)? {
+                    if bytes.get(MAGIC.len()) == Some(&SEALED) {
+                        return Ok(true);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Moves what was kept in a folder, readable, into the vault, with the days on which it came; how many there were. One that is
     /// cut short loses nothing, and the next goes on.
     ///
@@ -503,6 +528,17 @@ mod tests {
         assert_eq!(reason(&refused), VaultError::NoKey);
         let refused = setting.vault(Some(8)).get(digest(7)).unwrap_err();
         assert_eq!(reason(&refused), VaultError::Seal);
+    }
+
+    #[test]
+    fn whether_it_is_encrypted_can_be_told_without_the_key() {
+        let place = Setting::new();
+        assert!(!place.vault(None).has_sealed().unwrap());
+        place.vault(None).put(digest(1), b"plain").unwrap();
+        assert!(!place.vault(None).has_sealed().unwrap());
+        let place = Setting::new();
+        place.vault(Some(7)).put(digest(2), b"sealed").unwrap();
+        assert!(place.vault(None).has_sealed().unwrap());
     }
 
     #[test]

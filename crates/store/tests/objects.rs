@@ -73,6 +73,57 @@ fn suite(objects: &dyn Objects) {
         [Created::New]
     );
     assert_eq!(objects.create(&[]).unwrap(), []);
+    // What is replaced was there or not; what was created stays what it was.
+    for bytes in [b"one".as_slice(), b"two, longer", b""] {
+        objects.replace(&object("newest", bytes)).unwrap();
+        assert_eq!(
+            objects.get(&name("newest"), 20).unwrap(),
+            Some(bytes.to_vec())
+        );
+    }
+    objects.replace(&object("new/folder/x", b"1")).unwrap();
+    assert_eq!(
+        objects.create(&[object("newest", b"3")]).unwrap(),
+        [Created::Existed]
+    );
+    assert_eq!(objects.list(&name("newest")).unwrap(), []);
+    objects
+        .remove(&[name("newest"), name("new/folder/x")])
+        .unwrap();
+}
+
+/// Of many threads that create one name, one wins.
+fn race(objects: &dyn Objects, rounds: u32) {
+    for round in 0..rounds {
+        let name = format!("race/{round}");
+        let won: usize = std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..4u8)
+                .map(|who| {
+                    let name = &name;
+                    scope.spawn(move || objects.create(&[object(name, &[who])]).unwrap())
+                })
+                .collect();
+            let results = tries.into_iter().map(|t| t.join().unwrap());
+            results.filter(|r| r == &[Created::New]).count()
+        });
+        assert_eq!(won, 1);
+    }
+}
+
+/// Whoever reads what is replaced all the time sees one of the versions, whole.
+fn replaced_whole(objects: &dyn Objects) {
+    objects.replace(&object("head", &[0; 3000])).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for byte in 1..40u8 {
+                objects.replace(&object("head", &[byte; 3000])).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            let seen = objects.get(&name("head"), 3000).unwrap().unwrap();
+            assert!(seen.len() == 3000 && seen.iter().all(|byte| *byte == seen[0]));
+        }
+    });
 }
 
 fn vault_suite(objects: Arc<dyn Objects>) {
@@ -93,6 +144,26 @@ fn folder() {
     suite(&open());
     assert_eq!(open().list(&name("tile/0")).unwrap().len(), 40);
     vault_suite(Arc::new(open()));
+    race(&open(), 50);
+    replaced_whole(&open());
+    // A folder stands where the object would be: it is told, and nothing is lost.
+    assert!(open().replace(&object("tile/0", b"x")).is_err());
+    assert_eq!(open().list(&name("tile/0")).unwrap().len(), 40);
+}
+
+#[test]
+fn of_many_threads_that_create_one_name_one_wins() {
+    let server = Server::start();
+    race(&S3Objects::open(&server.config("log")).unwrap(), 30);
+}
+
+#[test]
+fn whoever_only_reads_writes_nothing() {
+    let server = Server::start();
+    let objects = S3Objects::open_to_read(&server.config("log")).unwrap();
+    assert_eq!(objects.get(&name("checkpoint"), 10).unwrap(), None);
+    assert_eq!(objects.list(&name("tile")).unwrap(), []);
+    assert_eq!(std::fs::read_dir(server.folder()).unwrap().count(), 0);
 }
 
 #[test]

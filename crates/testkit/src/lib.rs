@@ -1,4 +1,4 @@
-//! Generators, decoders under attack, and honest samples; used by tests alone.
+//! Generators, decoders under attack, honest samples, and processes that are killed; used by tests alone.
 //!
 //! Nothing that ships depends on this crate. A helper here fails the test that called it instead of returning an error.
 
@@ -10,6 +10,7 @@
 )]
 
 pub mod decoders;
+pub mod kill;
 pub mod liars;
 pub mod mutation;
 pub mod program_gen;

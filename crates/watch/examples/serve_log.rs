@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use credence_base::{ReceiptDigest, SigningKey};
 use credence_log::entry::{self, EntriesId};
-use credence_log::{Algorithm, Checkpoint, Edge, Hash, KeyName, Signer};
-use credence_watch::run_log_server;
+use credence_log::{Algorithm, Checkpoint, Edge, Hash, KeyName, Signer, VerifierKey};
+use credence_watch::{Place, run_log_server};
 
-fn make(folder: &Path, size: u64) -> Result<(), Box<dyn Error>> {
+fn make(folder: &Path, size: u64) -> Result<VerifierKey, Box<dyn Error>> {
     let put = |path: String, bytes: &[u8]| {
         let path = folder.join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
@@ -42,7 +42,7 @@ fn make(folder: &Path, size: u64) -> Result<(), Box<dyn Error>> {
     let checkpoint = Checkpoint::new(&name, size, edge.root())?.sign(&log)?;
     put("checkpoint".to_owned(), checkpoint.encode().as_bytes())?;
     println!("{}", log.verifier());
-    Ok(())
+    Ok(log.verifier().clone())
 }
 
 #[tokio::main]
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let usage = "usage: serve_log FOLDER ENTRIES";
     let folder = arguments.next().ok_or(usage)?;
-    make(Path::new(&folder), arguments.next().ok_or(usage)?.parse()?)?;
+    let log = make(Path::new(&folder), arguments.next().ok_or(usage)?.parse()?)?;
     let (stop, stopped) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let ended = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
@@ -58,7 +58,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     let listening = Arc::new(|address| println!("listening on {address}"));
     run_log_server(
-        Path::new(&folder),
+        &Place::Folder(folder.into()),
+        log,
         "127.0.0.1:0".parse()?,
         listening,
         async {

@@ -8,7 +8,7 @@
 //!
 //! [[log]]
 //! key = "log.example/receipts+…"
-//! at = "https://log.example"         # or a folder
+//! at = "https://log.example"         # or a folder, or `s3:FILE`, a file that says where a bucket is
 //!
 //! [[peer]]
 //! name = "north"
@@ -26,16 +26,19 @@ use std::time::Duration;
 use credence_base::SigningKey;
 use credence_log::VerifierKey;
 use credence_log::key::VerifierKeyError;
+use credence_store::objects::{S3Config, S3Objects};
+use credence_store::{KeyFileError, read_secret};
 use credence_witness::fetch::{Prefix, PrefixError};
 use credence_witness::{Clock, Limits, NoteFolder, StateError, listen};
 use serde::Deserialize;
 use tokio::net::TcpListener;
+use zeroize::Zeroizing;
 
 use crate::archive::Archive;
 use crate::follow::{FollowError, Patience};
 use crate::gossip::{Peer, PeerPlace};
 use crate::monitor::{Followed, Monitor, MonitorSink, Setup};
-use crate::source::{FolderSource, HttpSource, LogSource, SourceError};
+use crate::source::{FolderSource, HttpSource, LogSource, ObjectsSource, SourceError};
 
 /// The most logs that one monitor follows: each is read in a thread of its own.
 pub const LOGS_MAX: usize = 64;
@@ -79,6 +82,12 @@ pub enum ConfigError {
         /// Peers given.
         peers: usize,
     },
+    /// Nobody's word lies in a bucket.
+    #[error("peer `{name}` is asked at an address or in a folder, not in a bucket")]
+    PeerInBucket {
+        /// The peer.
+        name: String,
+    },
     /// The interval is out of range.
     #[error("`interval_s` is 1 to 86400, got {got}")]
     Interval {
@@ -116,23 +125,28 @@ pub enum RunError {
     Round,
 }
 
-/// Where something is: behind an address, or in a folder.
+/// Where something is: behind an address, in a bucket, or in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// An address.
     Http(Prefix),
+    /// A bucket, by the file that says where it is.
+    S3(PathBuf),
     /// A folder.
     Folder(PathBuf),
 }
 
 impl Place {
-    /// What begins with `http://` or `https://` is an address, everything else a folder, relative to `folder`.
+    /// What begins with `http://` or `https://` is an address, with `s3:` a file that says where a bucket is, everything else a folder; both
+    /// relative to `folder`.
     ///
     /// # Errors
     /// [`PrefixError`] when the address is none.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, PrefixError> {
         if text.starts_with("http://") || text.starts_with("https://") {
             Ok(Self::Http(Prefix::new(text)?))
+        } else if let Some(file) = text.strip_prefix("s3:") {
+            Ok(Self::S3(folder.join(file)))
         } else {
             Ok(Self::Folder(folder.join(text)))
         }
@@ -141,13 +155,75 @@ impl Place {
     /// The log there.
     ///
     /// # Errors
-    /// [`SourceError::NoLog`] when a folder holds none; an address is not asked yet.
+    /// [`SourceError::NoLog`] when a folder holds none, [`SourceError::Place`] when a file says of no bucket; neither an address nor a bucket
+    /// is asked yet.
     pub fn open(&self) -> Result<Arc<dyn LogSource>, SourceError> {
         match self {
             Self::Http(prefix) => Ok(Arc::new(HttpSource::new(prefix.clone()))),
+            Self::S3(file) => {
+                let config = read_s3(file).map_err(|source| SourceError::Place {
+                    path: file.clone(),
+                    source,
+                })?;
+                let objects = S3Objects::open_to_read(&config).map_err(SourceError::Bucket)?;
+                Ok(Arc::new(ObjectsSource::new(Arc::new(objects))))
+            }
             Self::Folder(folder) => Ok(Arc::new(FolderSource::open(folder)?)),
         }
     }
+}
+
+/// The longest file that says where a bucket is, in bytes.
+const S3_FILE_LEN_MAX: u64 = 64 * 1024;
+
+/// Why a file does not say where a bucket is.
+#[derive(Debug, thiserror::Error)]
+pub enum S3FileError {
+    /// It cannot be read, or others may read it.
+    #[error("it cannot be read")]
+    Key(#[from] KeyFileError),
+    /// It is no text.
+    #[error("it is not UTF-8")]
+    Utf8(#[source] core::str::Utf8Error),
+    /// It is no TOML of the form. Of the reason nothing is quoted: the line may hold the secret.
+    #[error("{reason}")]
+    Form {
+        /// Why not, in words.
+        reason: String,
+    },
+}
+
+/// Where a bucket is, as a file says it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct S3File {
+    endpoint: String,
+    region: String,
+    bucket: String,
+    #[serde(default)]
+    prefix: String,
+    access_key_id: String,
+    secret_access_key: String,
+}
+
+/// Reads a file that says where a bucket is and who may use it. It must be its owner's alone, since it holds a secret.
+///
+/// # Errors
+/// [`S3FileError`].
+pub fn read_s3(path: &Path) -> Result<S3Config, S3FileError> {
+    let bytes = read_secret(path, S3_FILE_LEN_MAX)?;
+    let text = core::str::from_utf8(&bytes).map_err(S3FileError::Utf8)?;
+    let file: S3File = toml::from_str(text).map_err(|error| S3FileError::Form {
+        reason: error.message().to_owned(),
+    })?;
+    Ok(S3Config {
+        endpoint: file.endpoint,
+        region: file.region,
+        bucket: file.bucket,
+        prefix: file.prefix,
+        access_key_id: file.access_key_id,
+        secret_access_key: Zeroizing::new(file.secret_access_key),
+    })
 }
 
 #[derive(Deserialize)]
@@ -228,6 +304,7 @@ impl MonitorConfig {
             let place = match Place::parse(&at, folder)? {
                 Place::Http(prefix) => PeerPlace::Http(prefix),
                 Place::Folder(folder) => PeerPlace::Folder(folder),
+                Place::S3(_) => return Err(ConfigError::PeerInBucket { name }),
             };
             peers.push(Peer { name, place });
         }
@@ -310,21 +387,22 @@ pub async fn run_monitor(
     outcome
 }
 
-/// Serves a log's folder until `stop` completes.
+/// Serves a log's files, wherever they lie, until `stop` completes.
 ///
 /// # Errors
-/// [`RunError`] when the folder holds no log, or the address cannot be listened at.
+/// [`RunError`] when no log is there, or the address cannot be listened at.
 pub async fn run_log_server(
-    folder: &Path,
+    place: &Place,
+    log: VerifierKey,
     address: SocketAddr,
     listening: Arc<dyn Fn(SocketAddr) + Send + Sync>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), RunError> {
-    let source = Arc::new(FolderSource::open(folder)?);
+    let source = place.open()?;
     let listener = bind(address, &listening).await?;
     listen::serve(
         listener,
-        crate::serve::router(source),
+        crate::serve::router(source, log),
         Limits::usual(),
         stop,
     )

@@ -14,11 +14,11 @@
 //!
 //! It deliberately has no clock and no thread: time is counted in polls, so that histories can be replayed in tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use credence_log::checkpoint::CheckpointError;
-use credence_log::{SignedCheckpoint, VerifierKey};
+use credence_log::{Hash, SignedCheckpoint, VerifierKey};
 use credence_witness::evidence::bare;
 use credence_witness::server::chain_of;
 use credence_witness::{Evidence, Notes, StateError};
@@ -32,6 +32,13 @@ const ALARMS_MAX: usize = 1024;
 
 /// The most checkpoints of one log that are remembered by size, so as to be compared.
 const HEARD_MAX: usize = 4096;
+
+/// The most bytes that they have together.
+const HEARD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The most bytes that the extension lines of a checkpoint may have. An honest log has few or none, and what a log may put into memory here is
+/// bounded.
+pub const EXTENSION_BYTES_MAX: usize = 4096;
 
 /// How much is put down to chance before it is an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +115,7 @@ pub struct Follower {
     patience: Patience,
     seen: Option<SignedCheckpoint>,
     waiting: BTreeMap<String, Waiting>,
-    /// The first checkpoint of each size that anybody showed, with the log's signature alone.
-    heard: BTreeMap<u64, SignedCheckpoint>,
+    heard: Heard,
     stale: u32,
     unshown: u32,
     /// Alarms that were raised, and whether evidence came with them.
@@ -140,9 +146,12 @@ impl Follower {
             }
         };
         let known = seen.as_ref().and_then(|seen| bare(&log, seen).ok());
-        let heard = known.map(|seen| (seen.unverified().size(), seen));
+        let mut heard = Heard::default();
+        if let Some(known) = known {
+            heard.remember(known);
+        }
         Ok(Self {
-            heard: heard.into_iter().collect(),
+            heard,
             log,
             source,
             notes,
@@ -186,6 +195,11 @@ impl Follower {
         let signed = SignedCheckpoint::parse(bytes)
             .and_then(|signed| signed.verify(&self.log).cloned().map(|_| signed));
         match signed {
+            Ok(signed) if is_long(&signed) => looked.events.push(MonitorEvent::PeerFailed {
+                log: self.name(),
+                peer: peer.to_owned(),
+                reason: LONG.to_owned(),
+            }),
             // A peer can say what it likes; only what the log signed counts against the log.
             Err(error) => looked.events.push(MonitorEvent::PeerFailed {
                 log: self.name(),
@@ -241,6 +255,9 @@ impl Follower {
             };
             return looked.alarms.push(word(alarm));
         }
+        if is_long(&signed) {
+            return looked.events.push(self.unreachable(LONG));
+        }
         self.remember(&signed, looked);
         let Some(seen) = self.seen.clone() else {
             return self.first(signed, looked);
@@ -270,11 +287,8 @@ impl Follower {
             }
             Some(_) => {}
             None => {
-                if self.heard.len() >= HEARD_MAX {
-                    self.heard.pop_first();
-                }
                 if let Ok(own) = bare(&self.log, signed) {
-                    self.heard.insert(size, own);
+                    self.heard.remember(own);
                 }
             }
         }
@@ -373,7 +387,18 @@ impl Follower {
     }
 
     fn settle_one(&mut self, peer: &str, looked: &mut Looked) {
-        let (Some(waiting), Some(seen)) = (self.waiting.get(peer), &self.seen) else {
+        let Some(waiting) = self.waiting.get(peer) else {
+            return;
+        };
+        let Some(seen) = &self.seen else {
+            // Whoever was never shown anything here, and is told that others were, is kept in the dark.
+            if waiting.polls >= self.patience.withheld_polls {
+                looked.alarms.push(word(Alarm::Withheld {
+                    peer: peer.to_owned(),
+                    size: waiting.signed.unverified().size(),
+                    seen: 0,
+                }));
+            }
             return;
         };
         let (theirs, ours) = (waiting.signed.clone(), seen.clone());
@@ -433,12 +458,7 @@ impl Follower {
             return Ok(None);
         }
         let proof = tree.consistency(smaller).ok();
-        let evidence =
-            proof.and_then(|proof| Evidence::check(&self.log, small, large, root, &proof).ok());
-        Ok(Some(Found {
-            alarm: Alarm::Fork { smaller, larger },
-            evidence,
-        }))
+        Ok(Some(fork(&self.log, (small, large), root, proof)))
     }
 
     /// Leaves alarms that were raised before.
@@ -463,6 +483,64 @@ impl Follower {
 
     fn name(&self) -> String {
         self.log.name().as_str().to_owned()
+    }
+}
+
+/// Why a checkpoint with long extension lines is not looked at.
+const LONG: &str = "its checkpoint has more than 4096 bytes of extension lines";
+
+fn is_long(signed: &SignedCheckpoint) -> bool {
+    let lines = signed.unverified().extensions().iter();
+    lines
+        .map(|line| line.len().saturating_add(1))
+        .sum::<usize>()
+        > EXTENSION_BYTES_MAX
+}
+
+/// The first checkpoint of each size that anybody showed, with the log's signature alone. What was heard first goes first when there is no more
+/// room: which sizes a log has signed is for the log to choose, and when they came is not.
+#[derive(Debug, Default)]
+struct Heard {
+    by_size: BTreeMap<u64, SignedCheckpoint>,
+    order: VecDeque<(u64, usize)>,
+    bytes: usize,
+}
+
+impl Heard {
+    fn get(&self, size: &u64) -> Option<&SignedCheckpoint> {
+        self.by_size.get(size)
+    }
+
+    /// Remembers one of a size that is not remembered yet.
+    fn remember(&mut self, signed: SignedCheckpoint) {
+        let (size, len) = (signed.unverified().size(), signed.encode().len());
+        self.bytes = self.bytes.saturating_add(len);
+        self.order.push_back((size, len));
+        self.by_size.insert(size, signed);
+        while self.order.len() > HEARD_MAX || self.bytes > HEARD_BYTES_MAX {
+            let Some((oldest, len)) = self.order.pop_front() else {
+                return;
+            };
+            self.by_size.remove(&oldest);
+            self.bytes = self.bytes.saturating_sub(len);
+        }
+    }
+}
+
+/// What is found when the larger of two checkpoints has another root at the size of the smaller: evidence if there is a proof, else our word.
+fn fork(
+    log: &VerifierKey,
+    (small, large): (&SignedCheckpoint, &SignedCheckpoint),
+    root: Hash,
+    proof: Option<Vec<Hash>>,
+) -> Found {
+    let evidence = proof.and_then(|proof| Evidence::check(log, small, large, root, &proof).ok());
+    Found {
+        alarm: Alarm::Fork {
+            smaller: small.unverified().size(),
+            larger: large.unverified().size(),
+        },
+        evidence,
     }
 }
 
@@ -499,5 +577,151 @@ fn kind_of(alarm: &Alarm) -> Alarm {
             reason: String::new(),
         },
         Alarm::Equivocation { .. } => Alarm::Equivocation { size: 0 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use credence_base::SigningKey;
+    use credence_log::proof::{Plan, TileSet};
+    use credence_log::{Algorithm, Checkpoint, Edge, Frontier, KeyName, Signer};
+
+    use super::*;
+
+    fn signer() -> Signer {
+        let name = KeyName::new("log.example/receipts").unwrap();
+        Signer::new(name, Algorithm::Ed25519, SigningKey::from_seed(&[1; 32]))
+    }
+
+    fn signed(size: u64, root: Hash) -> SignedCheckpoint {
+        let log = signer();
+        let checkpoint = Checkpoint::new(log.verifier().name(), size, root).unwrap();
+        checkpoint.sign(&log).unwrap()
+    }
+
+    struct Nothing;
+
+    impl LogSource for Nothing {
+        fn read(&self, _: LogFile) -> Result<Option<Vec<u8>>, crate::source::SourceError> {
+            Ok(None)
+        }
+    }
+
+    impl Notes for Nothing {
+        fn load(&self, _: &str) -> Result<Option<Vec<u8>>, StateError> {
+            Ok(None)
+        }
+
+        fn keep(&self, _: &str, _: &[u8]) -> Result<(), StateError> {
+            Ok(())
+        }
+    }
+
+    fn follower() -> Follower {
+        let log = signer().verifier().clone();
+        Follower::open(log, Arc::new(Nothing), Arc::new(Nothing), Patience::usual()).unwrap()
+    }
+
+    #[test]
+    fn a_fork_is_evidence_with_a_proof_and_our_word_without() {
+        let leaf = |byte: u8| Hash::from_bytes([byte; 32]);
+        let (mut edge, mut five) = (Edge::new(), Frontier::new());
+        for byte in 0..9 {
+            edge.append(leaf(byte)).unwrap();
+            if byte < 5 {
+                five.append(leaf(byte)).unwrap();
+            }
+        }
+        let (small, large) = (signed(5, leaf(99)), signed(9, edge.root()));
+        let mut tiles = TileSet::new();
+        tiles.extend(edge.take_tiles());
+        let proof = Plan::consistency(5, 9).unwrap().make(&tiles).unwrap();
+        let key = signer().verifier().clone();
+        let alarm = Alarm::Fork {
+            smaller: 5,
+            larger: 9,
+        };
+        let found = |proof| fork(&key, (&small, &large), five.root(), proof);
+        let shown = found(Some(proof.clone()));
+        assert!(shown.alarm == alarm && shown.evidence.is_some());
+        // A proof that shows nothing is none.
+        let mut bad = proof;
+        bad[0] = leaf(7);
+        for words in [found(None), found(Some(bad))] {
+            assert!(words.alarm == alarm && words.evidence.is_none());
+        }
+    }
+
+    #[test]
+    fn an_alarm_is_raised_once_and_again_with_evidence() {
+        let mut follower = follower();
+        let words = || {
+            word(Alarm::Fork {
+                smaller: 5,
+                larger: 9,
+            })
+        };
+        let shown = || {
+            let evidence = Evidence::of_one_size(
+                &signer().verifier().clone(),
+                &signed(5, leaf(1)),
+                &signed(5, leaf(2)),
+            );
+            Found {
+                evidence: Some(evidence.unwrap()),
+                ..words()
+            }
+        };
+        fn leaf(byte: u8) -> Hash {
+            Hash::from_bytes([byte; 32])
+        }
+        let mut raise = |found: Found| {
+            let mut looked = Looked {
+                alarms: vec![found],
+                ..Looked::default()
+            };
+            follower.raise_once(&mut looked);
+            looked.alarms.len()
+        };
+        assert_eq!([raise(words()), raise(words())], [1, 0]);
+        // Evidence that comes later is told of, once; and words after it are nothing new.
+        assert_eq!([raise(shown()), raise(shown()), raise(words())], [1, 0, 0]);
+        // The same kind with other numbers is the same lie; another kind is not.
+        let other = Alarm::Fork {
+            smaller: 6,
+            larger: 10,
+        };
+        assert_eq!(raise(word(other)), 0);
+        let rollback = Alarm::Rollback { seen: 9, shown: 3 };
+        assert_eq!(
+            [raise(word(rollback.clone())), raise(word(rollback))],
+            [1, 0]
+        );
+    }
+
+    #[test]
+    fn what_was_heard_is_bounded_and_the_oldest_goes_first() {
+        let mut heard = Heard::default();
+        // The largest size was heard first, and the smallest last.
+        let count = 3 * u64::try_from(HEARD_MAX).unwrap();
+        let one = signed(1, Hash::from_bytes([1; 32]));
+        let text = one.encode();
+        for size in (2..=count).rev().chain([1]) {
+            let text = text.replacen("\n1\n", &format!("\n{size}\n"), 1);
+            heard.remember(SignedCheckpoint::parse(text.as_bytes()).unwrap());
+        }
+        assert_eq!(heard.by_size.len(), heard.order.len());
+        assert!(heard.order.len() <= HEARD_MAX && heard.bytes <= HEARD_BYTES_MAX);
+        assert!(heard.get(&1).is_some() && heard.get(&count).is_none());
+        assert!(heard.get(&2).is_some());
+        // Long ones make room of their own.
+        let line = "x".repeat(4000);
+        for size in count + 1..count + 3000 {
+            let (head, rest) = text.split_once("\n\n").unwrap();
+            let text =
+                format!("{head}\n{line}\n\n{rest}").replacen("\n1\n", &format!("\n{size}\n"), 1);
+            heard.remember(SignedCheckpoint::parse(text.as_bytes()).unwrap());
+        }
+        assert!(heard.bytes <= HEARD_BYTES_MAX && heard.get(&1).is_none());
     }
 }

@@ -1,7 +1,7 @@
-//! Where a log's files are read: a folder, or a server that serves them as `tlog-tiles` says.
+//! Where a log's files are read: a folder, an object store, or a server that serves them as `tlog-tiles` says.
 //!
 //! ```text
-//! LogFile ─path()─▶ folder / address ─bounded read─▶ bytes, or nothing there
+//! LogFile ─path()─▶ folder / bucket / address ─bounded read─▶ bytes, or nothing there
 //! path of a request ─LogFile::from_path─▶ the files that may be asked for, and no others
 //! ```
 //!
@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use credence_log::TileId;
 use credence_log::entry::{ENTRY_LEN, EntriesId};
 use credence_log::note::NOTE_LEN_MAX;
+use credence_log::sequencer::parse_group;
+use credence_log::{SignedCheckpoint, TileId};
 use credence_store::StoreError;
 use credence_store::file;
+use credence_store::objects::{Child, ObjectName, ObjectNameError, Objects};
 use credence_witness::fetch::{Bounds, FetchError, Fetcher, Prefix};
 
 /// The longest that one file may take to come.
@@ -25,8 +27,13 @@ const FILE_TIME_MAX: Duration = Duration::from_secs(20);
 /// The longest that all the files of one poll may take to come, but for the last of them.
 pub(crate) const POLL_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Folders above a numbered checkpoint: three digits each.
+/// Folders above a numbered checkpoint: the one of all, and three of three digits each.
 const NUMBERED_DEPTH: usize = 4;
+
+/// The newest checkpoint, and where logs of before keep all of them.
+const NEWEST: &str = "checkpoint";
+/// Where all checkpoints are kept.
+const KEPT: &str = "checkpoints";
 
 /// Why a log's file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +75,27 @@ pub enum SourceError {
     Stopped {
         /// The file, below the log's prefix.
         path: String,
+    },
+    /// No object store has such a name.
+    #[error("`{path}` is no object's name")]
+    Name {
+        /// The name.
+        path: String,
+        /// Why not.
+        #[source]
+        source: ObjectNameError,
+    },
+    /// The bucket cannot be reached.
+    #[error("the bucket that the log lies in cannot be used")]
+    Bucket(#[source] StoreError),
+    /// It is not said where the bucket is.
+    #[error("`{path}` does not say where a bucket is")]
+    Place {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: crate::config::S3FileError,
     },
     /// The folder holds no log.
     #[error("`{path}` holds no log: expected `checkpoint` or `tile` in it")]
@@ -170,7 +198,8 @@ pub fn read_or_fuller(
     Ok(found)
 }
 
-/// A log in a folder: `checkpoint` is a file, or a folder of numbered ones as our logs keep them.
+/// A log in a folder: `checkpoint` is a file, with all that were ever published in `checkpoints`. Logs of before have a folder of this name
+/// with all of them instead.
 #[derive(Debug, Clone)]
 pub struct FolderSource(PathBuf);
 
@@ -180,7 +209,10 @@ impl FolderSource {
     /// # Errors
     /// [`SourceError::NoLog`] when there is none.
     pub fn open(folder: &Path) -> Result<Self, SourceError> {
-        let is_log = |path: &Path| path.join("checkpoint").exists() || path.join("tile").is_dir();
+        let is_log = |path: &Path| {
+            let kept = [NEWEST, KEPT].iter().any(|name| path.join(name).exists());
+            kept || path.join("tile").is_dir()
+        };
         let inner = folder.join("log");
         if is_log(folder) {
             Ok(Self(folder.to_owned()))
@@ -194,86 +226,196 @@ impl FolderSource {
     }
 }
 
-impl LogSource for FolderSource {
-    fn read(&self, wanted: LogFile) -> Result<Option<Vec<u8>>, SourceError> {
-        let path = wanted.path();
-        let place = self.0.join(&path);
-        if wanted == LogFile::Checkpoint && place.is_dir() {
-            let mut newest = Numbered::newest_first(&place);
-            return newest
-                .next()
-                .transpose()
-                .map(|found| found.map(|(_, bytes)| bytes));
+impl Keeps for FolderSource {
+    fn bytes(&self, path: &str, len_max: usize) -> Result<Option<Vec<u8>>, SourceError> {
+        let len_max = u64::try_from(len_max).unwrap_or(u64::MAX);
+        match file::read(&self.0.join(path), len_max) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_absent() => Ok(None),
+            // Where logs of before keep their checkpoints.
+            Err(StoreError::Folder { .. }) if path == NEWEST => Ok(None),
+            Err(source) => Err(failed(path, source)),
         }
-        read_file(&place, &path, wanted.len_max())
     }
 
-    fn numbered(&self) -> Result<Numbered, SourceError> {
-        let place = self.0.join("checkpoint");
-        if place.is_dir() {
-            Ok(Numbered::oldest_first(&place))
-        } else {
-            Ok(Numbered::none())
+    fn names(&self, folder: &str) -> Result<Vec<String>, SourceError> {
+        let place = self.0.join(folder);
+        let fail = |source| {
+            let source = StoreError::from_io(credence_store::Action::Read, &place, source);
+            failed(folder, source)
+        };
+        let children = match std::fs::read_dir(&place) {
+            Ok(children) => children,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(fail(error)),
+        };
+        let mut names = Vec::new();
+        for child in children {
+            names.extend(child.map_err(fail)?.file_name().into_string());
         }
+        Ok(names)
     }
 }
 
-fn read_file(place: &Path, path: &str, len_max: usize) -> Result<Option<Vec<u8>>, SourceError> {
-    match file::read(place, u64::try_from(len_max).unwrap_or(u64::MAX)) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.is_absent() => Ok(None),
-        Err(source) => Err(SourceError::Store {
-            path: path.to_owned(),
-            source,
-        }),
+impl LogSource for FolderSource {
+    fn read(&self, wanted: LogFile) -> Result<Option<Vec<u8>>, SourceError> {
+        read_kept(self, wanted)
+    }
+
+    fn numbered(&self) -> Result<Numbered, SourceError> {
+        Ok(Numbered::oldest_first(Arc::new(self.clone())))
+    }
+}
+
+/// A log in an object store, as whoever runs it keeps it there.
+#[derive(Clone)]
+pub struct ObjectsSource(Arc<dyn Objects>);
+
+impl ObjectsSource {
+    /// The log that these objects are; nothing is asked yet.
+    #[must_use]
+    pub const fn new(objects: Arc<dyn Objects>) -> Self {
+        Self(objects)
+    }
+}
+
+impl core::fmt::Debug for ObjectsSource {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ObjectsSource").finish_non_exhaustive()
+    }
+}
+
+/// The name of an object, which all that a log reads have.
+fn object_name(path: &str) -> Result<ObjectName, SourceError> {
+    ObjectName::new(path).map_err(|source| SourceError::Name {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+impl Keeps for ObjectsSource {
+    fn bytes(&self, path: &str, len_max: usize) -> Result<Option<Vec<u8>>, SourceError> {
+        let len_max = u64::try_from(len_max).unwrap_or(u64::MAX);
+        match self.0.get(&object_name(path)?, len_max) {
+            Err(StoreError::Folder { .. }) if path == NEWEST => Ok(None),
+            read => read.map_err(|source| failed(path, source)),
+        }
+    }
+
+    fn names(&self, folder: &str) -> Result<Vec<String>, SourceError> {
+        let children = self.0.list(&object_name(folder)?);
+        let children = children.map_err(|source| failed(folder, source))?;
+        let names = children.into_iter().map(|child| match child {
+            Child::Object(name) | Child::Folder(name) => name,
+        });
+        Ok(names.collect())
+    }
+}
+
+impl LogSource for ObjectsSource {
+    fn read(&self, wanted: LogFile) -> Result<Option<Vec<u8>>, SourceError> {
+        read_kept(self, wanted)
+    }
+
+    fn numbered(&self) -> Result<Numbered, SourceError> {
+        Ok(Numbered::oldest_first(Arc::new(self.clone())))
+    }
+}
+
+fn failed(path: &str, source: StoreError) -> SourceError {
+    SourceError::Store {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// A place where a log is kept by whoever runs it, with what is not for readers.
+trait Keeps: Send + Sync {
+    fn bytes(&self, path: &str, len_max: usize) -> Result<Option<Vec<u8>>, SourceError>;
+    fn names(&self, folder: &str) -> Result<Vec<String>, SourceError>;
+}
+
+/// A file of a log where it is kept. The newest checkpoint is the larger of the one under this name and the last of the numbered ones: the
+/// first may have cosignatures, and may be late.
+fn read_kept<K: Keeps + Clone + 'static>(
+    keeps: &K,
+    wanted: LogFile,
+) -> Result<Option<Vec<u8>>, SourceError> {
+    let named = keeps.bytes(&wanted.path(), wanted.len_max())?;
+    if wanted != LogFile::Checkpoint {
+        return Ok(named);
+    }
+    let newest = Numbered::newest_first(Arc::new(keeps.clone())).next();
+    let newest = newest.transpose()?.map(|(_, bytes)| bytes);
+    let size = |bytes: &[u8]| {
+        let signed = SignedCheckpoint::parse(bytes).ok();
+        signed.map(|signed| signed.unverified().size())
+    };
+    match (named, newest) {
+        // One that is damaged is told of, whichever it is.
+        (Some(named), Some(newest)) => match (size(&named), size(&newest)) {
+            (Some(have), Some(other)) if other > have => Ok(Some(newest)),
+            (Some(_), None) => Ok(Some(newest)),
+            (_, _) => Ok(Some(named)),
+        },
+        (named, newest) => Ok(named.or(newest)),
     }
 }
 
 /// Numbered checkpoints, one at a time; at most 4,000 names are held.
-#[derive(Debug)]
 pub struct Numbered {
+    keeps: Option<Arc<dyn Keeps>>,
     /// What is still to be looked at on each level, the next one last.
-    levels: Vec<Vec<(u64, PathBuf)>>,
+    levels: Vec<Vec<(u64, String)>>,
     newest_first: bool,
+}
+
+impl core::fmt::Debug for Numbered {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Numbered").finish_non_exhaustive()
+    }
 }
 
 impl Numbered {
     const fn none() -> Self {
         Self {
+            keeps: None,
             levels: Vec::new(),
             newest_first: false,
         }
     }
 
-    fn oldest_first(folder: &Path) -> Self {
+    /// Those of logs of before come first: they are older.
+    fn oldest_first(keeps: Arc<dyn Keeps>) -> Self {
         Self {
-            levels: vec![vec![(0, folder.to_owned())]],
+            keeps: Some(keeps),
+            levels: vec![vec![(0, KEPT.to_owned()), (0, NEWEST.to_owned())]],
             newest_first: false,
         }
     }
 
-    fn newest_first(folder: &Path) -> Self {
+    fn newest_first(keeps: Arc<dyn Keeps>) -> Self {
         Self {
+            levels: vec![vec![(0, NEWEST.to_owned()), (0, KEPT.to_owned())]],
             newest_first: true,
-            ..Self::oldest_first(folder)
+            ..Self::oldest_first(keeps)
         }
     }
 
-    fn children(&self, number: u64, folder: &Path) -> Result<Vec<(u64, PathBuf)>, SourceError> {
-        let fail = |source| SourceError::Store {
-            path: "checkpoint".to_owned(),
-            source: StoreError::from_io(credence_store::Action::Read, folder, source),
-        };
+    fn children(
+        &self,
+        keeps: &dyn Keeps,
+        number: u64,
+        folder: &str,
+    ) -> Result<Vec<(u64, String)>, SourceError> {
         let mut found = Vec::new();
-        for child in std::fs::read_dir(folder).map_err(fail)? {
-            let child = child.map_err(fail)?;
-            let name = child.file_name();
-            let digits = name
-                .to_str()
-                .filter(|name| name.len() == 3 && name.bytes().all(|digit| digit.is_ascii_digit()));
-            if let Some(group) = digits.and_then(|digits| digits.parse::<u64>().ok()) {
+        for name in keeps.names(folder)? {
+            if let Some(group) = parse_group(&name) {
                 let number = number.saturating_mul(1000).saturating_add(group);
-                found.push((number, child.path()));
+                found.push((number, format!("{folder}/{name}")));
             }
         }
         found.sort();
@@ -288,6 +430,7 @@ impl Iterator for Numbered {
     type Item = Result<(u64, Vec<u8>), SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let keeps = Arc::clone(self.keeps.as_ref()?);
         loop {
             let depth = self.levels.len();
             let Some((number, path)) = self.levels.last_mut()?.pop() else {
@@ -295,14 +438,14 @@ impl Iterator for Numbered {
                 continue;
             };
             if depth <= NUMBERED_DEPTH {
-                match self.children(number, &path) {
+                match self.children(&*keeps, number, &path) {
                     Ok(children) => self.levels.push(children),
                     Err(error) => return Some(Err(error)),
                 }
                 continue;
             }
             // One whose making was cut short is empty, and the one before it counts.
-            match read_file(&path, &format!("checkpoint number {number}"), NOTE_LEN_MAX) {
+            match keeps.bytes(&path, NOTE_LEN_MAX) {
                 Ok(Some(bytes)) if !bytes.is_empty() => return Some(Ok((number, bytes))),
                 Ok(_) => {}
                 Err(error) => return Some(Err(error)),

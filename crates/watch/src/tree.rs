@@ -144,6 +144,31 @@ pub struct Tree<'a> {
     tiles: BTreeMap<(u8, u64), Tile>,
 }
 
+/// The tiles of a tree that were checked, without what they were read from.
+#[derive(Debug)]
+pub struct Checked {
+    size: u64,
+    tiles: BTreeMap<(u8, u64), Tile>,
+}
+
+impl Checked {
+    /// Entries in the tree.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The tree again, to be read from the same log.
+    pub fn tree(self, source: &dyn LogSource) -> Tree<'_> {
+        let Self { size, tiles } = self;
+        Tree {
+            source,
+            size,
+            tiles,
+        }
+    }
+}
+
 impl<'a> Tree<'a> {
     /// The tree of a checkpoint, whose right edge is read and checked now. The checkpoint's signature is the caller's to check.
     ///
@@ -172,6 +197,15 @@ impl<'a> Tree<'a> {
             size,
             tiles,
         })
+    }
+
+    /// What was checked, to go on with later.
+    #[must_use]
+    pub fn into_checked(self) -> Checked {
+        Checked {
+            size: self.size,
+            tiles: self.tiles,
+        }
     }
 
     /// Entries in the tree.

@@ -4,6 +4,8 @@ pub(crate) mod audit;
 pub(crate) mod flags;
 mod kernels;
 pub(crate) mod language;
+pub(crate) mod log;
+mod log_report;
 mod measure;
 mod ours;
 mod page;
@@ -108,7 +110,7 @@ pub(crate) fn run(root: &Path, seconds: f64) -> Result<String, String> {
         (&version, &processor),
         &peak::Peak::measure(1, seconds)?,
     );
-    language::write(root, page::Half::Tensors, &page)?;
+    language::write(root, page::Chapter::Tensors, &page)?;
     Ok(page)
 }
 

@@ -22,6 +22,9 @@ Usage: cargo xtask TASK
   bench language [--gguf FILE] [--python FILE] [--rounds N]
                      time Credence and llama.cpp in turns; write the second half of docs/performance.md
                      (about ten minutes; needs the environment of bench/peers/requirements.in, and an idle machine)
+  bench log [SIZE...]
+                     time a log of 10^4, 10^6 and 10^8 entries, or of those sizes; write the last part of docs/performance.md
+                     (about half an hour and 10 GB of disk; needs an idle machine; CREDENCE_BENCH_FOLDER names the disk)
   bench audit [--model FILE.safetensors]
                      run the examples that measure spot checks and disputes; write the last part of docs/performance.md
                      (about two minutes; needs an imported language model, and an idle machine)
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["vectors"] => vectors::write(&root()),
         ["bench"] => bench::run(&root(), 0.5),
+        ["bench", "log", flags @ ..] => bench::log::run(&root(), flags),
         ["bench", "language", flags @ ..] => bench::language::run(&root(), flags),
         ["bench", "audit", flags @ ..] => bench::audit::run(&root(), flags),
         [bench::language::child::TASK, file, threads] => bench::language::child::run(file, threads),

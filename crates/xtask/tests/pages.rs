@@ -9,6 +9,8 @@ mod compare;
 mod cut;
 #[path = "../src/bench/flags.rs"]
 mod flags;
+#[path = "../src/bench/log_report.rs"]
+mod log_report;
 #[path = "../src/bench/page.rs"]
 mod page;
 
@@ -138,4 +140,43 @@ fn flags_are_pairs_of_known_names() {
     assert!(absent.is_ok_and(|flags| flags.gguf(root).is_err() && flags.python(root).is_err()));
     let absent = Flags::read(&["--model", "/nowhere/model"], &["--model"]);
     assert!(absent.is_ok_and(|flags| flags.model(root).is_err()));
+}
+
+#[test]
+fn the_logs_part_is_behind_its_own_marker() {
+    let two = replace(
+        &replace("", Half::Tensors, "tensors\n"),
+        Half::Language,
+        "language\n",
+    );
+    let three = replace(&two, Half::Log, "log\n");
+    assert!(three.starts_with(two.trim_end()) && three.ends_with("\n\nlog\n"));
+    assert_eq!(replace(&three, Half::Log, ""), two);
+    let newer = replace(&three, Half::Language, "newer");
+    assert!(newer.contains("\nnewer\n") && newer.ends_with("\n\nlog\n"));
+    assert_eq!(replace(&newer, Half::Language, "language"), three);
+    let alone = replace("tensors", Half::Log, "log");
+    assert!(alone.starts_with("tensors\n\n<!--") && alone.ends_with("\n\nlog\n"));
+}
+
+#[test]
+fn the_ledgers_lines_make_a_table() {
+    let said = "warm\n\
+        ledger::fill/rows=10: 3 s\n\
+        ledger::proof/entries=10: median 0.080 ms, p99 0.120 ms\n\
+        ledger::verify/entries=10,hashes=4,cosignatures=3: median 0.500 ms, p99 0.900 ms\n\
+        ledger::append/entries=10,rate=200: 199/s; append to durable checkpoint: median 130 ms, p99 260 ms, longest 300 ms\n\
+        ledger::append/entries=10,rate=most: 4000/s; append to durable checkpoint: median 1 ms, p99 2 ms, longest 3 ms\n\
+        ledger::proof/entries=20: median 1 ms, p99 2 ms\n";
+    let lines: Vec<_> = said.lines().filter_map(log_report::Line::parse).collect();
+    assert_eq!(lines.len(), 6);
+    let text = log_report::text(&lines);
+    assert!(
+        text.contains("\n| 10 | 199 | 130 | 260 | 4000 | 0.080 | 0.120 | 4 | 0.500 |\n"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("\n| 20 | – | – | – | – | 1 | 2 | – | – |\n"),
+        "{text}"
+    );
 }

@@ -56,6 +56,9 @@ pub(crate) struct StatementArgs {
     /// Write the statement to FILE [default: named after the key, in the current folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Have the server that runs at URL with this key log the statement, as only one process at a time writes a log
+    #[arg(long, value_name = "URL", conflicts_with_all = ["log", "no_log", "log_s3", "log_index", "log_origin", "witness"])]
+    pub(crate) server: Option<String>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }

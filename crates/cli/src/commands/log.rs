@@ -7,7 +7,8 @@ use credence_base::ReceiptDigest;
 use credence_log::proof::verify_consistency;
 use credence_log::{SignedCheckpoint, VerifierKey};
 use credence_node::shutdown_signal;
-use credence_watch::{AuditError, LogSource, Place, Tree, audit, head, run_log_server};
+use credence_watch::source::SourceError;
+use credence_watch::{AuditError, LogSource, Place, Tree, TreeError, audit, head, run_log_server};
 use serde::Serialize;
 
 use crate::args::{LOG_INTERVAL_MS, LogArgs, LogCommand, ReadArgs};
@@ -69,6 +70,7 @@ struct ListeningView {
 /// A log to read.
 struct Read {
     key: VerifierKey,
+    place: Place,
     source: Arc<dyn LogSource>,
 }
 
@@ -81,7 +83,7 @@ pub(crate) fn run(context: &mut Context, command: LogCommand) -> Result<(), CliE
         LogCommand::Inclusion { digest, read } => inclusion(context, digest, &read),
         LogCommand::Consistency { old, read } => consistency(context, old, &read),
         LogCommand::Audit(read) => audit_log(context, &read),
-        LogCommand::Serve { folder, listen } => serve(context, folder.as_deref(), listen),
+        LogCommand::Serve { read, listen } => serve(context, &read, listen),
     }
 }
 
@@ -117,7 +119,7 @@ impl Read {
     fn open(context: &mut Context, args: &ReadArgs) -> Result<Self, CliError> {
         let key = match (&args.key, &args.place) {
             (Some(key), _) => key.clone(),
-            (None, None) => serve_log::signer(context, None)?.verifier().clone(),
+            (None, None) => serve_log::known_signer(context)?.verifier().clone(),
             (None, Some(_)) => {
                 return Err(CliError::new(Exit::Usage, "another log needs its key")
                     .hint("`--key KEY`, as `credence log show` of its owner prints it"));
@@ -128,15 +130,15 @@ impl Read {
                 .map_err(|e| CliError::because(Exit::Usage, format!("`{text}` is no place"), e))?,
             None => Place::Folder(context.home()?.log().join("log")),
         };
-        let source = place
-            .open()
-            .map_err(|e| CliError::because(Exit::Missing, "there is no log to read", e))?;
-        Ok(Self { key, source })
+        let source = place.open().map_err(no_log)?;
+        Ok(Self { key, place, source })
     }
 
     fn head(&self) -> Result<SignedCheckpoint, CliError> {
-        head(&*self.source, &self.key)
-            .map_err(|e| CliError::because(Exit::Malformed, "the log's checkpoint is refused", e))
+        head(&*self.source, &self.key).map_err(|error| {
+            let exit = exit_of(&error);
+            CliError::because(exit, "the log's checkpoint is not to be had", error)
+        })
     }
 
     fn tree(&self, checkpoint: &SignedCheckpoint) -> Result<Tree<'_>, CliError> {
@@ -144,12 +146,42 @@ impl Read {
     }
 }
 
-fn wrong(error: impl std::error::Error + Send + Sync + 'static) -> CliError {
-    CliError::because(
-        Exit::Inconsistent,
-        "the log contradicts its checkpoint",
-        error,
-    )
+fn no_log(error: SourceError) -> CliError {
+    let exit = match &error {
+        SourceError::Place { .. } => Exit::Malformed,
+        SourceError::Bucket(_) => Exit::Io,
+        _ => Exit::Missing,
+    };
+    CliError::because(exit, "there is no log to read", error)
+}
+
+/// A log that cannot be read has not lied: only what was read and is false counts against it.
+fn wrong(error: TreeError) -> CliError {
+    let what = if error.is_wrong() {
+        "the log contradicts its checkpoint"
+    } else {
+        "the log cannot be read as its checkpoint has it"
+    };
+    CliError::because(exit_of(&error), what, error)
+}
+
+const fn exit_of(error: &TreeError) -> Exit {
+    match error {
+        error if error.is_wrong() => Exit::Inconsistent,
+        TreeError::Source(_) => Exit::Io,
+        TreeError::Missing { .. } => Exit::Missing,
+        TreeError::Plan(_) => Exit::Usage,
+        _ => Exit::Malformed,
+    }
+}
+
+const fn exit_of_audit(error: &AuditError) -> Exit {
+    match error {
+        AuditError::Head(error) | AuditError::File(error) => exit_of(error),
+        AuditError::Source(_) => Exit::Io,
+        AuditError::Stopped { .. } => Exit::Failed,
+        _ => Exit::Inconsistent,
+    }
 }
 
 fn show(context: &mut Context, args: &ReadArgs) -> Result<(), CliError> {
@@ -234,7 +266,13 @@ fn consistency(context: &mut Context, old: u64, args: &ReadArgs) -> Result<(), C
     let old_root = tree.root_at(old).map_err(wrong)?;
     let proof = tree.consistency(old).map_err(wrong)?;
     let (size, root) = (checkpoint.size(), checkpoint.root());
-    verify_consistency((old, &old_root), (size, root), &proof).map_err(wrong)?;
+    verify_consistency((old, &old_root), (size, root), &proof).map_err(|error| {
+        CliError::because(
+            Exit::Inconsistent,
+            "the log contradicts its checkpoint",
+            error,
+        )
+    })?;
     if context.console.json() {
         return context.console.data_json(&ConsistencyView {
             old,
@@ -259,11 +297,12 @@ fn audit_log(context: &mut Context, args: &ReadArgs) -> Result<(), CliError> {
     });
     bar.finish_and_clear();
     let report = report.map_err(|error| {
-        let exit = match error {
-            AuditError::Head(_) => Exit::Malformed,
-            _ => Exit::Inconsistent,
+        let exit = exit_of_audit(&error);
+        let what = match exit {
+            Exit::Io | Exit::Missing => "the log cannot be audited",
+            _ => "the log is not right",
         };
-        CliError::because(exit, "the log is not right", error)
+        CliError::because(exit, what, error)
     })?;
     if context.console.json() {
         return context.console.data_json(&report);
@@ -276,11 +315,10 @@ fn audit_log(context: &mut Context, args: &ReadArgs) -> Result<(), CliError> {
 
 fn serve(
     context: &mut Context,
-    folder: Option<&Path>,
+    args: &ReadArgs,
     address: std::net::SocketAddr,
 ) -> Result<(), CliError> {
-    let own = context.home()?.log().join("log");
-    let folder = folder.unwrap_or(&own).to_owned();
+    let Read { key, place, .. } = Read::open(context, args)?;
     let words = |view: &ListeningView| format!("listening on {}", view.url);
     events::run(&mut context.console, words, |send| {
         let stop = shutdown_signal()
@@ -290,7 +328,7 @@ fn serve(
             drop(send.send(ListeningView { url }));
         });
         Ok(async move {
-            run_log_server(&folder, address, listening, stop)
+            run_log_server(&place, key, address, listening, stop)
                 .await
                 .map_err(|e| CliError::because(Exit::Io, "the log cannot be served", e))
         })

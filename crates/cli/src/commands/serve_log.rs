@@ -12,12 +12,11 @@ use credence_node::{Cosigning, Logging};
 use credence_store::file::{self, Access};
 use credence_store::index::{Index, PostgresIndex, SqliteIndex};
 use credence_store::objects::{FolderObjects, Objects, S3Config, S3Objects};
-use credence_store::{KeyFile, Made, Receipts, read_secret};
+use credence_store::{KeyFile, Made, Receipts};
 use credence_watch::auditor::Publish;
+use credence_watch::{S3FileError, read_s3};
 use credence_witness::WitnessAddress;
 use credence_witness::fetch::Prefix;
-use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use crate::args::LogArgs;
 use crate::context::Context;
@@ -26,22 +25,6 @@ use crate::exit::Exit;
 
 /// The longest file that holds a log's name, in bytes.
 const NAME_LEN_MAX: u64 = 1024;
-/// The longest file that says where a bucket is, in bytes.
-const S3_FILE_LEN_MAX: u64 = 64 * 1024;
-
-/// Where a bucket is, as a file says it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct S3File {
-    endpoint: String,
-    region: String,
-    bucket: String,
-    #[serde(default)]
-    prefix: String,
-    access_key_id: String,
-    secret_access_key: String,
-}
-
 /// A log that runs.
 pub(crate) struct Log {
     ledger: Arc<Ledger>,
@@ -73,9 +56,14 @@ pub(crate) fn open(context: &mut Context, args: &LogArgs) -> Result<Log, CliErro
 }
 
 impl Log {
-    /// Writes what waits and ends the log. A request that is still held by someone keeps it from doing so; its receipt is appended when it is asked for.
+    /// Writes what waits and ends the log. Whoever still holds it keeps it from doing so, which is said: what waited is then logged by the next
+    /// start, if it was kept.
     pub(crate) fn close(self) -> Result<(), CliError> {
-        let end = Instant::now() + CLOSE_MAX;
+        self.close_within(CLOSE_MAX)
+    }
+
+    fn close_within(self, wait_max: Duration) -> Result<(), CliError> {
+        let end = Instant::now() + wait_max;
         let mut shared = self.ledger;
         loop {
             shared = match Arc::try_unwrap(shared) {
@@ -85,7 +73,14 @@ impl Log {
                     });
                 }
                 Err(shared) if Instant::now() < end => shared,
-                Err(_) => return Ok(()),
+                Err(_) => {
+                    let what = format!(
+                        "the log was still in use after {} s, and what waited may not be in it",
+                        wait_max.as_secs()
+                    );
+                    return Err(CliError::new(Exit::Io, what)
+                        .hint("receipts that are kept are logged by the next start"));
+                }
             };
             std::thread::sleep(CLOSE_LOOK);
         }
@@ -140,33 +135,56 @@ pub(crate) fn signer(context: &mut Context, origin: Option<&str>) -> Result<Sign
     Ok(Signer::new(name, Algorithm::Ed25519, key))
 }
 
+/// Who signs the log of this home, if it has one. Nothing is made.
+pub(crate) fn known_signer(context: &Context) -> Result<Signer, CliError> {
+    let missing = || {
+        CliError::new(Exit::Missing, "this home has no log")
+            .hint("`credence log init` makes one; another log is read by its place and `--key KEY`")
+    };
+    let file = KeyFile::at(context.home()?.log_key());
+    if !file.path().exists() {
+        return Err(missing());
+    }
+    let key = file.read()?;
+    let name = known_name(context)?.ok_or_else(missing)?;
+    Ok(Signer::new(name, Algorithm::Ed25519, key))
+}
+
+/// The name that is written down beside the log's key.
+fn known_name(context: &Context) -> Result<Option<KeyName>, CliError> {
+    let path = context.home()?.log_key().with_extension("name");
+    match file::read(&path, NAME_LEN_MAX) {
+        Ok(bytes) => Ok(Some(parse_name(
+            String::from_utf8_lossy(&bytes).trim_end(),
+        )?)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn parse_name(text: &str) -> Result<KeyName, CliError> {
+    KeyName::new(text)
+        .map_err(|e| CliError::because(Exit::Usage, format!("`{text}` is no origin"), e))
+}
+
 /// The log's name, which is written down beside its key: a log that changed it would be another one.
 fn name(context: &Context, asked: Option<&str>, own: &str) -> Result<KeyName, CliError> {
-    let path = context.home()?.log_key().with_extension("name");
-    let parse = |text: &str| {
-        KeyName::new(text)
-            .map_err(|e| CliError::because(Exit::Usage, format!("`{text}` is no origin"), e))
-    };
-    match file::read(&path, NAME_LEN_MAX) {
-        Ok(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
-            let known = parse(text.trim_end())?;
-            match asked {
-                Some(asked) if asked != known.as_str() => Err(CliError::new(
-                    Exit::Usage,
-                    format!("the log of this home is `{known}`, for ever; not `{asked}`"),
-                )
-                .hint("another home has another log: `--home DIR`")),
-                Some(_) | None => Ok(known),
-            }
-        }
-        Err(error) if error.is_absent() => {
+    match known_name(context)? {
+        Some(known) => match asked {
+            Some(asked) if asked != known.as_str() => Err(CliError::new(
+                Exit::Usage,
+                format!("the log of this home is `{known}`, for ever; not `{asked}`"),
+            )
+            .hint("another home has another log: `--home DIR`")),
+            Some(_) | None => Ok(known),
+        },
+        None => {
+            let path = context.home()?.log_key().with_extension("name");
             let text = asked.map_or_else(|| format!("credence.invalid/{own}"), str::to_owned);
-            let name = parse(&text)?;
+            let name = parse_name(&text)?;
             file::write(&path, format!("{name}\n").as_bytes(), Access::Public)?;
             Ok(name)
         }
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -195,21 +213,12 @@ fn options(context: &Context, args: &LogArgs, signer: Arc<Signer>) -> Result<Opt
 }
 
 fn s3_config(path: &Path) -> Result<S3Config, CliError> {
-    let bytes = read_secret(path, S3_FILE_LEN_MAX)?;
-    let what = || format!("`{}` does not say where a bucket is", path.display());
-    let malformed =
-        |e: Box<dyn std::error::Error + Send + Sync>| CliError::because(Exit::Malformed, what(), e);
-    let text = core::str::from_utf8(&bytes).map_err(|e| malformed(e.into()))?;
-    // Not the library's own message, which quotes the line: it may hold the secret.
-    let file: S3File =
-        toml::from_str(text).map_err(|e| malformed(e.message().to_owned().into()))?;
-    Ok(S3Config {
-        endpoint: file.endpoint,
-        region: file.region,
-        bucket: file.bucket,
-        prefix: file.prefix,
-        access_key_id: file.access_key_id,
-        secret_access_key: Zeroizing::new(file.secret_access_key),
+    read_s3(path).map_err(|error| match error {
+        S3FileError::Key(error) => error.into(),
+        error => {
+            let what = format!("`{}` does not say where a bucket is", path.display());
+            CliError::because(Exit::Malformed, what, error)
+        }
     })
 }
 
@@ -234,4 +243,51 @@ fn witness(words: &[String]) -> Result<WitnessAddress, CliError> {
 
 fn fail(error: impl Into<LedgerError>) -> CliError {
     CliError::because(Exit::Io, "the log cannot be opened", error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use credence_base::{ReceiptDigest, SigningKey};
+    use credence_ledger::open_folder;
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_still_held_says_that_it_was_not_flushed() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = KeyName::new("log.test/1").unwrap();
+        let key = SigningKey::from_seed(&[1; 32]);
+        let signer = Arc::new(Signer::new(name, Algorithm::Ed25519, key));
+        let verifier = signer.verifier().clone();
+        let open = || {
+            let options = open_folder(folder.path(), Arc::clone(&signer), Limits::usual());
+            let schedule = Schedule {
+                interval: Duration::from_secs(3600),
+                ..Schedule::new(Box::new(|_| {}))
+            };
+            let ledger = Ledger::open(options.unwrap(), schedule).unwrap();
+            Log {
+                ledger: Arc::new(ledger),
+                verifier: verifier.clone(),
+            }
+        };
+        let log = open();
+        let held = Arc::clone(&log.ledger);
+        held.send(ReceiptDigest::from_bytes([1; 32])).unwrap();
+        let refused = log.close_within(Duration::from_millis(50)).unwrap_err();
+        assert_eq!(refused.exit(), Exit::Io);
+        assert!(refused.reason().contains("still in use"));
+        drop(held);
+        let log = open();
+        assert_eq!(
+            log.ledger
+                .published()
+                .unwrap()
+                .checkpoint
+                .unverified()
+                .size(),
+            1
+        );
+        log.close_within(Duration::from_millis(50)).unwrap();
+    }
 }

@@ -37,19 +37,33 @@ pub(crate) fn open(context: &mut Context, args: &ServeArgs) -> Result<Kept, CliE
     if args.no_keep {
         return Ok(plain(Box::new(MemoryReceipts::new(MEMORY_BYTES_MAX))));
     }
-    if args.receipts_key.is_none() && args.receipts_days.is_none() {
+    let has_vault = context.home()?.vault().is_dir();
+    if args.receipts_key.is_none() && args.receipts_days.is_none() && !has_vault {
         let folder = context.home()?.make_receipts()?;
         return Ok(plain(Box::new(FolderReceipts::new(folder, len_max))));
     }
     let key = key(context, args)?;
     let objects = FolderObjects::open(context.home()?.vault(), Access::Owner)?;
+    let has_key = key.is_some();
     let vault = Arc::new(Vault::new(Arc::new(objects), key, len_max));
+    check_key(&vault, has_key)?;
     take_in(context, &vault, len_max)?;
     let sweeps = args.receipts_days.map(|days| sweep(&vault, days));
     Ok(Kept {
         receipts: Box::new(vault),
         _sweeps: sweeps.transpose()?,
     })
+}
+
+/// A vault that was encrypted is not gone on with in the clear: what is in it could not be given out, and what came now would be readable.
+fn check_key(vault: &Vault, has_key: bool) -> Result<(), CliError> {
+    if has_key || !vault.has_sealed()? {
+        return Ok(());
+    }
+    let what = "the receipts of this home are in an encrypted vault, and no key was given";
+    Err(CliError::new(Exit::Usage, what).hint(
+        "start with `--receipts-key FILE` as before; `--receipts-days` alone does not read it",
+    ))
 }
 
 /// Moves what was kept before into the vault, so that it is encrypted, and goes when it is due, as what comes now.

@@ -192,3 +192,79 @@ fn what_cannot_be_stated_leaves_all_as_it_was() {
     place.run_at(&own, &rotate).expect(0);
     assert_ne!(key(&place, &own), before);
 }
+
+/// A server runs with the key and the log; statements are logged by it, and without it the error says so.
+#[test]
+fn statements_are_logged_while_a_server_runs() {
+    let place = Place::new();
+    let home = crate::logs::own_home(&place);
+    let own = Path::new(&home);
+    let words = ["cnn", "--home", &home, "--log-interval-ms", "20"];
+    let server = crate::serve::start(&place, &words);
+    let at = format!("http://{}", server.address);
+    let before = key(&place, own);
+    // The lock is the server's: the statement is signed and kept, and the remedy is named.
+    let refused = place.run_at(own, &["key", "revoke"]).expect(9);
+    let refused = refused.says("is signed, and not logged").says("--server");
+    let file = refused.err.split('`').nth(1).unwrap().to_owned();
+    let first = std::fs::read(place.path(&file)).unwrap();
+    let since = |bytes: &[u8]| {
+        let bundle = credence_receipt::Bundle::decode(bytes, credence_receipt::BUNDLE_LEN_MAX);
+        let bundle = bundle.unwrap();
+        let statement = bundle.receipt().open().unwrap().into_statement();
+        let credence_receipt::Statement::Key(stated) = statement else {
+            panic!("{statement:?}");
+        };
+        let credence_receipt::KeyAction::Revoke { since_unix_s } = stated.action else {
+            panic!("{stated:?}");
+        };
+        (
+            since_unix_s,
+            bundle.receipt().digest(),
+            bundle.log().is_some(),
+        )
+    };
+    let (first_since, first_digest, logged) = since(&first);
+    assert!(!logged);
+    // Stated again, it is the same statement, which says no less; and the server logs it.
+    let again = place
+        .run_at(own, &["key", "revoke", "--server", &at])
+        .expect(0);
+    assert!(again.err.contains("states it already"), "{again:#?}");
+    let kept = std::fs::read(place.path(&file)).unwrap();
+    assert_eq!(since(&kept), (first_since, first_digest, true));
+    // One that reaches back further is another.
+    let further = ["key", "revoke", "--since", "2020-01-01", "--server", &at];
+    place.run_at(own, &further).expect(0);
+    let kept = std::fs::read(place.path(&file)).unwrap();
+    assert!(since(&kept).0 < first_since && since(&kept).2);
+    let later = ["key", "revoke", "--since", "2024-01-01", "--server", &at];
+    place.run_at(own, &later).expect(0);
+    assert_eq!(
+        since(&std::fs::read(place.path(&file)).unwrap()),
+        since(&kept)
+    );
+
+    // An expiry and a rotation as well; the server signs with the old key until it starts again.
+    let expire = ["key", "expire", "--at", "2999-01-01", "--out", "e.json"];
+    place
+        .run_at(own, &[&expire[..], &["--server", &at]].concat())
+        .expect(0);
+    let rotate = ["key", "rotate", "--out", "r.json", "--server", &at];
+    place.run_at(own, &rotate).expect(0);
+    assert_ne!(key(&place, own), before);
+    // Its new key is not the server's yet.
+    let stranger = ["key", "expire", "--at", "2999-01-01", "--out", "x.json"];
+    let refused = place.run_at(own, &[&stranger[..], &["--server", &at]].concat());
+    refused.expect(9).says("signs with");
+    let first: serde_json::Value = serde_json::from_str(&server.first).unwrap();
+    policy(&place, &before, first["log"].as_str().unwrap());
+    for file in ["e.json", "r.json"] {
+        let shown = ["verify", file, "--policy", "policy.toml", "--json"];
+        let shown = place.run(&shown).expect(0);
+        let index = &shown.json_of("cli-verify-key-statement")["logged"]["index"];
+        assert!(index.is_number(), "{shown:#?}");
+    }
+    assert_eq!(server.stop(), Some(0));
+    place.run_at(own, &["log", "audit"]).expect(0);
+}

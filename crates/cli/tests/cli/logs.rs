@@ -13,7 +13,7 @@ use crate::serve::{Server, start};
 use crate::shared::{Done, Place, credence, four_digits, home, line_of};
 
 /// Asks for an answer; gives the digest of its receipt, and the bundle's file.
-fn answer<'a>(server: &Server, place: &Place, file: &'a str) -> (String, &'a str) {
+pub(crate) fn answer<'a>(server: &Server, place: &Place, file: &'a str) -> (String, &'a str) {
     let (head, body) = server.ask("POST", "/v2/models/cnn/infer", &four_digits());
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}\n{body}");
     let header = |name: &str| {
@@ -28,23 +28,23 @@ fn answer<'a>(server: &Server, place: &Place, file: &'a str) -> (String, &'a str
 }
 
 /// A policy that asks for a proof of that log, and cosignatures.
-fn policy(log: &str, witness: Option<&str>) -> String {
+pub(crate) fn policy(log: &str, witness: Option<&str>) -> String {
     let witnesses = witness.map_or(String::new(), |key| {
         format!("witnesses = [\"{key}\"]\nquorum = 1\n")
     });
     format!("require = [\"signed\"]\n[log]\nlogs = [\"{log}\"]\n{witnesses}required = true\n")
 }
 
-/// What a command printed.
 /// A public key that signed nothing here: RFC 8032, section 7.1, test 1.
 const PUBLIC_KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
-fn prints(done: &Done, text: &str) {
+/// What a command printed.
+pub(crate) fn prints(done: &Done, text: &str) {
     assert!(done.out.contains(text), "`{text}` is not in {}", done.out);
 }
 
 /// A home with the model of the shared one and nothing else: a log's key has one log, so tests do not share it.
-fn own_home(place: &Place) -> String {
+pub(crate) fn own_home(place: &Place) -> String {
     let own = place.path("own-home");
     let models = own.join("models");
     std::fs::create_dir_all(&models).unwrap();

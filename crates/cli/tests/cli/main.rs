@@ -20,6 +20,8 @@ mod keys;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod log_places;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod monitor;
@@ -31,3 +33,6 @@ mod pull;
 mod serve;
 #[cfg(test)]
 mod shared;
+#[cfg(test)]
+#[path = "../../../store/tests/common/mod.rs"]
+mod stores;

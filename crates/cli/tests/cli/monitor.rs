@@ -30,8 +30,12 @@ struct Running {
 
 impl Running {
     fn start(place: &Place) -> Self {
-        let mut child = credence(&place.path("watcher"), place.folder.path())
-            .args(["monitor", "monitor.toml"])
+        Self::start_as(place, "watcher", "monitor.toml")
+    }
+
+    fn start_as(place: &Place, home: &str, config: &str) -> Self {
+        let mut child = credence(&place.path(home), place.folder.path())
+            .args(["monitor", config])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -119,4 +123,60 @@ fn a_log_that_changes_its_story_is_told_on() {
     let mut again = Running::start(&place);
     again.says("ALARM");
     assert_eq!(again.stop(), Some(5));
+}
+
+/// A port that is free now.
+fn port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn two_monitors_that_ask_one_another_convict_a_log_that_forked() {
+    let place = Place::new();
+    let (one, key) = log_of(&place, "one", None);
+    let (other, same) = log_of(&place, "other", Some(&place.path("one")));
+    assert_eq!(key, same);
+    // One of them has more entries, so that nothing of one size was signed twice but the first.
+    for at in ["2998-01-01", "2997-01-01"] {
+        let words = ["key", "expire", "--at", at, "--out", &format!("{at}.json")];
+        place.run_at(&place.path("one"), &words).expect(0);
+    }
+    let expire = ["key", "expire", "--at", "2996-01-01", "--out", "2996.json"];
+    place.run_at(&place.path("other"), &expire).expect(0);
+    let ports = [port(), port()];
+    for (at, log) in [(0, &one), (1, &other)] {
+        let peer = ports[1 - at];
+        let config = format!(
+            "state = \"state-{at}\"\nevidence = \"evidence-{at}\"\ninterval_s = 1\nlisten = \"127.0.0.1:{}\"\n\
+             [[log]]\nkey = \"{key}\"\nat = \"{}\"\n[[peer]]\nname = \"p\"\nat = \"http://127.0.0.1:{peer}\"\n",
+            ports[at],
+            log.display()
+        );
+        place.write(["a.toml", "b.toml"][at], config.as_bytes());
+    }
+    let mut second = Running::start_as(&place, "watcher-b", "b.toml");
+    second.says("first seen, with 2 entries");
+    let mut first = Running::start_as(&place, "watcher-a", "a.toml");
+    first.says("first seen, with 3 entries");
+    let said = first.says("ALARM");
+    assert!(
+        said.contains("3 entries") && said.contains("2 that it signed"),
+        "{said}"
+    );
+    let file = said.split('`').nth(3).unwrap().to_owned();
+    assert!(file.ends_with(".evidence"), "{said}");
+    assert_eq!(first.stop(), Some(5));
+    drop(second);
+    let confirmed = place.run(&["verify", &file]).expect(0);
+    assert!(
+        confirmed.out.contains("of which one is false"),
+        "{confirmed:#?}"
+    );
+    let json = place.run(&["verify", &file, "--json"]).expect(0);
+    let json = json.json_of("cli-verify-evidence");
+    assert_eq!(
+        (&json["smaller"]["size"], &json["larger"]["size"]),
+        (&2.into(), &3.into())
+    );
 }

@@ -49,6 +49,31 @@ impl Server {
         (head.to_owned(), body.to_owned())
     }
 
+    /// Asks, and gives the answer if one came whole.
+    pub(crate) fn try_ask(&self, method: &str, path: &str, body: &str) -> Option<(String, String)> {
+        let mut socket = TcpStream::connect(&self.address).ok()?;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        socket.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let len = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let whole = len.is_some_and(|len| len.parse() == Ok(body.len()));
+        whole.then(|| (head.to_owned(), body.to_owned()))
+    }
+
+    /// Ends it at once, without a warning (`SIGKILL`).
+    pub(crate) fn kill(&self) {
+        let id = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-KILL", &id]).status().unwrap();
+        assert!(killed.success());
+    }
+
     pub(crate) fn stop(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         assert!(

@@ -45,7 +45,7 @@ impl Disc<'_> {
         let names = self
             .objects
             .keys()
-            .filter(|name| name.starts_with("checkpoint/"));
+            .filter(|name| name.starts_with("checkpoints/"));
         let count = names.count();
         let mut all = Vec::new();
         for number in 1..=u64::try_from(count).unwrap() {
@@ -87,6 +87,7 @@ pub(crate) fn check_objects(
     let entries = disc.entries(size)?;
     consistent(&checkpoints, &entries)?;
     files_of_each(&disc, &checkpoints, &entries)?;
+    shown(&disc, &checkpoints)?;
     times_never_go_back(&disc, checkpoints.len())?;
     let distinct: BTreeSet<&ReceiptDigest> = entries.iter().collect();
     if distinct.len() != entries.len() {
@@ -106,6 +107,18 @@ pub(crate) fn check_objects(
         }
     }
     Ok(())
+}
+
+/// What stands under the name of the newest checkpoint was published.
+fn shown(disc: &Disc<'_>, checkpoints: &[SignedCheckpoint]) -> Result<(), String> {
+    let Some(bytes) = disc.objects.get("checkpoint") else {
+        return Ok(());
+    };
+    let published = |signed: &SignedCheckpoint| signed.encode().as_bytes() == bytes;
+    if checkpoints.iter().any(published) {
+        return Ok(());
+    }
+    Err("what is shown as the newest checkpoint was never published".to_owned())
 }
 
 /// Each checkpoint ever published is of the tree of the first so many entries.

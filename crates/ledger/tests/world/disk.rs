@@ -6,37 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use credence_base::ReceiptDigest;
+use credence_ledger::{Head, HeadError, HeadNote, MemoryHead};
 use credence_store::StoreError;
 use credence_store::index::{Index, IndexError, Known};
 use credence_store::objects::{Child, Created, Object, ObjectName, Objects};
-
-/// SplitMix64: small, seeded, and the same everywhere.
-#[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// Once in `times`.
-    pub(crate) fn once_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-}
+use credence_testkit::kill::Dice;
 
 /// What a disk does that no disk may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,9 +40,12 @@ pub(crate) enum Mood {
     ReadOnly,
     /// Reads fail as well.
     Gone,
+    /// All is well and takes its time: meanwhile other things happen.
+    Slow,
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
+type Meanwhile = Box<dyn FnMut() + Send>;
 
 #[derive(Default)]
 pub(crate) struct Shelf {
@@ -163,6 +140,8 @@ struct State {
     keeps_all: bool,
     /// Something else that happens before an operation.
     hook: Option<(u64, Hook)>,
+    /// What happens before each operation of a slow disk.
+    meanwhile: Option<Meanwhile>,
     /// Writes so far, an object each.
     writes: u64,
 }
@@ -178,6 +157,7 @@ impl Mount {
                 keeps_all: false,
                 dead: false,
                 hook: None,
+                meanwhile: None,
                 writes: 0,
             }),
         })
@@ -222,7 +202,17 @@ impl Mount {
     }
 
     pub(crate) fn forget_hook(&self) {
-        self.state.lock().unwrap().hook = None;
+        let mut state = self.state.lock().unwrap();
+        (state.hook, state.meanwhile) = (None, None);
+    }
+
+    /// Does something at each operation, as long as the disk is slow.
+    pub(crate) fn while_slow(&self, meanwhile: Meanwhile) {
+        self.state.lock().unwrap().meanwhile = Some(meanwhile);
+    }
+
+    pub(crate) fn mood(&self) -> Mood {
+        self.state.lock().unwrap().mood
     }
 
     fn before(&self) -> Result<Mood, StoreError> {
@@ -239,6 +229,14 @@ impl Mount {
         };
         if let Some(hook) = hook {
             hook();
+        }
+        let slow = {
+            let mut state = self.state.lock().unwrap();
+            (state.mood == Mood::Slow).then(|| state.meanwhile.take())
+        };
+        if let Some(Some(mut meanwhile)) = slow {
+            meanwhile();
+            self.state.lock().unwrap().meanwhile = Some(meanwhile);
         }
         let state = self.state.lock().unwrap();
         if state.dead {
@@ -299,7 +297,7 @@ impl Objects for Mount {
             Mood::Full => return Err(error(ErrorKind::StorageFull)),
             Mood::ReadOnly => return Err(error(ErrorKind::ReadOnlyFilesystem)),
             Mood::Gone => return Err(error(ErrorKind::TimedOut)),
-            Mood::Well | Mood::NotStored | Mood::StoredButLost => {}
+            Mood::Well | Mood::Slow | Mood::NotStored | Mood::StoredButLost => {}
         }
         let mut created = Vec::new();
         // A batch is written in no particular order.
@@ -349,14 +347,82 @@ impl Objects for Mount {
         Ok(children)
     }
 
+    fn replace(&self, object: &Object) -> Result<(), StoreError> {
+        let mood = self.before()?;
+        match mood {
+            Mood::Full => return Err(error(ErrorKind::StorageFull)),
+            Mood::ReadOnly => return Err(error(ErrorKind::ReadOnlyFilesystem)),
+            Mood::Gone => return Err(error(ErrorKind::TimedOut)),
+            Mood::NotStored if self.disk.roll(4) => return Err(error(ErrorKind::TimedOut)),
+            Mood::Well | Mood::Slow | Mood::NotStored | Mood::StoredButLost => {}
+        }
+        self.count_write()?;
+        let mut shelf = self.disk.shelf.lock().unwrap();
+        // A rename: the old one or the new one, also after a power cut.
+        shelf
+            .objects
+            .insert(object.name.to_string(), object.bytes.clone());
+        drop(shelf);
+        if mood == Mood::StoredButLost && self.disk.roll(3) {
+            return Err(error(ErrorKind::TimedOut));
+        }
+        Ok(())
+    }
+
     fn remove(&self, names: &[ObjectName]) -> Result<(), StoreError> {
-        if self.before()? != Mood::Well || self.state.lock().unwrap().keeps_all {
+        let mood = self.before()?;
+        match mood {
+            Mood::Full | Mood::Well | Mood::Slow | Mood::NotStored | Mood::StoredButLost => {}
+            Mood::ReadOnly => return Err(error(ErrorKind::ReadOnlyFilesystem)),
+            Mood::Gone => return Err(error(ErrorKind::TimedOut)),
+        }
+        if self.state.lock().unwrap().keeps_all {
             return Err(error(ErrorKind::TimedOut));
         }
         for name in names {
+            if mood == Mood::NotStored && self.disk.roll(4) {
+                return Err(error(ErrorKind::TimedOut));
+            }
             self.count_write()?;
             let mut shelf = self.disk.shelf.lock().unwrap();
             shelf.objects.remove(name.as_str());
+        }
+        if mood == Mood::StoredButLost && self.disk.roll(3) {
+            return Err(error(ErrorKind::TimedOut));
+        }
+        Ok(())
+    }
+}
+
+/// The note beside the key, on the process's own disk: it is as moody as the mount.
+pub(crate) struct FaultyHead {
+    pub(crate) head: Arc<MemoryHead>,
+    pub(crate) mount: Arc<Mount>,
+}
+
+impl HeadNote for FaultyHead {
+    fn load(&self) -> Result<Option<Head>, HeadError> {
+        if self.mount.before()? == Mood::Gone {
+            return Err(error(ErrorKind::TimedOut).into());
+        }
+        self.head.load()
+    }
+
+    fn keep(&self, head: &Head) -> Result<(), HeadError> {
+        let mood = self.mount.before()?;
+        match mood {
+            Mood::Full => return Err(error(ErrorKind::StorageFull).into()),
+            Mood::ReadOnly => return Err(error(ErrorKind::ReadOnlyFilesystem).into()),
+            Mood::Gone => return Err(error(ErrorKind::TimedOut).into()),
+            Mood::NotStored if self.mount.disk.roll(3) => {
+                return Err(error(ErrorKind::TimedOut).into());
+            }
+            Mood::Well | Mood::Slow | Mood::NotStored | Mood::StoredButLost => {}
+        }
+        self.mount.count_write()?;
+        self.head.keep(head)?;
+        if mood == Mood::StoredButLost && self.mount.disk.roll(3) {
+            return Err(error(ErrorKind::TimedOut).into());
         }
         Ok(())
     }

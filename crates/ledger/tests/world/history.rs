@@ -10,7 +10,9 @@ use credence_log::sequencer::Limits;
 use credence_log::{Algorithm, KeyName, Signer};
 
 use crate::check::{Said, check};
-use crate::disk::{Dice, Disk, Lie, MemoryIndex, Mood, Mount};
+use credence_testkit::kill::Dice;
+
+use crate::disk::{Disk, FaultyHead, Lie, MemoryIndex, Mood, Mount};
 
 /// What may happen.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +70,10 @@ impl Process {
             limits: LIMITS,
             objects: self.mount.clone(),
             index: self.index.clone(),
-            head: self.head.clone(),
+            head: Arc::new(FaultyHead {
+                head: self.head.clone(),
+                mount: self.mount.clone(),
+            }),
             folder: None,
         }
     }
@@ -190,11 +195,12 @@ impl World {
                     Mood::Full,
                     Mood::ReadOnly,
                     Mood::Gone,
+                    Mood::Slow,
                     Mood::Well,
                 ];
-                let mood = moods[usize::try_from(self.dice.below(6)).unwrap()];
+                let mood = moods[usize::try_from(self.dice.below(7)).unwrap()];
                 self.processes[who].mount.set_mood(mood);
-                let fails = (mood == Mood::NotStored).then(|| Dice::new(self.dice.next()));
+                let fails = (mood == Mood::NotStored).then(|| Dice::new(self.dice.roll()));
                 *self.processes[who].index.fails.lock().unwrap() = fails;
             }
             9 if self.plan.clock_jumps => {
@@ -221,8 +227,20 @@ impl World {
         let Some(driver) = self.processes[who].driver.clone() else {
             return Ok(());
         };
+        let (told, came) = std::sync::mpsc::channel();
+        if self.processes[who].mount.mood() == Mood::Slow {
+            // While the disk works, digests come in, old ones among them.
+            let (slow, mut dice) = (Arc::downgrade(&driver), Dice::new(self.dice.roll()));
+            self.processes[who].mount.while_slow(Box::new(move || {
+                let digest = digest(dice.below(900));
+                if let Some(Ok(pending)) = slow.upgrade().map(|driver| driver.append(digest)) {
+                    told.send((digest, pending)).unwrap();
+                }
+            }));
+        }
         let done = driver.turn(self.now_ms);
         drop(driver);
+        self.processes[who].pending.extend(came.try_iter());
         self.processes[who].mount.forget_hook();
         for process in &mut self.processes {
             process.hear(&mut self.said);
@@ -231,7 +249,7 @@ impl World {
         if self.processes[who].mount.is_dead() || overtaken {
             self.processes[who].die(&self.disk);
             let mut dice = self.dice.clone();
-            self.dice.next();
+            self.dice.roll();
             if !self.plan.shared_index {
                 self.processes[who].index.power_cut(&mut dice);
             }
@@ -253,6 +271,7 @@ impl World {
                 LedgerError::Objects(_)
                 | LedgerError::Index(_)
                 | LedgerError::Sequencer(_)
+                | LedgerError::Head(_)
                 | LedgerError::Count { .. },
             ) => Ok(()),
             // Two that read and write at once: one saw a checkpoint and then two more records.
@@ -288,7 +307,20 @@ impl World {
             }
         }
         check(&self.disk, signer().verifier(), &self.said)?;
+        self.shown()?;
         self.proofs()
+    }
+
+    /// Readers see the newest checkpoint once all is well, or one before it while two run the log.
+    fn shown(&self) -> Result<(), String> {
+        let published = self.processes[0].driver.as_ref().unwrap().published();
+        let shelf = self.disk.shelf.lock().unwrap();
+        let shown = shelf.objects.get("checkpoint").cloned();
+        let newest = published.map(|published| published.checkpoint.encode().into_bytes());
+        if self.plan.second || shown == newest {
+            return Ok(());
+        }
+        Err("the newest checkpoint is not the one that readers see".to_owned())
     }
 
     /// Any process proves what any process said, and answers a digest again with its first position.
@@ -554,7 +586,7 @@ pub(crate) fn a_contradicted_log_ends() {
         credence_log::sequencer::SequencerError::Contradicted
     );
     verify(&driver.proof(said[3].digest).unwrap().unwrap(), &said[3]).unwrap();
-    let checkpoints = |name: &&String| name.starts_with("checkpoint/");
+    let checkpoints = |name: &&String| name.starts_with("checkpoints/");
     assert_eq!(
         disk.shelf
             .lock()
@@ -590,7 +622,7 @@ pub(crate) fn slowly() {
         (
             partial("tile/1/000.p/"),
             partial("record/"),
-            partial("checkpoint/")
+            partial("checkpoints/")
         ),
         (1, 300, 300)
     );
@@ -661,7 +693,7 @@ fn names_it(error: &LedgerError, name: &str) -> bool {
         text.push_str(&format!(" {inner}"));
         source = inner.source();
     }
-    let kind = name.split('/').next().unwrap();
+    let kind = name.split('/').next().unwrap().trim_end_matches('s');
     let place = name
         .strip_prefix("tile/entries/")
         .or_else(|| name.strip_prefix("tile/0/"));

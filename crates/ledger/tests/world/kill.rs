@@ -1,20 +1,24 @@
 //! A real process on a real folder, killed at random moments.
 //!
 //! The test starts its own binary again as the child, which appends under load and says what was acknowledged; the parent
-//! kills it (`SIGKILL`), recovers the folder itself and checks. 40 rounds, or as many as `CREDENCE_KILLS` says.
+//! kills it (`SIGKILL`), recovers the folder itself and checks: every checkpoint ever published against the entries, every answer against
+//! its position. 40 rounds, or as many as `CREDENCE_KILLS` says; `CREDENCE_SEED` repeats a run's choices.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use credence_base::ReceiptDigest;
 use credence_ledger::{Driver, Ledger, Schedule, open_folder};
-use credence_log::sequencer::Limits;
+use credence_log::entry::{self, EntriesId};
+use credence_log::sequencer::{Kind, Limits, numbered};
+use credence_log::{Frontier, Hash, SignedCheckpoint};
+use credence_testkit::kill::{self, Dice};
 
 use crate::check::{Said, check_objects};
-use crate::disk::Dice;
 use crate::history::{digest, said_of, signer, verify};
 
 const FOLDER: &str = "CREDENCE_KILL_FOLDER";
@@ -68,15 +72,15 @@ fn child() {
 fn killed_at_any_moment_it_keeps_what_it_said() {
     let rounds: u64 = std::env::var("CREDENCE_KILLS").map_or(40, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let mut dice = Dice::new(u64::from(std::process::id()));
+    let mut dice = Dice::new(kill::seed("killed_at_any_moment_it_keeps_what_it_said"));
     let mut said: Vec<(u64, u64, u64)> = Vec::new();
+    let mut rebuilt = Rebuilt::default();
     for round in 0..rounds {
         let heard = run_and_kill(folder.path(), round, &mut dice);
         said.extend_from_slice(&heard);
         recovered(folder.path(), &heard, &said, &mut dice);
-        if round % 100 == 99 {
-            whole(folder.path(), &said);
-        }
+        rebuilt.go_on(&folder.path().join("log"));
+        rebuilt.has(&heard);
     }
     whole(folder.path(), &said);
     assert!(said.len() > 1000, "only {} acknowledged", said.len());
@@ -84,7 +88,7 @@ fn killed_at_any_moment_it_keeps_what_it_said() {
 
 /// What the child said before it was killed.
 fn run_and_kill(folder: &Path, round: u64, dice: &mut Dice) -> Vec<(u64, u64, u64)> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["kill::child", "--exact", "--nocapture"])
         .env(FOLDER, folder)
         .env(START, (round * 1_000_000).to_string())
@@ -92,38 +96,86 @@ fn run_and_kill(folder: &Path, round: u64, dice: &mut Dice) -> Vec<(u64, u64, u6
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
-    let out = BufReader::new(child.stdout.take().unwrap());
-    let (tell, hear) = std::sync::mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        let mut said = Vec::new();
-        for line in out.lines() {
-            let line = line.unwrap();
-            if let Some(rest) = line.strip_prefix("said ") {
-                let numbers: Vec<u64> = rest.split(' ').map(|n| n.parse().unwrap()).collect();
-                said.push((numbers[0], numbers[1], numbers[2]));
-                // The parent may have heard enough.
-                let _heard = tell.send(());
-            }
-        }
-        said
-    });
     // After so many answers; now and then while it still recovers.
     let answers = if dice.once_in(8) {
         0
     } else {
         1 + dice.below(600)
     };
-    for _ in 0..answers {
-        hear.recv_timeout(Duration::from_secs(60)).unwrap();
+    let then = Duration::from_micros(dice.below(20_000));
+    let said = kill::until_killed(child, "said ", answers, then);
+    let numbers = said.iter().map(|rest| {
+        let numbers: Vec<u64> = rest.split(' ').map(|n| n.parse().unwrap()).collect();
+        (numbers[0], numbers[1], numbers[2])
+    });
+    numbers.collect()
+}
+
+/// The log as it was after the last restart, built again from its entries: every checkpoint ever published is held against it.
+#[derive(Default)]
+struct Rebuilt {
+    frontier: Frontier,
+    entries: Vec<ReceiptDigest>,
+    distinct: BTreeSet<ReceiptDigest>,
+    /// Each published checkpoint, as it was when it was first seen.
+    checkpoints: Vec<SignedCheckpoint>,
+}
+
+impl Rebuilt {
+    /// Takes what was published since, and looks whether what was published before still says the same.
+    fn go_on(&mut self, log: &Path) {
+        let path = |number| log.join(numbered(Kind::Checkpoint, number));
+        for (at, before) in self.checkpoints.iter().enumerate() {
+            let number = u64::try_from(at).unwrap() + 1;
+            let now = std::fs::read(path(number)).unwrap();
+            assert_eq!(now, before.encode().into_bytes(), "checkpoint {number}");
+        }
+        loop {
+            let number = u64::try_from(self.checkpoints.len()).unwrap() + 1;
+            let Ok(bytes) = std::fs::read(path(number)) else {
+                break;
+            };
+            let signed = SignedCheckpoint::parse(&bytes).unwrap();
+            let (size, root) = signed.verify(signer().verifier()).unwrap().tree();
+            assert!(size > self.frontier.size(), "checkpoint {number}");
+            self.grow(log, size);
+            assert_eq!(self.frontier.root(), *root, "checkpoint {number}");
+            self.checkpoints.push(signed);
+        }
+        // And the one under its own name is the newest, or one before it if the process was killed between the two.
+        let newest = std::fs::read(log.join("checkpoint")).unwrap();
+        let known = self.checkpoints.iter().rev().take(2);
+        let known: Vec<Vec<u8>> = known.map(|one| one.encode().into_bytes()).collect();
+        assert!(known.contains(&newest));
     }
-    std::thread::sleep(Duration::from_micros(dice.below(20_000)));
-    assert!(
-        child.try_wait().unwrap().is_none(),
-        "the child ended by itself"
-    );
-    child.kill().unwrap();
-    child.wait().unwrap();
-    reader.join().unwrap()
+
+    fn grow(&mut self, log: &Path, size: u64) {
+        while self.frontier.size() < size {
+            let index = self.frontier.size() / 256;
+            let id = EntriesId::in_tree(index, size).unwrap();
+            let (full, part) = (log.join(id.full().path()), log.join(id.path()));
+            let mut bytes = std::fs::read(part)
+                .or_else(|_| std::fs::read(full))
+                .unwrap();
+            bytes.truncate(usize::from(id.tile().width()) * entry::ENTRY_LEN);
+            let skip = usize::try_from(self.frontier.size() % 256).unwrap();
+            for digest in entry::decode(id, &bytes).unwrap().into_iter().skip(skip) {
+                self.frontier.append(Hash::of_receipt(&digest)).unwrap();
+                assert!(self.distinct.insert(digest), "{digest} stands there twice");
+                self.entries.push(digest);
+            }
+        }
+    }
+
+    /// All that was acknowledged stands where it was said to.
+    fn has(&self, heard: &[(u64, u64, u64)]) {
+        for (number, position, checkpoint) in heard {
+            let at = usize::try_from(*position).unwrap();
+            assert_eq!(self.entries.get(at), Some(&digest(*number)), "{number}");
+            let under = &self.checkpoints[usize::try_from(*checkpoint).unwrap() - 1];
+            assert!(under.unverified().size() > *position, "{number}");
+        }
+    }
 }
 
 /// What was just said, and some of what was said before, is there and can be proved.
@@ -151,10 +203,7 @@ fn whole(folder: &Path, said: &[(u64, u64, u64)]) {
     let said: Vec<Said> = said
         .iter()
         .map(|(number, position, checkpoint)| {
-            let name = credence_log::sequencer::numbered(
-                credence_log::sequencer::Kind::Checkpoint,
-                *checkpoint,
-            );
+            let name = numbered(Kind::Checkpoint, *checkpoint);
             Said {
                 digest: digest(*number),
                 position: *position,

@@ -35,7 +35,17 @@ impl Kind {
     pub const fn folder(self) -> &'static str {
         match self {
             Self::Record => "record",
-            Self::Checkpoint => "checkpoint",
+            Self::Checkpoint => "checkpoints",
+        }
+    }
+
+    /// The folder that those of this kind stood in which were written before `checkpoint` became the name of the newest one: a store
+    /// that is a folder cannot have a file and a folder of one name. They stay where they are.
+    #[must_use]
+    pub const fn older_folder(self) -> Option<&'static str> {
+        match self {
+            Self::Record => None,
+            Self::Checkpoint => Some("checkpoint"),
         }
     }
 
@@ -84,7 +94,7 @@ mod tests {
         assert_eq!(numbered(Kind::Record, 1), "record/000/000/000/001");
         assert_eq!(
             numbered(Kind::Checkpoint, NUMBER_MAX),
-            "checkpoint/999/999/999/999"
+            "checkpoints/999/999/999/999"
         );
         let numbers = [1, 2, 999, 1000, 1001, 999_999, 1_000_000, NUMBER_MAX];
         let names = numbers.map(|number| numbered(Kind::Record, number));

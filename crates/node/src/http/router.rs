@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::http::error::ApiError;
 use crate::http::limits::Limits;
 use crate::http::openai_error::OpenAiError;
-use crate::http::{audit, embeddings, infer, models, openai, receipts};
+use crate::http::{audit, embeddings, infer, models, openai, receipts, statements};
 use crate::service::Service;
 
 /// What every handler may look at.
@@ -67,6 +67,10 @@ pub fn router(service: Arc<Service>, limits: Limits) -> Router {
         )
         .route("/v1/receipts/{digest}", get(receipts::receipt))
         .route(
+            "/v1/key-statements",
+            post(statements::take).layer(DefaultBodyLimit::max(statements::BODY_LEN_MAX)),
+        )
+        .route(
             "/v1/receipts/{digest}/audit",
             post(audit::audit).layer(DefaultBodyLimit::max(audit::BODY_LEN_MAX)),
         )
@@ -87,7 +91,8 @@ pub fn router(service: Arc<Service>, limits: Limits) -> Router {
 
 /// Whether OpenAI's clients ask there, and so read refusals in OpenAI's form.
 fn speaks_openai(uri: &Uri) -> bool {
-    uri.path().starts_with("/v1/") && !uri.path().starts_with("/v1/receipts")
+    let ours = ["/v1/receipts", "/v1/key-statements"];
+    uri.path().starts_with("/v1/") && !ours.iter().any(|path| uri.path().starts_with(path))
 }
 
 async fn nowhere(uri: Uri) -> Response {

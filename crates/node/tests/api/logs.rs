@@ -18,12 +18,17 @@ use credence_verify::{Facts, LogDemand, Policy, check};
 
 use crate::common::{ASKED, LIMITS, get, infer, model, options};
 
-fn signer() -> Signer {
+#[expect(dead_code, reason = "the store's tests use more of it")]
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+#[path = "../../../store/tests/common/postgres.rs"]
+mod postgres;
+
+pub(crate) fn signer() -> Signer {
     let name = KeyName::new("example.com/test").unwrap();
     Signer::new(name, Algorithm::Ed25519, SigningKey::from_seed(&[9; 32]))
 }
 
-fn ledger(folder: &Path, interval_ms: u64, pool_max: usize) -> Arc<Ledger> {
+pub(crate) fn ledger(folder: &Path, interval_ms: u64, pool_max: usize) -> Arc<Ledger> {
     let limits = Pool {
         pool_max,
         ..Pool::usual()
@@ -42,7 +47,7 @@ fn receipts(folder: &Path) -> Box<dyn Receipts> {
     Box::new(FolderReceipts::new(place, 1 << 20))
 }
 
-fn api(folder: &Path, logging: Option<Logging>) -> Router {
+pub(crate) fn api(folder: &Path, logging: Option<Logging>) -> Router {
     let operator = Operator::new(SigningKey::from_seed(&[1; 32]));
     let hosted = Hosted::new("small".to_owned(), model(), options()).unwrap();
     let care = Care {
@@ -71,13 +76,13 @@ fn is_logged(bundle: &Bundle) -> bool {
     check(bundle, &policy, &[], &Facts::at(now.as_secs())).is_ok()
 }
 
-async fn bundle(api: &Router, path: &str) -> Bundle {
+pub(crate) async fn bundle(api: &Router, path: &str) -> Bundle {
     let kept = get(api, path).await;
     assert_eq!(kept.status, StatusCode::OK);
     Bundle::decode(&kept.body, BUNDLE_LEN_MAX).unwrap()
 }
 
-async fn path(api: &Router) -> String {
+pub(crate) async fn path(api: &Router) -> String {
     let answer = infer(api, ASKED, &[]).await;
     assert_eq!(answer.status, StatusCode::OK);
     answer.headers[BUNDLE_HEADER].to_str().unwrap().to_owned()
@@ -141,21 +146,135 @@ async fn an_answer_that_the_log_has_no_room_for_is_withheld_for_a_moment() {
     assert!(!refused.headers.contains_key(BUNDLE_HEADER));
 }
 
+/// What a bundle opens: contents, and the salts that keep them from being guessed.
+fn secrets(kept: &Bundle) -> Vec<Vec<u8>> {
+    let openings = kept.openings();
+    vec![
+        openings.input.as_ref().unwrap().content.clone(),
+        openings.output.as_ref().unwrap().content.clone(),
+        openings.input.as_ref().unwrap().salt.as_bytes().to_vec(),
+        openings.output.as_ref().unwrap().salt.as_bytes().to_vec(),
+        openings.trace.as_ref().unwrap().as_bytes().to_vec(),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_question_or_answer_is_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let log = ledger(folder.path(), 20, 100);
     let api = api(folder.path(), Some(Logging::new(Arc::clone(&log), true)));
     let kept = bundle(&api, &path(&api).await).await;
-    let openings = kept.openings();
-    let secrets = [
-        openings.input.as_ref().unwrap().content.clone(),
-        openings.output.as_ref().unwrap().content.clone(),
-        openings.input.as_ref().unwrap().salt.as_bytes().to_vec(),
-        openings.trace.as_ref().unwrap().as_bytes().to_vec(),
-    ];
+    let files = found_nowhere(folder.path(), &kept, &secrets(&kept));
+    assert!(files >= 4, "{files}");
+}
+
+/// A conversation: nothing of its words, of their tokens and of the salts is in tiles, checkpoints, records or the index, be that a file or tables.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_conversation_is_in_log_index_or_tables() {
+    const WORDS: &str = "alpha beta gamma delta epsilon zeta";
+    let database = tokio::task::block_in_place(postgres::Server::start);
+    for in_tables in [false, true] {
+        let Some(database) = database.as_ref().filter(|_| in_tables) else {
+            if in_tables {
+                continue;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            talk_and_look(folder.path(), WORDS, None).await;
+            continue;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        talk_and_look(folder.path(), WORDS, Some(database)).await;
+    }
+    tokio::task::block_in_place(|| drop(database));
+}
+
+async fn talk_and_look(folder: &Path, words: &str, database: Option<&postgres::Server>) {
+    let limits = Pool::usual();
+    let mut options = open_folder(&folder.join("log"), Arc::new(signer()), limits).unwrap();
+    if let Some(database) = database {
+        let index = credence_store::index::PostgresIndex::open(&database.connection()).unwrap();
+        options.index = Arc::new(index);
+    }
+    let schedule = Schedule {
+        interval: Duration::from_millis(20),
+        ..Schedule::new(Box::new(|error| panic!("{error}")))
+    };
+    let log = Arc::new(Ledger::open(options, schedule).unwrap());
+    let care = Care {
+        logging: Some(Logging::new(log, true)),
+        attached: None,
+    };
+    let talk = Hosted::with_caps(
+        "talk".to_owned(),
+        crate::common::spoken(),
+        crate::common::options(),
+        crate::common::CAPS,
+    );
+    let operator = Operator::new(SigningKey::from_seed(&[1; 32]));
+    let service = Service::with_care(operator, vec![talk.unwrap()], receipts(folder), care);
+    let api = router(Arc::new(service), crate::common::ROOMY);
+    let asked = serde_json::json!({
+        "model": "talk",
+        "messages": [{"role": "user", "content": words}],
+        "max_tokens": 24,
+        "logit_bias": crate::common::endless(),
+    });
+    let answer =
+        crate::common::ask(&api, crate::common::post("/v1/chat/completions", &asked)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
+    let said = answer.json()["choices"][0]["message"]["content"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let place = answer.headers[BUNDLE_HEADER].to_str().unwrap();
+    let kept = bundle(&api, place).await;
+    let mut secrets = secrets(&kept);
+    // The words themselves, and what the answer says; and the bundles hold them, so the search would find them.
+    secrets.push(words.as_bytes().to_vec());
+    if said.len() >= 8 {
+        secrets.push(said.into_bytes());
+    }
+    let output =
+        credence_generate::Output::decode(&kept.openings().output.as_ref().unwrap().content);
+    let tokens: Vec<u8> = output
+        .unwrap()
+        .tokens
+        .iter()
+        .take(8)
+        .flat_map(|id| id.to_le_bytes())
+        .collect();
+    assert!(tokens.len() >= 16);
+    secrets.push(tokens);
+    let input = &kept.openings().input.as_ref().unwrap().content;
+    let has = |secret: &[u8]| input.windows(secret.len()).any(|window| window == secret);
+    assert!(has(words.as_bytes()), "the bundle opens the words");
+    let files = found_nowhere(folder, &kept, &secrets);
+    assert!(files >= 4, "{files}");
+    if let Some(database) = database {
+        let dump = database.dump().to_lowercase();
+        let hex = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        };
+        assert!(
+            dump.contains(&hex(kept.receipt().digest().as_bytes())),
+            "{dump}"
+        );
+        for secret in &secrets {
+            assert!(!dump.contains(&hex(secret)), "{dump}");
+            if let Ok(text) = std::str::from_utf8(secret) {
+                assert!(!dump.contains(&text.to_lowercase()), "{dump}");
+            }
+        }
+    }
+}
+
+/// How many files of the log there are, in none of which any of the secrets is.
+fn found_nowhere(folder: &Path, kept: &Bundle, secrets: &[Vec<u8>]) -> usize {
     let mut files = 0;
-    let mut folders = vec![folder.path().join("log")];
+    let mut folders = vec![folder.join("log")];
     while let Some(next) = folders.pop() {
         for entry in std::fs::read_dir(next).unwrap() {
             let path = entry.unwrap().path();
@@ -165,7 +284,7 @@ async fn nothing_of_question_or_answer_is_in_the_log() {
             }
             let bytes = std::fs::read(&path).unwrap();
             files += 1;
-            for secret in &secrets {
+            for secret in secrets {
                 let found = bytes.windows(secret.len()).any(|window| window == secret);
                 assert!(!found, "{}", path.display());
             }
@@ -176,7 +295,7 @@ async fn nothing_of_question_or_answer_is_in_the_log() {
             assert!(has_digest || !is_entries, "{}", path.display());
         }
     }
-    assert!(files >= 4, "{files}");
+    files
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -260,4 +379,66 @@ fn a_witness_that_has_seen_another_history_ends_the_log() {
         // What was proved stays proved.
         assert!(log.proof(digest(1)).unwrap().is_some());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_about_the_servers_own_key_is_logged_and_no_other() {
+    use credence_receipt::{KeyAction, KeyStatement, Statement, sign};
+    let folder = tempfile::tempdir().unwrap();
+    let log = Logging::new(ledger(folder.path(), 20, 100), false);
+    let api = api(folder.path(), Some(log));
+    let statement = |seed: u8| {
+        let key = SigningKey::from_seed(&[seed; 32]);
+        let action = KeyAction::Revoke {
+            since_unix_s: 1_700_000_000,
+        };
+        let statement = Statement::Key(KeyStatement {
+            operator: key.public_key(),
+            action,
+            time_unix_s: 1_700_000_001,
+        });
+        let envelope = sign(&statement, &key).unwrap();
+        Bundle::new(envelope, credence_claim::Openings::default(), Vec::new()).unwrap()
+    };
+    let send = async |body: Vec<u8>| {
+        let request = axum::http::Request::post("/v1/key-statements");
+        let request = request.body(axum::body::Body::from(body)).unwrap();
+        crate::common::ask(&api, request).await
+    };
+    let own = statement(1);
+    let path = format!("/v1/receipts/{}", own.receipt().digest());
+    assert_eq!(get(&api, &path).await.status, StatusCode::NOT_FOUND);
+    for _ in 0..2 {
+        let taken = send(own.encode().unwrap()).await;
+        assert_eq!(taken.status, StatusCode::ACCEPTED);
+        assert_eq!(taken.json()["bundle"], path);
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    while bundle(&api, &path).await.log().is_none() {
+        assert!(Instant::now() < end, "no proof came");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Another's key, an answer of this server's, rubbish, a changed byte, and a server without a log.
+    assert_eq!(
+        send(statement(2).encode().unwrap()).await.status,
+        StatusCode::FORBIDDEN
+    );
+    let answer = get(&api, &self::path(&api).await).await;
+    assert_eq!(send(answer.body).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        send(b"rubbish".to_vec()).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    let mut changed = own.encode().unwrap();
+    let at = changed.len() / 2;
+    changed[at] ^= 1;
+    assert_eq!(send(changed).await.status, StatusCode::BAD_REQUEST);
+    let other = tempfile::tempdir().unwrap();
+    let unlogged = self::api(other.path(), None);
+    let request = axum::http::Request::post("/v1/key-statements");
+    let request = request
+        .body(axum::body::Body::from(own.encode().unwrap()))
+        .unwrap();
+    let refused = crate::common::ask(&unlogged, request).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod cosigning;
+#[cfg(test)]
 mod embeddings;
 #[cfg(test)]
 mod http;

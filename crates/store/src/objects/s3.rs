@@ -1,6 +1,6 @@
 //! Objects in a bucket of S3, or of a store that speaks its protocol.
 //!
-//! `create` is a PUT with `If-None-Match: *`, which S3, R2, MinIO, Ceph, GCS and others honour. A store that ignores the
+//! `replace` is a PUT, and `create` one with `If-None-Match: *`, which S3, R2, MinIO, Ceph, GCS and others honour. A store that ignores the
 //! header would let one writer overwrite another, so [`S3Objects::open`] tries it: it creates an object twice, and refuses
 //! a store that takes the second. An answer that got lost is asked for again, and may then say that the object existed
 //! although this writer made it: whoever needs to know reads and compares.
@@ -89,7 +89,17 @@ impl S3Objects {
     /// # Errors
     /// [`StoreError`]; its source is [`S3Error`] when the bucket will not do.
     pub fn open(config: &S3Config) -> Result<Self, StoreError> {
-        let place = PathBuf::from(format!("s3://{}/{}", config.bucket, config.prefix));
+        let objects = Self::open_to_read(config)?;
+        objects.check_create(&place_of(config))?;
+        Ok(objects)
+    }
+
+    /// Connects to a bucket for reading: nothing is written, and nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`StoreError`]; its source is [`S3Error`] when the endpoint will not do.
+    pub fn open_to_read(config: &S3Config) -> Result<Self, StoreError> {
+        let place = place_of(config);
         let fail = |source| StoreError::from_io(Action::Write, &place, source);
         if !config.endpoint.starts_with("https://") && !is_local(&config.endpoint) {
             return Err(fail(std::io::Error::other(S3Error::Plain)));
@@ -119,14 +129,12 @@ impl S3Objects {
             .with_http_connector(Connector)
             .build()
             .map_err(|error| fail(std::io::Error::other(error)))?;
-        let objects = Self {
+        Ok(Self {
             runtime: Some(runtime),
             store: Arc::new(store),
             bucket: config.bucket.clone(),
             prefix: config.prefix.clone(),
-        };
-        objects.check_create(&place)?;
-        Ok(objects)
+        })
     }
 
     /// Creates one small object twice. It stays, so that the next opening has less to do.
@@ -231,9 +239,9 @@ impl Objects for S3Objects {
         let puts: Vec<(Key, Vec<u8>)> = keys.iter().cloned().zip(bodies).collect();
         let store = Arc::clone(&self.store);
         let puts = puts.into_iter();
-        let all = self.wait(some_at_once(
-            puts.map(move |(key, bytes)| put(Arc::clone(&store), key, bytes)),
-        ))?;
+        let all = self.wait(some_at_once(puts.map(move |(key, bytes)| {
+            put(Arc::clone(&store), key, bytes, PutMode::Create)
+        })))?;
         let named = keys.iter().zip(all);
         named
             .map(|(key, answer)| match answer {
@@ -244,6 +252,13 @@ impl Objects for S3Objects {
                 Err(error) => Err(self.error(Action::Write, key, error)),
             })
             .collect()
+    }
+
+    fn replace(&self, object: &Object) -> Result<(), StoreError> {
+        let key = self.key(&object.name);
+        let (store, asked, bytes) = (Arc::clone(&self.store), key.clone(), object.bytes.clone());
+        let done = self.wait(put(store, asked, bytes, PutMode::Overwrite))?;
+        done.map_err(|error| self.error(Action::Write, &key, error))
     }
 
     fn list(&self, folder: &ObjectName) -> Result<Vec<Child>, StoreError> {
@@ -307,9 +322,9 @@ async fn delete(store: Arc<AmazonS3>, key: Key) -> Result<(), Error> {
     store.delete(&key).await
 }
 
-async fn put(store: Arc<AmazonS3>, key: Key, bytes: Vec<u8>) -> Result<(), Error> {
+async fn put(store: Arc<AmazonS3>, key: Key, bytes: Vec<u8>, mode: PutMode) -> Result<(), Error> {
     let options = PutOptions {
-        mode: PutMode::Create,
+        mode,
         ..PutOptions::default()
     };
     store
@@ -320,6 +335,10 @@ async fn put(store: Arc<AmazonS3>, key: Key, bytes: Vec<u8>) -> Result<(), Error
 
 async fn finish(task: tokio::task::JoinHandle<Result<(), Error>>) -> Result<(), Error> {
     task.await.map_err(|source| Error::JoinError { source })?
+}
+
+fn place_of(config: &S3Config) -> PathBuf {
+    PathBuf::from(format!("s3://{}/{}", config.bucket, config.prefix))
 }
 
 /// Whether a plain endpoint is this very machine.

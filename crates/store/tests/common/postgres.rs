@@ -48,6 +48,18 @@ impl Server {
         )
     }
 
+    /// All that its tables hold, as text; bytes in hexadecimal.
+    pub(crate) fn dump(&self) -> String {
+        let folder = self.folder.path().display().to_string();
+        // It lies where `initdb` really does.
+        let real = std::fs::canonicalize(self.bin.join("initdb")).unwrap();
+        let mut command = self.command_at(&real.with_file_name("pg_dump"));
+        command.args(["--inserts", "-h", &folder, "-U", USER, "postgres"]);
+        let output = command.stdout(Stdio::piped()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Stops it; connections break.
     pub(crate) fn stop(&mut self) {
         run(self
@@ -79,7 +91,10 @@ impl Server {
     }
 
     fn command(&self, name: &str) -> Command {
-        let program = self.bin.join(name);
+        self.command_at(&self.bin.join(name))
+    }
+
+    fn command_at(&self, program: &Path) -> Command {
         let mut command = if is_root() {
             let mut command = Command::new("runuser");
             command.args(["-u", USER, "--"]).arg(program);

@@ -1,9 +1,13 @@
 //! An S3 server of its own for one test: `s3s-fs`, over a temporary folder, behind real HTTP and signatures.
 //!
-//! It honours `If-None-Match: *`, though it looks before it writes: two at the same instant could both win, so no test
-//! here races against it.
+//! `s3s-fs` honours `If-None-Match: *`, though it looks before it writes: of two at the same instant both could win. So conditional PUTs
+//! take turns here, by a lock that a real store has inside. What races against this server is therefore the client and what is built
+//! on it, and not the store.
+
+use std::sync::Arc;
 
 use credence_store::objects::S3Config;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
@@ -17,7 +21,7 @@ pub(crate) const BUCKET: &str = "credence";
 
 /// A running server; stopped when dropped.
 pub(crate) struct Server {
-    _folder: TempDir,
+    folder: TempDir,
     _runtime: Runtime,
     port: u16,
 }
@@ -34,9 +38,21 @@ impl Server {
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .unwrap();
         let port = listener.local_addr().unwrap().port();
+        let turns = Arc::new(tokio::sync::Mutex::new(()));
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let service = service.clone();
+                let (service, turns) = (service.clone(), Arc::clone(&turns));
+                let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                    let (service, turns) = (service.clone(), Arc::clone(&turns));
+                    async move {
+                        let asks = request.headers().contains_key("if-none-match");
+                        let _turn = match asks {
+                            true => Some(turns.lock().await),
+                            false => None,
+                        };
+                        Service::call(&service, request).await
+                    }
+                });
                 tokio::spawn(async move {
                     let connection = Builder::new(TokioExecutor::new());
                     let _ended = connection
@@ -46,10 +62,23 @@ impl Server {
             }
         });
         Self {
-            _folder: folder,
+            folder,
             _runtime: runtime,
             port,
         }
+    }
+
+    /// The same as a file that says where the bucket is.
+    pub(crate) fn file(&self, prefix: &str) -> String {
+        format!(
+            "endpoint = \"http://127.0.0.1:{}\"\nregion = \"us-east-1\"\nbucket = \"{BUCKET}\"\nprefix = \"{prefix}\"\naccess_key_id = \"{KEY_ID}\"\nsecret_access_key = \"{SECRET}\"\n",
+            self.port
+        )
+    }
+
+    /// Where the server keeps the bucket.
+    pub(crate) fn folder(&self) -> std::path::PathBuf {
+        self.folder.path().join(BUCKET)
     }
 
     pub(crate) fn config(&self, prefix: &str) -> S3Config {

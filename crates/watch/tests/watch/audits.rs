@@ -132,7 +132,11 @@ fn a_checkpoint_that_no_file_agrees_with_is_named() {
     let numbered = |number: &str, text: String| {
         let dir = tempfile::tempdir().unwrap();
         history.write_numbered(dir.path(), &[100, 300, 595, 600]);
-        std::fs::write(dir.path().join("log/checkpoint/000/000").join(number), text).unwrap();
+        std::fs::write(
+            dir.path().join("log/checkpoints/000/000").join(number),
+            text,
+        )
+        .unwrap();
         audited(dir.path()).unwrap_err()
     };
     let error = numbered("001/001", fork.checkpoint(595).encode());

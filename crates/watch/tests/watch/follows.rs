@@ -426,3 +426,54 @@ fn what_peers_show_is_compared_with_one_another() {
     let looked = one.hear("a", &text(&fork, 250));
     assert_eq!(alarms(&looked), [Alarm::Equivocation { size: 250 }]);
 }
+
+#[test]
+fn a_monitor_that_is_shown_nothing_from_the_start_says_so() {
+    let history = Arc::new(History::new(300, 0, 0));
+    let notes = Arc::new(MemoryNotes::default());
+    let shown = Shown::new(&history, 300);
+    shown.view().down = true;
+    let mut one = follower(&shown, &notes);
+    one.hear("p", &history.checkpoint(280).encode().into_bytes());
+    let mut raised = Vec::new();
+    for poll in 0..Patience::usual().withheld_polls + 5 {
+        let looked = one.poll();
+        assert!(looked.alarms.is_empty() || poll + 1 >= Patience::usual().withheld_polls);
+        raised.extend(alarms(&looked));
+    }
+    let expected = Alarm::Withheld {
+        peer: "p".to_owned(),
+        size: 280,
+        seen: 0,
+    };
+    assert_eq!(raised, [expected]);
+    // Once the log is shown, the peer is found to agree.
+    shown.view().down = false;
+    let looked = one.poll();
+    let agrees = |event: &MonitorEvent| matches!(event, MonitorEvent::PeerAgrees { .. });
+    assert!(looked.alarms.is_empty() && looked.events.iter().any(agrees));
+}
+
+#[test]
+fn checkpoints_that_fill_memory_are_not_looked_at() {
+    let history = Arc::new(History::new(30, 0, 0));
+    let shown = Shown::new(&history, 30);
+    let mut one = new(&shown);
+    one.poll();
+    let text = history.checkpoint(20).note().text().to_owned();
+    let extended = |bytes: usize| {
+        let text = format!("{text}{}\n", "x".repeat(bytes - 1));
+        let note = credence_log::Note::sign(&text, &log_signer()).unwrap();
+        note.encode().into_bytes()
+    };
+    let agrees = |event: &MonitorEvent| matches!(event, MonitorEvent::PeerAgrees { .. });
+    let looked = one.hear("p", &extended(4096));
+    assert!(looked.events.iter().any(agrees), "{looked:?}");
+    let looked = one.hear("p", &extended(4097));
+    let failed = |event: &MonitorEvent| matches!(event, MonitorEvent::PeerFailed { .. });
+    assert!(looked.events.iter().all(failed), "{looked:?}");
+    shown.view().says = Some(extended(4097));
+    let looked = one.poll();
+    let unreachable = |event: &MonitorEvent| matches!(event, MonitorEvent::Unreachable { .. });
+    assert!(looked.alarms.is_empty() && looked.events.iter().any(unreachable));
+}

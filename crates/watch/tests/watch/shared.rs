@@ -124,7 +124,7 @@ impl History {
         put("checkpoint", self.file(LogFile::Checkpoint, size).unwrap());
     }
 
-    /// The same with numbered checkpoints of these sizes, the last being the newest, as our logs keep them.
+    /// The same with numbered checkpoints of these sizes, the last being the newest, as our logs keep them before the newest has its name.
     pub(crate) fn write_numbered(&self, folder: &Path, sizes: &[u64]) {
         let newest = *sizes.last().unwrap();
         self.write(&folder.join("log"), newest);
@@ -132,7 +132,7 @@ impl History {
         for (number, size) in sizes.iter().enumerate() {
             let number = number + 999;
             let name = format!(
-                "log/checkpoint/000/000/{:03}/{:03}",
+                "log/checkpoints/000/000/{:03}/{:03}",
                 number / 1000,
                 number % 1000
             );

@@ -3,5 +3,6 @@
 
 mod client;
 mod evidence;
+mod interop;
 mod server;
 mod shared;

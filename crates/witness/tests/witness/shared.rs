@@ -134,12 +134,22 @@ pub(crate) fn run_with(at: u8, notes: Arc<dyn Notes>, limits: Limits) -> Running
 
 /// Witness `at` over these notes, with a clock that ticks at each look.
 pub(crate) fn run_from(at: u8, notes: Arc<dyn Notes>, limits: Limits, start: u64) -> Running {
+    run_for(at, log_signer().verifier().clone(), notes, (limits, start))
+}
+
+/// The same for another log.
+pub(crate) fn run_for(
+    at: u8,
+    log: credence_log::VerifierKey,
+    notes: Arc<dyn Notes>,
+    (limits, start): (Limits, u64),
+) -> Running {
     let events = Arc::new(Mutex::new(Vec::new()));
     let ticks = AtomicU64::new(start);
     let heard = Arc::clone(&events);
     let server = WitnessServer::open(
         witness_signer(at),
-        vec![log_signer().verifier().clone()],
+        vec![log],
         notes,
         Arc::new(move || ticks.fetch_add(1, Ordering::Relaxed)),
         Arc::new(move |event| heard.lock().unwrap().push(event)),

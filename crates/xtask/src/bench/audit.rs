@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::flags::Flags;
 use super::language;
-use super::page::Half;
+use super::page::Chapter;
 
 const INTRODUCTION: &str = "\
 # Audits
@@ -48,7 +48,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
             printed.trim_end()
         ));
     }
-    language::write(root, Half::Audits, &page)?;
+    language::write(root, Chapter::Audits, &page)?;
     Ok(page)
 }
 

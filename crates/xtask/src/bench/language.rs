@@ -23,7 +23,7 @@ use self::subject::Subject;
 use super::flags::Flags;
 use super::kernels::Kernel;
 use super::measure::median;
-use super::page::{Half, replace};
+use super::page::{Chapter, replace};
 use super::peak::Peak;
 
 /// Tokens of a prompt, and of the answer that is decoded after it.
@@ -195,18 +195,18 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
         by_threads,
     };
     let text = report::text(&results);
-    write(root, Half::Language, &text)?;
+    write(root, Chapter::Language, &text)?;
     Ok(text)
 }
 
-/// Replaces a half of `docs/performance.md`.
+/// Replaces a chapter of `docs/performance.md`.
 ///
 /// # Errors
 /// The file cannot be written.
-pub(crate) fn write(root: &Path, half: Half, text: &str) -> Result<(), String> {
+pub(crate) fn write(root: &Path, chapter: Chapter, text: &str) -> Result<(), String> {
     let path = root.join("docs/performance.md");
     let page = std::fs::read_to_string(&path).unwrap_or_default();
-    std::fs::write(&path, replace(&page, half, text))
+    std::fs::write(&path, replace(&page, chapter, text))
         .map_err(|error| format!("{}: {error}\n", path.display()))
 }
 

@@ -1,35 +1,65 @@
-//! `docs/performance.md` has three parts, each written by a command of its own: tensor models first, language models behind a marker, audits behind another.
+//! `docs/performance.md` has chapters, each written by a command of its own and each but the first behind a line that says which.
 
-/// The lines that stand between the parts.
-const LANGUAGE: &str = "<!-- Below: `cargo xtask bench language`. Above: `cargo xtask bench`. -->";
-const AUDITS: &str = "<!-- Below: `cargo xtask bench audit`. -->";
-
-/// Which part.
+/// Which chapter, in the page's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Half {
+pub(crate) enum Chapter {
     /// Tensor models.
     Tensors,
     /// Language models.
     Language,
+    /// The log.
+    Log,
     /// Spot checks and disputes.
     Audits,
 }
 
-/// The page with one part replaced.
-pub(crate) fn replace(page: &str, half: Half, text: &str) -> String {
-    let (rest, audits) = page.split_once(AUDITS).unwrap_or((page, ""));
-    let (tensors, language) = rest.split_once(LANGUAGE).unwrap_or((rest, ""));
-    let (tensors, language, audits) = match half {
-        Half::Tensors => (text, language, audits),
-        Half::Language => (tensors, text, audits),
-        Half::Audits => (tensors, language, text),
-    };
-    let mut out = format!("{}\n", tensors.trim_end());
-    for (marker, part) in [(LANGUAGE, language), (AUDITS, audits)] {
-        let part = part.trim();
-        if !part.is_empty() {
-            out.push_str(&format!("\n{marker}\n\n{part}\n"));
+/// The line before each chapter but the first.
+const MARKERS: [(Chapter, &str); 3] = [
+    (
+        Chapter::Language,
+        "<!-- Below: `cargo xtask bench language`. Above: `cargo xtask bench`. -->",
+    ),
+    (Chapter::Log, "<!-- Below: `cargo xtask bench log`. -->"),
+    (Chapter::Audits, "<!-- Below: `cargo xtask bench audit`. -->"),
+];
+
+/// The page with one chapter replaced.
+pub(crate) fn replace(page: &str, chapter: Chapter, text: &str) -> String {
+    let mut rest = page;
+    let mut later = Vec::new();
+    for (known, marker) in MARKERS.into_iter().rev() {
+        let (before, own) = rest.split_once(marker).unwrap_or((rest, ""));
+        rest = before;
+        later.push((marker, if known == chapter { text } else { own }));
+    }
+    let first = if chapter == Chapter::Tensors { text } else { rest };
+    let mut page = format!("{}\n", first.trim_end());
+    for (marker, own) in later.into_iter().rev() {
+        let own = own.trim();
+        if !own.is_empty() {
+            page.push_str(&format!("\n{marker}\n\n{own}\n"));
         }
     }
-    out
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chapter_is_replaced_and_the_others_stay() {
+        let all = [Chapter::Audits, Chapter::Tensors, Chapter::Log, Chapter::Language];
+        let mut page = String::new();
+        for (number, chapter) in all.into_iter().enumerate() {
+            page = replace(&page, chapter, &format!("chapter {number}\n"));
+        }
+        let order: Vec<usize> = (0..4)
+            .map(|number| page.find(&format!("chapter {number}")).unwrap())
+            .collect();
+        assert!(order[1] < order[3] && order[3] < order[2] && order[2] < order[0]);
+        assert_eq!(replace(&page, Chapter::Log, "chapter 2"), page);
+        let other = replace(&page, Chapter::Log, "new");
+        assert!(other.contains("chapter 0") && other.contains("new") && !other.contains("chapter 2"));
+    }
 }
