@@ -19,7 +19,7 @@ mod date;
 mod python;
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -92,6 +92,8 @@ impl core::error::Error for Raised {}
 pub(crate) struct Template {
     env: Arc<Environment<'static>>,
     tokens: Vec<(&'static str, String)>,
+    /// Names that it looks up and does not set itself before.
+    reads: BTreeSet<String>,
 }
 
 impl fmt::Debug for Template {
@@ -114,16 +116,30 @@ impl Template {
             });
         }
         let source = source.to_owned();
-        let env = on_own_stack(move || environment(source))?.map_err(|source| {
-            TextError::TemplateSyntax {
-                line: source.line().unwrap_or(0),
-                source: Box::new(source),
-            }
+        let parsed = on_own_stack(move || {
+            let env = environment(source)?;
+            let reads = env.get_template(NAME)?.undeclared_variables(false);
+            Ok((env, reads))
+        })?;
+        let (env, reads) = parsed.map_err(|source: Error| TextError::TemplateSyntax {
+            line: source.line().unwrap_or(0),
+            source: Box::new(source),
         })?;
         Ok(Self {
             env: Arc::new(env),
             tokens,
+            reads: reads.into_iter().collect(),
         })
+    }
+
+    /// Whether it looks up a variable of that name before it sets one itself, on some way through it.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        self.reads.contains(name)
+    }
+
+    pub(crate) fn source(&self) -> String {
+        let template = self.env.get_template(NAME);
+        template.map_or_else(|_| String::new(), |own| own.source().to_owned())
     }
 
     pub(crate) fn render(&self, conversation: &Conversation) -> Result<String, TextError> {
@@ -193,12 +209,11 @@ impl Template {
 fn on_own_stack<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, TextError> {
-    let stopped = || TextError::TemplateStopped;
     let thread = std::thread::Builder::new()
         .stack_size(STACK_BYTES)
         .spawn(work)
-        .map_err(|_| stopped())?;
-    thread.join().map_err(|_| stopped())
+        .map_err(|source| TextError::TemplateThread { source })?;
+    thread.join().map_err(|_| TextError::TemplateStopped)
 }
 
 fn environment(source: String) -> Result<Environment<'static>, Error> {
