@@ -196,6 +196,14 @@ pub enum TextError {
         /// The limit.
         max: usize,
     },
+    /// The chat template made too much.
+    #[error(
+        "the model's chat template made a value that is too large, or values of more than {max} bytes together; send a shorter conversation"
+    )]
+    TemplateMemory {
+        /// The limit of all values together.
+        max: usize,
+    },
     /// The chat template failed otherwise.
     #[error("the model's chat template fails on this conversation at line {line}")]
     TemplateFails {

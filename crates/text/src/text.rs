@@ -232,7 +232,7 @@ impl Text {
 
     /// The chat template's source, if the model has one.
     #[must_use]
-    pub fn template_source(&self) -> Option<String> {
+    pub fn template_source(&self) -> Option<&str> {
         self.template.as_ref().map(Template::source)
     }
 

@@ -250,3 +250,23 @@ impl IntoResponse for OpenAiError {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use credence_generate::PromptError;
+    use credence_text::TextError;
+
+    use super::*;
+
+    #[test]
+    fn no_thread_for_a_template_is_nobodys_fault_and_passes() {
+        let source = std::io::Error::from(std::io::ErrorKind::WouldBlock);
+        let error = RequestError::Prompt {
+            param: "messages",
+            source: PromptError::Text(TextError::TemplateThread { source }),
+        };
+        let response = OpenAiError::from(error).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+}

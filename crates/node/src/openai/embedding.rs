@@ -212,7 +212,7 @@ mod tests {
             assert_eq!(error.param(), Some(param), "{body}: {error}");
         }
         let many = format!(r#"{{"model":"m","input":[{}"a"]}}"#, r#""a","#.repeat(256));
-        assert_eq!(read(&many).unwrap_err().param(), Some("length of input"));
+        assert_eq!(read(&many).unwrap_err().param(), Some("input"));
     }
 
     #[test]

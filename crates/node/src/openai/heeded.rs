@@ -36,7 +36,7 @@ pub fn heeded(
             let instead = "the model's template has no place for tools; leave it out";
             return Err(unsupported("tools".to_owned(), instead));
         }
-        Some(_) => Some(CallForm::of_template(&source).ok_or_else(|| {
+        Some(_) => Some(CallForm::of_template(source).ok_or_else(|| {
             let instead = "the form in which this model writes calls is not known here; leave it out, or send `tool_choice` `none`";
             unsupported("tools".to_owned(), instead)
         })?),
