@@ -114,6 +114,16 @@ impl<'a> Generation<'a> {
         self
     }
 
+    /// Hands out what follows its grammar, so that what may come next can be found elsewhere ([`Constraint::prepare`]). Until it is back, parameters that have a grammar draw nothing.
+    pub const fn lend(&mut self) -> Option<Constraint> {
+        self.constraint.take()
+    }
+
+    /// Takes it back.
+    pub fn give_back(&mut self, constraint: Constraint) {
+        self.constraint = Some(constraint);
+    }
+
     /// Whether what is followed is the grammar of the parameters.
     fn is_constrained_as_asked(&self) -> bool {
         let named = self.parameters.settings().grammar.as_ref();

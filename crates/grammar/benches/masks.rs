@@ -33,7 +33,7 @@ fn words(len: usize) -> Vec<Vec<u8>> {
 fn masks(criterion: &mut Criterion) {
     let schema = json!({
         "type": "object",
-        "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}},
+        "properties": {"age": {"type": "integer"}, "name": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}}},
         "required": ["name", "age", "tags"],
         "additionalProperties": false,
     });
@@ -49,7 +49,7 @@ fn masks(criterion: &mut Criterion) {
         criterion.bench_function(&format!("grammar::constrain/tokens={len}"), |bencher| {
             bencher.iter(|| vocabulary.constrain(black_box(&grammar)).unwrap());
         });
-        let answer = br#"{"name": "the quick brown fox", "age": 41, "tags": ["a", "bc"]}"#;
+        let answer = br#"{"age": 41, "name": "the quick brown fox", "tags": ["a", "bc"]}"#;
         criterion.bench_function(
             &format!("grammar::answer/tokens={len}/steps={}", answer.len()),
             |bencher| {
@@ -65,5 +65,33 @@ fn masks(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, masks);
+/// The most that one mask can cost: as many moves as there may be, over strings of many lengths at once, and then the refusal.
+fn limits(criterion: &mut Criterion) {
+    let lengths = 40..240;
+    let strings: Vec<_> = lengths
+        .map(|max| json!({"type": "string", "maxLength": max}))
+        .collect();
+    let grammar = Grammar::schema(&json!({"anyOf": strings}).to_string()).unwrap();
+    let words = words(49_152);
+    let end = u32::try_from(words.len()).unwrap() - 1;
+    let shown = words.iter().map(|word| Some(word.as_slice()));
+    let vocabulary = Vocabulary::new(shown, &[end]).unwrap();
+    let mut begun = vocabulary.constrain(&grammar).unwrap();
+    begun.take(u32::from(b'"')).unwrap();
+    // Near the longest, no token fits any more wherever it may stand.
+    for _ in 0..35 {
+        begun.take(u32::from(b'x')).unwrap();
+    }
+    criterion.bench_function("grammar::mask/moves=limit", |bencher| {
+        bencher.iter(|| black_box(begun.clone().allowed().is_err()));
+    });
+    criterion.bench_function("grammar::take/threads=200", |bencher| {
+        bencher.iter(|| begun.clone().take(black_box(u32::from(b'x'))).is_ok());
+    });
+    criterion.bench_function("grammar::clone/threads=200", |bencher| {
+        bencher.iter(|| black_box(begun.clone()));
+    });
+}
+
+criterion_group!(benches, masks, limits);
 criterion_main!(benches);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::GrammarError;
 use crate::grammar::Grammar;
-use crate::machine::{At, Machine, Moves, Thread};
+use crate::machine::{At, MOVES_MAX, Machine, Moves, Thread};
 use crate::stacks::{EMPTY, Stacks};
 use crate::vocabulary::{Tokens, has, set};
 
@@ -16,8 +16,10 @@ pub struct Constraint {
     stacks: Stacks,
     threads: Vec<Thread>,
     allowed: Vec<u64>,
-    /// Whether `allowed` is of these threads.
-    fresh: bool,
+    /// Whether `allowed` is of these threads, or why there is none.
+    found: Option<Result<(), GrammarError>>,
+    /// The most moves to follow a token that came.
+    moves_max: usize,
 }
 
 impl Constraint {
@@ -30,7 +32,17 @@ impl Constraint {
             stacks: Stacks::default(),
             threads: vec![Thread { at, stack: EMPTY }],
             allowed: Vec::new(),
-            fresh: false,
+            found: None,
+            moves_max: MOVES_MAX,
+        }
+    }
+
+    /// The same with less patience than the specification has: following a token that came is too much work beyond so many moves. Who makes an answer may lack patience; who checks one may not.
+    #[must_use]
+    pub fn within(self, moves_max: usize) -> Self {
+        Self {
+            moves_max: moves_max.min(MOVES_MAX),
+            ..self
         }
     }
 
@@ -45,11 +57,16 @@ impl Constraint {
     /// # Errors
     /// [`GrammarError::NoToken`] if there is none, [`GrammarError::Work`] if finding them is too much work.
     pub fn allowed(&mut self) -> Result<&[u64], GrammarError> {
-        if !self.fresh {
-            self.find()?;
-            self.fresh = true;
-        }
+        self.prepare();
+        self.found.clone().unwrap_or(Ok(()))?;
         Ok(&self.allowed)
+    }
+
+    /// Finds what [`Self::allowed`] will say, which is most of the work of a token, unless it was found before.
+    pub fn prepare(&mut self) {
+        if self.found.is_none() {
+            self.found = Some(self.find());
+        }
     }
 
     fn find(&mut self) -> Result<(), GrammarError> {
@@ -59,6 +76,7 @@ impl Constraint {
             nodes: self.grammar.nodes(),
             stacks: &mut self.stacks,
             moves: 0,
+            moves_max: MOVES_MAX,
         };
         let chars = tokens.plain_chars_max;
         let in_string = |thread: &&Thread| machine.is_plain(**thread, chars);
@@ -95,6 +113,7 @@ impl Constraint {
             nodes: self.grammar.nodes(),
             stacks: &mut self.stacks,
             moves: 0,
+            moves_max: self.moves_max,
         };
         if has(&self.tokens.ends, token) {
             let may_end = self.threads.iter().any(|&own| machine.may_end(own));
@@ -118,7 +137,7 @@ impl Constraint {
             return Err(refused);
         }
         self.threads = threads;
-        self.fresh = false;
+        self.found = None;
         Ok(())
     }
 }

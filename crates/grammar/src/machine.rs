@@ -126,6 +126,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) stacks: &'a mut Stacks,
     /// Threads moved by a byte so far, and alternatives and properties looked at for them.
     pub(crate) moves: usize,
+    /// The most of them.
+    pub(crate) moves_max: usize,
 }
 
 impl Machine<'_> {
@@ -175,7 +177,7 @@ impl Machine<'_> {
             | At::Object { .. } => self.in_object(thread, byte, to),
             At::Open { .. } | At::List { .. } => self.in_list(thread, byte, to),
         }
-        self.moves <= MOVES_MAX && to.threads.len() - to.from <= THREADS_MAX
+        self.moves <= self.moves_max && to.threads.len() - to.from <= THREADS_MAX
     }
 
     /// Whether an answer may end where a thread stands.

@@ -24,6 +24,7 @@ mod keeper;
 mod logging;
 pub mod oip;
 pub mod openai;
+mod paced;
 mod serve;
 mod service;
 pub mod speech;

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::http::{Limits, router};
+use crate::paced::Paced;
 use crate::service::Service;
 
 /// How long requests under way may go on after the signal to stop.
@@ -104,12 +105,12 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Op
     }
 }
 
-/// One connection. A head that does not come in time ends it.
+/// One connection. A head that does not come in time ends it, and an answer that is not taken.
 fn connect(
     socket: TcpStream,
     app: &Router,
     limits: Limits,
-) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
+) -> http1::Connection<TokioIo<Paced>, TowerToHyperService<Router>> {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(cause = crate::chain_of(&error), "small chunks may wait");
     }
@@ -117,7 +118,10 @@ fn connect(
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time_max)
-        .serve_connection(TokioIo::new(socket), service)
+        .serve_connection(
+            TokioIo::new(Paced::new(socket, limits.write_time_max)),
+            service,
+        )
 }
 
 /// Completes at the first SIGINT or SIGTERM.

@@ -20,7 +20,20 @@ const TEMPLATE: &str = "{% for message in messages %}{{ '<|start|>' + message['r
 /// If its text is refused, which it is not.
 #[must_use]
 pub fn speaking(seed: u64) -> Model {
-    spoken(seed, true)
+    spoken(seed, true, text_spec())
+}
+
+/// The same with another chat template.
+///
+/// # Panics
+/// If the template is refused.
+#[must_use]
+pub fn speaking_by(seed: u64, template: &str) -> Model {
+    let text = TextSpec {
+        chat_template: Some(template.to_owned()),
+        ..text_spec()
+    };
+    spoken(seed, true, text)
 }
 
 /// The same without attention: what it says next hangs on the last token alone, and its runs have neither keys nor values.
@@ -29,15 +42,14 @@ pub fn speaking(seed: u64) -> Model {
 /// As [`speaking`].
 #[must_use]
 pub fn forgetful(seed: u64) -> Model {
-    spoken(seed, false)
+    spoken(seed, false, text_spec())
 }
 
 #[expect(
     clippy::expect_used,
     reason = "a test cannot go on without its model, and this crate is for tests alone"
 )]
-fn spoken(seed: u64, attends: bool) -> Model {
-    let text = text_spec();
+fn spoken(seed: u64, attends: bool, text: TextSpec) -> Model {
     let bytes = text.to_bytes().expect("the text of the model is valid");
     let vocabulary = u32::try_from(text.tokens.len()).unwrap_or(u32::MAX);
     speaking_model(seed, (vocabulary, SPEAKING_CONTEXT), &bytes, attends)

@@ -196,6 +196,14 @@ pub enum TextError {
         /// The limit.
         max: usize,
     },
+    /// The chat template made too much.
+    #[error(
+        "the model's chat template made a value that is too large, or values of more than {max} bytes together; send a shorter conversation"
+    )]
+    TemplateMemory {
+        /// The limit of all values together.
+        max: usize,
+    },
     /// The chat template failed otherwise.
     #[error("the model's chat template fails on this conversation at line {line}")]
     TemplateFails {
@@ -205,9 +213,16 @@ pub enum TextError {
         #[source]
         source: Box<minijinja::Error>,
     },
-    /// The engine could not be run, or stopped in a way it should not.
+    /// The engine stopped in a way it should not.
     #[error("the template engine stopped; try again, and if it stops again choose another model")]
     TemplateStopped,
+    /// The system gives no thread for the engine.
+    #[error("the system gives no thread for the chat template; try again")]
+    TemplateThread {
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// The conversation nests deeper than is allowed.
     #[error("expected at most {max} levels of lists and objects in the conversation")]
     TooDeep {

@@ -224,6 +224,18 @@ impl Text {
         self.template.is_some()
     }
 
+    /// Whether the chat template looks up a variable of that name, such as `tools`: what it does not look up it cannot heed. False without a template.
+    #[must_use]
+    pub fn template_reads(&self, name: &str) -> bool {
+        self.template.as_ref().is_some_and(|own| own.reads(name))
+    }
+
+    /// The chat template's source, if the model has one.
+    #[must_use]
+    pub fn template_source(&self) -> Option<&str> {
+        self.template.as_ref().map(Template::source)
+    }
+
     /// Renders a conversation by the model's chat template; the result is for [`Special::Parse`].
     ///
     /// Template and conversation together determine the result: there is no clock, no environment and no file.

@@ -16,7 +16,7 @@ use crate::http::router::App;
 use crate::openai::{
     Embeddings, INPUT_TOKENS_MAX, Prompted, RequestError, embeddings_body, read_embeddings,
 };
-use crate::service::{AnswerError, Service};
+use crate::service::Service;
 
 /// The parameter that holds the texts.
 const PARAM: &str = "input";
@@ -61,9 +61,7 @@ fn answer(service: &Service, body: &[u8], header: Option<Nonce>) -> Result<Respo
         (own, header) => own.or(header),
     };
     let prompts = prompts(&asked, embedder)?;
-    let embedded = service
-        .embed((hosted.id(), embedder), &prompts, nonce)
-        .map_err(refused)?;
+    let embedded = service.embed((hosted.id(), embedder), &prompts, nonce)?;
     let body = embeddings_body((name, hosted.id()), asked.encoding, &embedded);
     let mut response = Json(body).into_response();
     if let Some(first) = embedded.first() {
@@ -115,18 +113,12 @@ fn prompts(asked: &Embeddings, embedder: &Embedder) -> Result<Vec<Prompt>, Reque
         prompts.push(prompt);
     }
     if tokens > INPUT_TOKENS_MAX {
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        return Err(RequestError::Range {
-            param: "tokens of input".to_owned(),
-            min: 1,
-            max: count(INPUT_TOKENS_MAX),
-            got: count(tokens),
+        return Err(RequestError::Count {
+            param: PARAM,
+            what: "tokens",
+            max: INPUT_TOKENS_MAX,
+            got: tokens,
         });
     }
     Ok(prompts)
-}
-
-/// Everything that the client could mend was refused before the run.
-fn refused(error: AnswerError) -> OpenAiError {
-    OpenAiError::internal("the texts cannot be embedded, or have no receipt", &error)
 }

@@ -14,9 +14,7 @@ use crate::chain_of as chain;
 use crate::http::body::BodyError;
 use crate::keeper::KeepError;
 use crate::service::AnswerError;
-
-/// What is said when the log does not take a receipt for the moment.
-const UNLOGGED: &str = "the log takes no receipt at the moment, so no answer is given; try again";
+use crate::speech::Trouble;
 
 /// The body of a refusal.
 #[derive(Debug, Serialize)]
@@ -116,7 +114,10 @@ impl From<AnswerError> for ApiError {
             tracing::warn!(cause = chain(cause), "an answer is withheld");
             return Self {
                 retry_after: true,
-                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, UNLOGGED)
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    Trouble::Unlogged.to_string(),
+                )
             };
         }
         Self::internal(

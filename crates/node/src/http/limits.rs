@@ -17,10 +17,12 @@ pub struct Limits {
     pub head_time_max: Duration,
     /// The longest that a request may take, body and all. An answer in words takes as long as it takes: this bounds its body alone.
     pub request_time_max: Duration,
+    /// The longest that a client may leave what is sent to it untaken; and in that time it takes at least 16 KiB, if there is so much.
+    pub write_time_max: Duration,
 }
 
 impl Limits {
-    /// 16 MiB each, 256 MiB together, 32 inferences, 4,096 connections, 10 s for a head, one minute.
+    /// 16 MiB each, 256 MiB together, 32 inferences, 4,096 connections, 10 s for a head, one minute, 30 s to take what is sent.
     #[must_use]
     pub const fn usual() -> Self {
         Self {
@@ -30,6 +32,7 @@ impl Limits {
             connections_max: 4096,
             head_time_max: Duration::from_secs(10),
             request_time_max: Duration::from_secs(60),
+            write_time_max: Duration::from_secs(30),
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use credence_base::{ModelId, Nonce};
@@ -14,7 +15,7 @@ use credence_claim::chain::Prefix;
 use credence_exec::sampling::Parameters;
 use credence_generate::{Content, Language, Prompt, PromptError};
 use credence_grammar::Constraint;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::Receiver;
 use zeroize::Zeroizing;
 
 use crate::http::nonce::read_nonce;
@@ -24,12 +25,12 @@ use crate::http::router::App;
 use crate::http::{body, sse};
 use crate::keeper::now_unix_s;
 use crate::openai::{
-    Asked, Frame, Kind, Prompted, Reply, RequestError, Teller, grammar_param, model_entry,
-    models_list, read_chat, read_completion,
+    Asked, CallForm, Frame, Kind, Prompted, Reply, RequestError, Teller, grammar_param, heeded,
+    model_entry, models_list, read_chat, read_completion,
 };
 use crate::service::{Hosted, Service};
 use crate::speech::issue::{Ask, Secrets, begin};
-use crate::speech::{self, Choice, Event, Speaker};
+use crate::speech::{self, Choice, Event, Speaker, queue};
 
 pub(crate) async fn models(State(app): State<App>) -> Response {
     let entries = app.service.models().filter_map(|hosted| entry(hosted));
@@ -38,8 +39,10 @@ pub(crate) async fn models(State(app): State<App>) -> Response {
 
 pub(crate) async fn model(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, OpenAiError> {
+    // What is no text is no model's name.
+    let Path(name) = name.map_err(|_| OpenAiError::no_model("\u{fffd}"))?;
     let found = app.service.model(&name).and_then(|hosted| entry(hosted));
     let mut found = found.ok_or_else(|| OpenAiError::no_model(&name))?;
     found["id"] = name.into();
@@ -73,14 +76,13 @@ pub(crate) async fn completions(
 struct Wanted {
     asked: Asked,
     contents: Vec<(Content, Vec<u32>)>,
-    tools: bool,
     /// The parameter that holds the contents.
     param: &'static str,
 }
 
 /// A request on its way.
 struct Prepared {
-    events: UnboundedReceiver<Event>,
+    events: Receiver<Event>,
     frame: Frame,
     prefixes: Vec<Prefix>,
     stream: bool,
@@ -131,7 +133,6 @@ fn wanted(kind: Kind, body: &[u8]) -> Result<Wanted, RequestError> {
             Wanted {
                 asked: chat.asked,
                 contents: vec![(Content::Chat(chat.conversation), Vec::new())],
-                tools: chat.tools,
                 param: "messages",
             }
         }
@@ -144,7 +145,6 @@ fn wanted(kind: Kind, body: &[u8]) -> Result<Wanted, RequestError> {
             Wanted {
                 contents: completion.prompts.into_iter().map(content).collect(),
                 asked: completion.asked,
-                tools: false,
                 param: "prompt",
             }
         }
@@ -176,6 +176,7 @@ fn prepare(
         requests,
         prefixes,
         prompt_tokens,
+        tools,
         events,
     } = start(service, (hosted.id(), speaker), &wanted)?;
     let frame = Frame {
@@ -189,7 +190,8 @@ fn prepare(
         language: Arc::clone(speaker.language()),
         answers: prefixes.len(),
         prompt_tokens,
-        tools: wanted.tools,
+        tools,
+        grammar: wanted.asked.settings.grammar.as_ref().map(grammar_param),
         include_usage: wanted.asked.include_usage,
     };
     speaker.ask(requests, service.keeper())?;
@@ -206,7 +208,8 @@ struct Started {
     requests: Vec<speech::Request>,
     prefixes: Vec<Prefix>,
     prompt_tokens: usize,
-    events: UnboundedReceiver<Event>,
+    tools: Option<CallForm>,
+    events: Receiver<Event>,
 }
 
 /// Commits to every answer, once it is sure that there is room for all.
@@ -217,9 +220,11 @@ fn start(
 ) -> Result<Started, OpenAiError> {
     let parameters = checked_parameters(wanted, speaker)?;
     let n = usize::try_from(wanted.asked.n).unwrap_or(usize::MAX);
-    speaker.room_for(n.saturating_mul(wanted.contents.len()), n)?;
+    let answers = n.saturating_mul(wanted.contents.len());
+    speaker.room_for(answers, n)?;
+    let tools = tools(wanted, speaker.language())?;
     let constraint = constraint(&parameters, speaker.language())?;
-    let (told, events) = unbounded_channel();
+    let (told, events) = queue(answers);
     let (mut requests, mut prefixes, mut prompt_tokens) = (Vec::new(), Vec::new(), 0);
     for (content, ids) in &wanted.contents {
         let mut choices = Vec::new();
@@ -255,8 +260,18 @@ fn start(
         requests,
         prefixes,
         prompt_tokens,
+        tools,
         events,
     })
+}
+
+/// The form of calls to look for; refuses what the model's template does not read.
+fn tools(wanted: &Wanted, language: &Language) -> Result<Option<CallForm>, RequestError> {
+    let Some((Content::Chat(conversation), _)) = wanted.contents.first() else {
+        return Ok(None);
+    };
+    let forced = wanted.asked.settings.grammar.is_some();
+    heeded(conversation, forced, language.text())
 }
 
 fn checked_parameters(wanted: &Wanted, speaker: &Speaker) -> Result<Parameters, RequestError> {

@@ -3,6 +3,7 @@
 //! What the client did is told in full, with the causes; what went wrong here is told in one sentence and logged in full.
 
 use std::error::Error;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -12,7 +13,9 @@ use serde_json::{Value, json};
 use crate::chain_of;
 use crate::http::body::BodyError;
 use crate::http::nonce::BadNonce;
-use crate::openai::RequestError;
+use crate::keeper::KeepError;
+use crate::openai::{Failure, RequestError};
+use crate::service::AnswerError;
 use crate::speech::{Full, Trouble};
 
 /// A refusal.
@@ -22,7 +25,13 @@ pub(crate) struct OpenAiError {
     message: String,
     param: Option<String>,
     code: &'static str,
+    retry_after: bool,
+    /// Receipts of choices that ended all the same.
+    kept: Vec<Value>,
 }
+
+/// What is said when something is missing for the moment.
+const UNAVAILABLE: &str = "unavailable";
 
 impl OpenAiError {
     fn new(status: StatusCode, message: String, code: &'static str) -> Self {
@@ -31,7 +40,23 @@ impl OpenAiError {
             message,
             param: None,
             code,
+            retry_after: status == StatusCode::TOO_MANY_REQUESTS,
+            kept: Vec::new(),
         }
+    }
+
+    /// Not our client's fault, and likely over in a moment: `503`, try again in a second.
+    fn passing(message: String) -> Self {
+        Self {
+            retry_after: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message, UNAVAILABLE)
+        }
+    }
+
+    /// It took too long.
+    pub(crate) fn timeout(limit: Duration) -> Self {
+        let message = format!("the request took longer than {} s", limit.as_secs());
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message, "timeout")
     }
 
     pub(crate) fn nowhere() -> Self {
@@ -118,17 +143,27 @@ impl OpenAiError {
 
     /// The body, also as the last word of a stream.
     pub(crate) fn body(&self) -> Value {
-        json!({"error": {
+        let mut body = json!({"error": {
             "message": self.message,
             "type": self.kind(),
             "param": self.param,
             "code": self.code,
-        }})
+        }});
+        if !self.kept.is_empty() {
+            body["credence"] = json!({"choices": self.kept});
+        }
+        body
     }
 }
 
 impl From<RequestError> for OpenAiError {
     fn from(error: RequestError) -> Self {
+        if error.is_passing() {
+            tracing::warn!(cause = chain_of(&error), "a request is not worked on");
+            return Self::passing(
+                "the system gives no thread for the prompt; try again".to_owned(),
+            );
+        }
         Self {
             param: error.param().map(str::to_owned),
             ..Self::new(StatusCode::BAD_REQUEST, chain_of(&error), error.code())
@@ -161,30 +196,77 @@ impl From<Full> for OpenAiError {
             Full::Never { .. } => (StatusCode::BAD_REQUEST, "invalid_value"),
             Full::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
-        Self::new(status, error.to_string(), code)
+        // An `n` that is too large by itself was refused before: there are too many prompts.
+        let param = matches!(error, Full::Never { .. }).then(|| "prompt".to_owned());
+        Self {
+            param,
+            ..Self::new(status, error.to_string(), code)
+        }
     }
 }
 
-impl From<Trouble> for OpenAiError {
-    fn from(error: Trouble) -> Self {
-        let (status, code) = match error {
-            Trouble::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-            Trouble::Grammar => (StatusCode::BAD_REQUEST, "invalid_value"),
+impl From<Failure> for OpenAiError {
+    fn from(failure: Failure) -> Self {
+        let said = failure.trouble.to_string();
+        let error = match failure.trouble {
+            Trouble::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, said, "stopping"),
+            Trouble::Grammar => Self::new(StatusCode::BAD_REQUEST, said, "invalid_value"),
+            Trouble::Unlogged => Self::passing(said),
             Trouble::Run | Trouble::Receipt => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "internal_error")
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, said, "internal_error")
             }
         };
-        Self::new(status, error.to_string(), code)
+        let kept = failure.kept.iter().map(|(index, kept)| {
+            json!({"index": index, "receipt": kept.digest.to_string(), "bundle": kept.path()})
+        });
+        Self {
+            param: failure.param.map(str::to_owned),
+            kept: kept.collect(),
+            ..error
+        }
+    }
+}
+
+/// Everything that the client could mend was refused before the run.
+impl From<AnswerError> for OpenAiError {
+    fn from(error: AnswerError) -> Self {
+        if let AnswerError::Keep(KeepError::Log(cause)) = &error
+            && cause.is_passing()
+        {
+            tracing::warn!(cause = chain_of(cause), "an answer is withheld");
+            return Self::passing(Trouble::Unlogged.to_string());
+        }
+        Self::internal("the texts cannot be embedded, or have no receipt", &error)
     }
 }
 
 impl IntoResponse for OpenAiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
+        if self.retry_after {
             let second = HeaderValue::from_static("1");
             response.headers_mut().insert(header::RETRY_AFTER, second);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use credence_generate::PromptError;
+    use credence_text::TextError;
+
+    use super::*;
+
+    #[test]
+    fn no_thread_for_a_template_is_nobodys_fault_and_passes() {
+        let source = std::io::Error::from(std::io::ErrorKind::WouldBlock);
+        let error = RequestError::Prompt {
+            param: "messages",
+            source: PromptError::Text(TextError::TemplateThread { source }),
+        };
+        let response = OpenAiError::from(error).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
     }
 }

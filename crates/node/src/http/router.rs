@@ -113,8 +113,10 @@ async fn no_method(uri: Uri) -> Response {
 /// interrupted, and what it takes must stay counted.
 async fn timed(State(app): State<App>, request: Request, next: Next) -> Response {
     let limit = app.limits.request_time_max;
+    let openai = speaks_openai(request.uri());
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
+        Err(_) if openai => OpenAiError::timeout(limit).into_response(),
         Err(_) => ApiError::timeout(limit).into_response(),
     }
 }

@@ -9,7 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures_core::Stream;
 use serde_json::Value;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 
 use crate::http::openai_error::OpenAiError;
 use crate::openai::Teller;
@@ -24,13 +24,13 @@ enum Stage {
 }
 
 struct Sse {
-    events: UnboundedReceiver<Event>,
+    events: Receiver<Event>,
     teller: Teller,
     stage: Stage,
 }
 
 /// The response that tells.
-pub(crate) fn respond(events: UnboundedReceiver<Event>, teller: Teller) -> Response {
+pub(crate) fn respond(events: Receiver<Event>, teller: Teller) -> Response {
     let body = Body::from_stream(Sse {
         events,
         teller,

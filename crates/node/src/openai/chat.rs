@@ -107,7 +107,7 @@ pub fn read_chat(body: &[u8]) -> Result<Chat, RequestError> {
     })
 }
 
-/// The tools on offer, unless the client says that none may be called.
+/// The tools on offer, unless the client says that none may be called. A tool that is `strict` is one that a call is forced of: with `auto` nothing would hold the call to its schema.
 fn tools(raw: Option<&RawValue>, choice: &ToolChoice) -> Result<Option<Vec<Value>>, RequestError> {
     let read = |raw: &RawValue| {
         serde_json::from_str(raw.get()).map_err(|_| wrong("tools".to_owned(), "a list of tools"))
@@ -119,6 +119,18 @@ fn tools(raw: Option<&RawValue>, choice: &ToolChoice) -> Result<Option<Vec<Value
                 param: format!("tools[{at}]"),
                 expected: "a tool of the type `function`, with a name",
             });
+        }
+        let param = || format!("tools[{at}].function.strict");
+        match tool["function"].get("strict") {
+            None | Some(Value::Null | Value::Bool(false)) => {}
+            Some(Value::Bool(true)) if *choice == ToolChoice::Auto => {
+                return Err(RequestError::Unsupported {
+                    param: param(),
+                    instead: "with the `tool_choice` `auto` calls are held to no schema; leave it out, or force a call by `required` or a function's name",
+                });
+            }
+            Some(Value::Bool(true)) => {}
+            Some(_) => return Err(wrong(param(), "true or false")),
         }
     }
     Ok(tools.filter(|tools| !tools.is_empty() && *choice != ToolChoice::None))
@@ -217,23 +229,49 @@ fn read_calls(value: Value, param: &str) -> Result<Value, RequestError> {
         return Err(wrong(param.to_owned(), "a list of calls"));
     };
     for (at, call) in calls.iter_mut().enumerate() {
-        let param = format!("{param}[{at}].function");
-        let Some(Value::Object(function)) = call.get_mut("function") else {
-            return Err(wrong(param, "an object"));
+        let own = format!("{param}[{at}]");
+        let Value::Object(members) = call else {
+            return Err(wrong(own, "an object"));
         };
-        if !function.get("name").is_some_and(Value::is_string) {
-            return Err(wrong(format!("{param}.name"), "a text"));
+        members.retain(|_, value| !value.is_null());
+        for (name, value) in members.iter() {
+            let param = || format!("{own}.{name}");
+            match (name.as_str(), value) {
+                ("function", _) | ("id", Value::String(_)) => {}
+                ("id", _) => return Err(wrong(param(), "a text")),
+                ("type", Value::String(kind)) if kind == "function" => {}
+                ("type", _) => return Err(wrong(param(), "`function`")),
+                (_, _) => return Err(RequestError::Unknown { param: param() }),
+            }
         }
-        if let Some(arguments) = function.get_mut("arguments") {
-            let spelt = match &*arguments {
-                Value::String(text) => serde_json::from_str(text).ok(),
-                Value::Object(_) => Some(arguments.clone()),
-                _ => None,
-            };
-            let spelt = spelt.filter(Value::is_object);
-            let expected = "the text of a JSON object";
-            *arguments = spelt.ok_or_else(|| wrong(format!("{param}.arguments"), expected))?;
-        }
+        let own = format!("{own}.function");
+        let Some(Value::Object(function)) = members.get_mut("function") else {
+            return Err(wrong(own, "an object"));
+        };
+        read_function(function, &own)?;
     }
     Ok(Value::Array(calls))
+}
+
+fn read_function(function: &mut Map<String, Value>, param: &str) -> Result<(), RequestError> {
+    function.retain(|_, value| !value.is_null());
+    let known = |name: &&String| ["name", "arguments"].contains(&name.as_str());
+    if let Some(name) = function.keys().find(|name| !known(name)) {
+        let param = format!("{param}.{name}");
+        return Err(RequestError::Unknown { param });
+    }
+    if !function.get("name").is_some_and(Value::is_string) {
+        return Err(wrong(format!("{param}.name"), "a text"));
+    }
+    if let Some(arguments) = function.get_mut("arguments") {
+        let spelt = match &*arguments {
+            Value::String(text) => serde_json::from_str(text).ok(),
+            Value::Object(_) => Some(arguments.clone()),
+            _ => None,
+        };
+        let spelt = spelt.filter(Value::is_object);
+        let expected = "the text of a JSON object";
+        *arguments = spelt.ok_or_else(|| wrong(format!("{param}.arguments"), expected))?;
+    }
+    Ok(())
 }

@@ -71,12 +71,11 @@ pub fn read_completion(body: &[u8]) -> Result<Completion, RequestError> {
         Prompts::Several(prompts) => prompts,
     };
     if !(1..=PROMPTS_MAX).contains(&prompts.len()) {
-        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
-        return Err(RequestError::Range {
-            param: "length of prompt".to_owned(),
-            min: 1,
-            max: count(PROMPTS_MAX),
-            got: count(prompts.len()),
+        return Err(RequestError::Count {
+            param: "prompt",
+            what: "prompts",
+            max: PROMPTS_MAX,
+            got: prompts.len(),
         });
     }
     fields.finish()?;

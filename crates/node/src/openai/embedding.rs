@@ -78,12 +78,11 @@ pub fn read_embeddings(body: &[u8]) -> Result<Embeddings, RequestError> {
         Inputs::Several(inputs) => inputs,
     };
     if !(1..=INPUTS_MAX).contains(&inputs.len()) {
-        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
-        return Err(RequestError::Range {
-            param: "length of input".to_owned(),
-            min: 1,
-            max: count(INPUTS_MAX),
-            got: count(inputs.len()),
+        return Err(RequestError::Count {
+            param: "input",
+            what: "texts",
+            max: INPUTS_MAX,
+            got: inputs.len(),
         });
     }
     let nonce = fields.take("credence").map(nonce).transpose()?.flatten();
@@ -213,7 +212,7 @@ mod tests {
             assert_eq!(error.param(), Some(param), "{body}: {error}");
         }
         let many = format!(r#"{{"model":"m","input":[{}"a"]}}"#, r#""a","#.repeat(256));
-        assert_eq!(read(&many).unwrap_err().param(), Some("length of input"));
+        assert_eq!(read(&many).unwrap_err().param(), Some("input"));
     }
 
     #[test]

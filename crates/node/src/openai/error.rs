@@ -3,6 +3,7 @@
 use credence_exec::sampling::ParametersError;
 use credence_generate::PromptError;
 use credence_grammar::GrammarError;
+use credence_text::TextError;
 
 use crate::openai::number::NumberError;
 
@@ -60,6 +61,18 @@ pub enum RequestError {
         max: u64,
         /// The value.
         got: u64,
+    },
+    /// None, or too many, of what a field holds.
+    #[error("`{param}` must have 1 to {max} {what}, got {got}")]
+    Count {
+        /// The field.
+        param: &'static str,
+        /// What is counted.
+        what: &'static str,
+        /// Most of them.
+        max: usize,
+        /// Given.
+        got: usize,
     },
     /// A sampling parameter out of its range.
     #[error("a parameter of sampling is out of range")]
@@ -131,9 +144,14 @@ impl RequestError {
             | Self::Kind { param, .. }
             | Self::Number { param, .. }
             | Self::Range { param, .. } => Some(param),
+            Self::Prompt { param, source } => Some(match source {
+                PromptError::Text(TextError::Date) => "credence.date",
+                PromptError::Text(TextError::ExtraName { .. }) => "chat_template_kwargs",
+                _ => param,
+            }),
             Self::Missing { param }
             | Self::Contradiction { param, .. }
-            | Self::Prompt { param, .. }
+            | Self::Count { param, .. }
             | Self::Context { param, .. }
             | Self::Token { param, .. }
             | Self::Grammar { param, .. } => Some(param),
@@ -148,6 +166,18 @@ impl RequestError {
                 }
             }),
         }
+    }
+
+    /// Whether the same request may well be answered a moment later: nobody's fault.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Prompt {
+                source: PromptError::Text(TextError::TemplateThread { .. }),
+                ..
+            }
+        )
     }
 
     /// A word for programs, as OpenAI's API has them.
@@ -166,6 +196,7 @@ impl RequestError {
             Self::Kind { .. }
             | Self::Number { .. }
             | Self::Range { .. }
+            | Self::Count { .. }
             | Self::Sampling(_)
             | Self::Contradiction { .. }
             | Self::Prompt { .. }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::openai::tools::{Part, ToolParser};
-use crate::openai::view::{Form, Frame, Kind, finish_reason};
+use crate::openai::view::{Form, Frame, Kind, Offsets, finish_reason};
 use crate::speech::{Ended, Event, Said, Trouble};
 use credence_receipt::Kept;
 
@@ -11,10 +11,49 @@ use credence_receipt::Kept;
 #[derive(Debug, Default)]
 struct Choice {
     text: String,
+    parser: Option<ToolParser>,
+    /// What the parser made of the text.
+    parts: Vec<Part>,
     drawn: usize,
+    offsets: Offsets,
     reports: Vec<Value>,
     reported: bool,
     ended: Option<Ended>,
+}
+
+/// Why an answer is not whole, and what of it has a receipt all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("of {answers} answers, {} ended with a receipt", kept.len())]
+pub struct Failure {
+    /// Answers that were asked for.
+    answers: usize,
+    /// What happened first.
+    #[source]
+    pub trouble: Trouble,
+    /// The parameter at fault, if it is one.
+    pub param: Option<&'static str>,
+    /// Choices that ended, with their receipts.
+    pub kept: Vec<(usize, Kept)>,
+}
+
+impl Failure {
+    /// `ended` has each choice's receipt, if it has one, in their order.
+    pub(super) fn new(
+        trouble: Option<Trouble>,
+        frame: &Frame,
+        ended: impl Iterator<Item = Option<Kept>>,
+    ) -> Self {
+        let trouble = trouble.unwrap_or(Trouble::Run);
+        let kept = ended.enumerate();
+        Self {
+            answers: frame.answers,
+            param: frame.grammar.filter(|_| trouble == Trouble::Grammar),
+            trouble,
+            kept: kept
+                .filter_map(|(index, kept)| Some((index, kept?)))
+                .collect(),
+        }
+    }
 }
 
 /// Gathers events.
@@ -29,7 +68,10 @@ impl Reply {
     /// Nothing was said yet.
     #[must_use]
     pub fn new(frame: Frame) -> Self {
-        let choices = (0..frame.answers).map(|_| Choice::default());
+        let choices = (0..frame.answers).map(|_| Choice {
+            parser: frame.tools.map(ToolParser::new),
+            ..Choice::default()
+        });
         Self {
             choices: choices.collect(),
             frame,
@@ -40,29 +82,38 @@ impl Reply {
     /// Takes an event.
     pub fn take(&mut self, event: Event) {
         match event {
-            Event::Said(said) => {
-                let report = self.frame.reported(&said);
-                let Said {
-                    choice,
-                    text,
-                    logprobs,
-                    ..
-                } = said;
-                if let Some(own) = choice_of(&mut self.choices, choice) {
-                    own.text.push_str(&text);
-                    own.drawn += 1;
-                    own.reported |= logprobs.is_some();
-                    own.reports.extend(report);
-                }
-            }
+            Event::Said(said) => self.said(&said),
             Event::Ended(ended) => {
                 if let Some(own) = choice_of(&mut self.choices, ended.choice) {
                     own.text.push_str(&ended.text);
+                    if let Some(parser) = &mut own.parser {
+                        own.parts.extend(parser.push(&ended.text));
+                        own.parts.extend(parser.finish());
+                    }
                     own.ended = Some(ended);
                 }
             }
-            Event::Failed(trouble) => self.trouble = Some(trouble),
+            Event::Failed(trouble) => {
+                self.trouble.get_or_insert(trouble);
+            }
         }
+    }
+
+    fn said(&mut self, said: &Said) {
+        let Some(own) = choice_of(&mut self.choices, said.choice) else {
+            return;
+        };
+        own.text.push_str(&said.text);
+        if let Some(parser) = &mut own.parser {
+            if self.frame.marks(said.token) {
+                own.parts.extend(parser.mark());
+            }
+            own.parts.extend(parser.push(&said.text));
+        }
+        own.drawn += 1;
+        own.reported |= said.logprobs.is_some();
+        let report = self.frame.reported(said, &mut own.offsets);
+        own.reports.extend(report);
     }
 
     /// Whether every choice has ended.
@@ -74,9 +125,13 @@ impl Reply {
     /// The body, and the first choice's receipt.
     ///
     /// # Errors
-    /// [`Trouble`] if a choice has no end, for the reason that was told.
-    pub fn finish(&self) -> Result<(Value, Kept), Trouble> {
-        let trouble = || self.trouble.unwrap_or(Trouble::Run);
+    /// [`Failure`] if a choice has no end, with the reason that was told first.
+    pub fn finish(&self) -> Result<(Value, Kept), Failure> {
+        let trouble = || {
+            let ended = self.choices.iter().map(|choice| choice.ended.as_ref());
+            let ended = ended.map(|ended| ended.map(|ended| ended.receipt));
+            Failure::new(self.trouble, &self.frame, ended)
+        };
         let mut choices = Vec::new();
         let mut first = None;
         for (index, choice) in self.choices.iter().enumerate() {
@@ -93,9 +148,7 @@ impl Reply {
     }
 
     fn choice(&self, index: usize, choice: &Choice, ended: &Ended) -> Value {
-        let reports = choice
-            .reported
-            .then(|| self.frame.reports(&choice.reports, 0));
+        let reports = choice.reported.then(|| self.frame.reports(&choice.reports));
         let credence = json!({
             "receipt": ended.receipt.digest.to_string(),
             "bundle": ended.receipt.path(),
@@ -110,7 +163,7 @@ impl Reply {
                 "credence": credence,
             });
         }
-        let (message, called) = self.message(index, &choice.text);
+        let (message, called) = self.message(index, choice);
         json!({
             "index": index,
             "message": message,
@@ -121,19 +174,13 @@ impl Reply {
     }
 
     /// The message, and whether it calls a tool. What was signed is the text with the calls in it, as the receipt's output has it.
-    fn message(&self, index: usize, text: &str) -> (Value, bool) {
-        let plain = json!({"role": "assistant", "content": text, "refusal": null});
-        if !self.frame.tools {
-            return (plain, false);
-        }
-        let mut parser = ToolParser::default();
-        let mut parts = parser.push(text);
-        parts.extend(parser.finish());
+    fn message(&self, index: usize, choice: &Choice) -> (Value, bool) {
+        let plain = json!({"role": "assistant", "content": choice.text, "refusal": null});
         let (mut content, mut calls) = (String::new(), Vec::new());
-        for part in parts {
+        for part in &choice.parts {
             match part {
-                Part::Text(text) => content.push_str(&text),
-                Part::Call(call) => calls.push(self.frame.call(&call, (index, calls.len()))),
+                Part::Text(text) => content.push_str(text),
+                Part::Call(call) => calls.push(self.frame.call(call, (index, calls.len()))),
             }
         }
         if calls.is_empty() {

@@ -8,9 +8,11 @@ use credence_claim::chain::{Head, Prefix};
 use serde_json::{Map, Value, json};
 
 use crate::keeper::Keeper;
+use crate::openai::reply::Failure;
 use crate::openai::tools::{Part, ToolParser};
-use crate::openai::view::{Form, Frame, Kind, chained, finish_reason, opening};
+use crate::openai::view::{Form, Frame, Kind, Offsets, chained, finish_reason, opening};
 use crate::speech::{Ended, Event, Said, Trouble};
+use credence_receipt::Kept;
 
 /// How far one choice has come.
 #[derive(Debug)]
@@ -19,9 +21,8 @@ struct Choice {
     parser: Option<ToolParser>,
     calls: usize,
     drawn: usize,
-    /// Characters of text so far.
-    offset: usize,
-    ended: bool,
+    offsets: Offsets,
+    ended: Option<Kept>,
 }
 
 /// Makes chunks.
@@ -32,6 +33,15 @@ pub struct Teller {
     choices: Vec<Choice>,
     trouble: Option<Trouble>,
     first: Option<Map<String, Value>>,
+}
+
+/// What is new in a choice.
+#[derive(Clone, Copy)]
+enum Shown<'a> {
+    /// A token with its text.
+    Token(&'a Said),
+    /// Text that was held back until the end.
+    Rest(&'a str),
 }
 
 /// What a chunk says of a choice.
@@ -49,11 +59,11 @@ impl Teller {
     pub fn new(frame: Frame, keeper: Arc<Keeper>, prefixes: Vec<Prefix>) -> Self {
         let choice = |prefix: &Prefix| Choice {
             head: Head::start(prefix),
-            parser: frame.tools.then(ToolParser::default),
+            parser: frame.tools.map(ToolParser::new),
             calls: 0,
             drawn: 0,
-            offset: 0,
-            ended: false,
+            offsets: Offsets::default(),
+            ended: None,
         };
         Self {
             choices: prefixes.iter().map(choice).collect(),
@@ -93,7 +103,7 @@ impl Teller {
             Event::Said(said) => self.said(&said),
             Event::Ended(ended) => self.ended(&ended),
             Event::Failed(trouble) => {
-                self.trouble = Some(trouble);
+                self.trouble.get_or_insert(trouble);
                 None
             }
         }
@@ -104,16 +114,17 @@ impl Teller {
     /// Whether every choice has ended.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.choices.iter().all(|choice| choice.ended)
+        self.choices.iter().all(|choice| choice.ended.is_some())
     }
 
     /// What ends the stream: a count of tokens, if it was asked for.
     ///
     /// # Errors
-    /// [`Trouble`] if a choice has no end.
-    pub fn finish(&self) -> Result<Option<Value>, Trouble> {
+    /// [`Failure`] if a choice has no end.
+    pub fn finish(&self) -> Result<Option<Value>, Failure> {
         if !self.is_whole() {
-            return Err(self.trouble.unwrap_or(Trouble::Run));
+            let ended = self.choices.iter().map(|choice| choice.ended);
+            return Err(Failure::new(self.trouble, &self.frame, ended));
         }
         if !self.frame.include_usage {
             return Ok(None);
@@ -129,20 +140,18 @@ impl Teller {
 
     fn said(&mut self, said: &Said) -> Option<Value> {
         let index = usize::try_from(said.choice).ok()?;
-        let report = self.frame.reported(said);
         let choice = self.choices.get_mut(index)?;
-        let offset = choice.offset;
+        let report = self.frame.reported(said, &mut choice.offsets);
         choice.drawn += 1;
-        choice.offset += said.text.chars().count();
         // A token and its text are far below the limit of a link.
         choice.head = choice.head.link(&[said.token], &said.text).ok()?;
         let head = choice.head;
         let reports = match &said.logprobs {
             None => Value::Null,
-            Some(_) => self.frame.reports(report.as_slice(), offset),
+            Some(_) => self.frame.reports(report.as_slice()),
         };
         let mut credence = self.signed(&head, &[said.token]);
-        let delta = self.shown(index, &said.text, false, &mut credence);
+        let delta = self.shown(index, Shown::Token(said), &mut credence);
         Some(self.chunk(Chunk {
             index,
             delta,
@@ -155,11 +164,11 @@ impl Teller {
     fn ended(&mut self, ended: &Ended) -> Option<Value> {
         let index = usize::try_from(ended.choice).ok()?;
         let choice = self.choices.get_mut(index)?;
-        choice.ended = true;
+        choice.ended = Some(ended.receipt);
         choice.head = choice.head.link(&[], &ended.text).ok()?;
         let head = choice.head;
         let mut credence = self.signed(&head, &[]);
-        let delta = self.shown(index, &ended.text, true, &mut credence);
+        let delta = self.shown(index, Shown::Rest(&ended.text), &mut credence);
         let called = self.choices.get(index).is_some_and(|own| own.calls > 0);
         let own = self.frame.credence(ended);
         self.first.get_or_insert_with(|| own.clone());
@@ -177,10 +186,13 @@ impl Teller {
     fn shown(
         &mut self,
         index: usize,
-        text: &str,
-        last: bool,
+        new: Shown<'_>,
         credence: &mut Map<String, Value>,
     ) -> Map<String, Value> {
+        let (text, last) = match new {
+            Shown::Token(said) => (said.text.as_str(), false),
+            Shown::Rest(text) => (text, true),
+        };
         let Some(choice) = self.choices.get_mut(index) else {
             return Map::new();
         };
@@ -192,7 +204,13 @@ impl Teller {
             };
         };
         credence.insert("text".to_owned(), json!(text));
-        let mut parts = parser.push(text);
+        let mut parts = Vec::new();
+        if let Shown::Token(said) = new
+            && self.frame.marks(said.token)
+        {
+            parts.extend(parser.mark());
+        }
+        parts.extend(parser.push(text));
         if last {
             parts.extend(parser.finish());
         }

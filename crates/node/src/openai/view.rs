@@ -12,7 +12,7 @@ use credence_generate::Language;
 use credence_text::Text;
 use serde_json::{Map, Value, json};
 
-use crate::openai::tools::ToolCall;
+use crate::openai::tools::{CallForm, ToolCall};
 use crate::speech::{Ended, Said};
 use credence_receipt::Kept;
 
@@ -53,8 +53,10 @@ pub struct Frame {
     pub answers: usize,
     /// Tokens of all prompts, each counted once.
     pub prompt_tokens: usize,
-    /// Whether calls of tools are looked for.
-    pub tools: bool,
+    /// The form of calls of tools that are looked for, if any are on offer.
+    pub tools: Option<CallForm>,
+    /// The parameter that the answer's grammar came from, if it has one.
+    pub grammar: Option<&'static str>,
     /// Whether a chunk that counts tokens ends the stream.
     pub include_usage: bool,
 }
@@ -113,13 +115,25 @@ impl Frame {
         })
     }
 
-    /// What is reported of one token, unless the token ends the answer.
-    pub(super) fn reported(&self, said: &Said) -> Option<Value> {
+    /// Whether a token, which is not shown, begins a call.
+    pub(super) fn marks(&self, token: u32) -> bool {
+        let text = self.language.text();
+        let mark = |form: CallForm| form.is_mark(bytes(text, token));
+        text.is_hidden(token) && self.tools.is_some_and(mark)
+    }
+
+    /// What is reported of one token, unless the token ends the answer. Every token of the answer is to be brought here, in order.
+    pub(super) fn reported(&self, said: &Said, offsets: &mut Offsets) -> Option<Value> {
         let logprobs = said.logprobs.as_ref()?;
         let text = self.language.text();
         if text.is_end(said.token) {
             return None;
         }
+        let offset = if text.is_hidden(said.token) {
+            offsets.next(&[])
+        } else {
+            offsets.next(bytes(text, said.token))
+        };
         Some(match self.kind {
             Kind::Chat => {
                 let mut entry = chat_entry(text, logprobs.chosen);
@@ -127,35 +141,48 @@ impl Frame {
                 entry["top_logprobs"] = top.collect();
                 entry
             }
-            Kind::Completion => completion_entry(text, logprobs),
+            Kind::Completion => {
+                let mut entry = completion_entry(text, logprobs);
+                entry["offset"] = json!(offset);
+                entry
+            }
         })
     }
 
-    /// All reports of a choice or chunk; `offset` is where its text begins, in characters.
-    pub(super) fn reports(&self, entries: &[Value], offset: usize) -> Value {
+    /// All reports of a choice or chunk.
+    pub(super) fn reports(&self, entries: &[Value]) -> Value {
         match self.kind {
             Kind::Chat => json!({"content": entries, "refusal": null}),
             Kind::Completion => {
                 let column = |name: &str| -> Vec<Value> {
                     entries.iter().map(|entry| entry[name].clone()).collect()
                 };
-                let mut at = offset;
-                let offsets = entries.iter().map(|entry| {
-                    let here = at;
-                    at += entry["token"]
-                        .as_str()
-                        .map_or(0, |text| text.chars().count());
-                    here
-                });
-                let offsets: Vec<usize> = offsets.collect();
                 json!({
                     "tokens": column("token"),
                     "token_logprobs": column("logprob"),
                     "top_logprobs": column("top"),
-                    "text_offset": offsets,
+                    "text_offset": column("offset"),
                 })
             }
         }
+    }
+}
+
+/// Where the tokens of an answer stand in its text, in characters: counted by the bytes of the tokens, so that what is held back of the text does not matter. Several tokens may make one
+/// character, and stand where it does.
+#[derive(Debug, Default)]
+pub(super) struct Offsets {
+    /// Characters that have begun.
+    begun: usize,
+}
+
+impl Offsets {
+    fn next(&mut self, bytes: &[u8]) -> usize {
+        let goes_on = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+        let within = usize::from(bytes.first().is_some_and(goes_on));
+        let at = self.begun.saturating_sub(within);
+        self.begun += bytes.iter().filter(|byte| !goes_on(byte)).count();
+        at
     }
 }
 
@@ -251,6 +278,22 @@ pub fn models_list(entries: Vec<Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_of_one_character_stand_at_one_place() {
+        let mut offsets = Offsets::default();
+        let tokens: [&[u8]; 7] = [
+            b"a",
+            b"\xf0\x9f",
+            b"\x98",
+            b"\x80b",
+            b"",
+            "\u{e9}\u{e9}".as_bytes(),
+            b"c",
+        ];
+        let at = tokens.map(|token| offsets.next(token));
+        assert_eq!(at, [0, 1, 1, 1, 3, 3, 5]);
+    }
 
     #[test]
     fn fixed_point_becomes_a_float_without_loss() {

@@ -54,6 +54,9 @@ pub enum Trouble {
     /// The grammar that the answer must fit became too much work, or the model lacks a token for it.
     #[error("the answer's grammar could not be followed to the end: simplify the schema")]
     Grammar,
+    /// The log takes no receipt for the moment, so the answer is none.
+    #[error("the log takes no receipt at the moment, so no answer is given; try again")]
+    Unlogged,
     /// No receipt could be made and kept, so the answer is none.
     #[error("no receipt could be made and kept, so the answer is withdrawn")]
     Receipt,

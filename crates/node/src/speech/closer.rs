@@ -9,12 +9,12 @@ use credence_claim::FinishReason;
 use credence_exec::Session;
 use credence_generate::Output;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::keeper::{KeepError, Keeper};
 use crate::logging::Wait;
 use crate::speech::answers::{Ended, Event, Trouble};
 use crate::speech::issue::{Begun, Outcome};
+use crate::speech::queue::Events;
 use crate::speech::speaker::Message;
 use credence_receipt::Kept;
 
@@ -26,7 +26,7 @@ pub(super) struct Closing {
     pub(super) finish: FinishReason,
     /// Text that was held back.
     pub(super) rest: String,
-    pub(super) events: UnboundedSender<Event>,
+    pub(super) events: Events,
     pub(super) keeper: Arc<Keeper>,
     /// Given back last, so that whoever has all seats knows that all receipts are kept.
     pub(super) seat: OwnedSemaphorePermit,
@@ -39,7 +39,7 @@ struct Closed {
     finish: FinishReason,
     /// None if keeping it panicked.
     receipt: Option<Result<(Kept, Option<Wait>), KeepError>>,
-    events: UnboundedSender<Event>,
+    events: Events,
     seat: OwnedSemaphorePermit,
 }
 
@@ -79,15 +79,17 @@ pub(super) fn run(ended: &Receiver<Closing>, inbox: &Sender<Message>) {
 impl Closing {
     fn close(self) -> Closed {
         let choice = self.begun.prompt().choice();
-        let trace_root = self.session.trace_root();
-        drop(self.session);
-        let outcome = Outcome {
-            output: self.output,
-            trace_root,
-            finish: self.finish,
-        };
         // A panic, a fault of this program or of where receipts are kept, must not end the thread that all receipts need.
-        let close = AssertUnwindSafe(|| self.keeper.close(self.begun, &outcome));
+        let close = AssertUnwindSafe(|| {
+            let trace_root = self.session.trace_root();
+            drop(self.session);
+            let outcome = Outcome {
+                output: self.output,
+                trace_root,
+                finish: self.finish,
+            };
+            self.keeper.close(self.begun, &outcome)
+        });
         Closed {
             choice,
             rest: self.rest,
@@ -121,13 +123,19 @@ impl Closed {
             Some(Err(error)) => Event::Failed(told(&error)),
         };
         // A client that has left needs no word, and a speaker that has ended keeps no count.
-        drop(self.events.send(event));
+        self.events.send(event);
         drop(self.seat);
         drop(inbox.send(Message::Closed));
     }
 }
 
 fn told(error: &KeepError) -> Trouble {
+    if let KeepError::Log(cause) = error
+        && cause.is_passing()
+    {
+        tracing::warn!(cause = crate::chain_of(cause), "an answer is withheld");
+        return Trouble::Unlogged;
+    }
     tracing::error!(
         cause = crate::chain_of(error),
         "an answer has no receipt and is withdrawn"

@@ -4,27 +4,31 @@
 //! Speaker::ask ─seats─▶ inbox ─▶ Floor{Schedule, Group{Voice…}…}: messages, who has left, one round ─▶ inbox …
 //! ```
 //!
-//! Everything here is bounded by seats: an answer takes one before it is let in and gives it back when its receipt is kept. What an answer has said waits for its reader without a bound
-//! of its own, since it is no longer than the answer may be.
+//! Everything here is bounded by seats: an answer takes one before it is let in and gives it back when its receipt is kept.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use credence_generate::Language;
 use credence_grammar::Constraint;
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::keeper::Keeper;
 use crate::speech::answers::{Event, Trouble};
 use crate::speech::closer::{self, Closing};
 use crate::speech::issue::Begun;
-use crate::speech::schedule::{Caps, GroupId, Schedule, Turn};
-use crate::speech::voice::{Group, run};
+use crate::speech::masker::{self, Masked, Wanted};
+use crate::speech::queue::Events;
+use crate::speech::schedule::{Caps, GroupId, Schedule};
+use crate::speech::voice::{Group, Ran, run};
+
+/// How long nothing is done while all who speak wait for their readers.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// One answer that is wanted.
 #[derive(Debug)]
@@ -43,7 +47,7 @@ pub struct Request {
     /// The answers, at least one.
     pub choices: Vec<Choice>,
     /// Who is told.
-    pub events: UnboundedSender<Event>,
+    pub events: Events,
 }
 
 /// All places are taken.
@@ -74,6 +78,8 @@ pub(super) enum Message {
     Ask(Box<Asked>),
     /// An answer's memory is free.
     Closed,
+    /// It is known what may come next in an answer.
+    Masked(Box<Masked>),
     /// End all answers, and take no more.
     WindDown,
     /// The same, and end.
@@ -83,7 +89,7 @@ pub(super) enum Message {
 /// A request with its seats, one for each choice.
 pub(super) struct Asked {
     pub(super) choices: Vec<(Choice, OwnedSemaphorePermit)>,
-    pub(super) events: UnboundedSender<Event>,
+    pub(super) events: Events,
     pub(super) keeper: Arc<Keeper>,
 }
 
@@ -104,11 +110,13 @@ impl Speaker {
     pub fn start(language: Arc<Language>, caps: Caps) -> io::Result<Self> {
         let (inbox, messages) = channel();
         let (closing, ended) = channel();
-        let (own, own_inbox) = (Arc::clone(&language), inbox.clone());
+        let (masks, wanted) = channel();
+        let (own, own_inbox, masked) = (Arc::clone(&language), inbox.clone(), inbox.clone());
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
         named("credence-closer").spawn(move || closer::run(&ended, &own_inbox))?;
+        named("credence-masker").spawn(move || masker::run(&wanted, &masked))?;
         named("credence-speaker").spawn(move || {
-            let mut floor = Floor::new(&own, closing, caps);
+            let mut floor = Floor::new(&own, (closing, masks), caps);
             floor.run(&messages);
         })?;
         Ok(Self {
@@ -208,6 +216,7 @@ struct Floor<'a> {
     schedule: Schedule,
     groups: BTreeMap<GroupId, Group<'a>>,
     closing: Sender<Closing>,
+    masks: Sender<Wanted>,
     next: GroupId,
     /// Whether nobody is let in any more.
     winding_down: bool,
@@ -215,12 +224,17 @@ struct Floor<'a> {
 }
 
 impl<'a> Floor<'a> {
-    const fn new(language: &'a Language, closing: Sender<Closing>, caps: Caps) -> Self {
+    fn new(
+        language: &'a Language,
+        (closing, masks): (Sender<Closing>, Sender<Wanted>),
+        caps: Caps,
+    ) -> Self {
         Self {
             language,
             schedule: Schedule::new(caps),
             groups: BTreeMap::new(),
             closing,
+            masks,
             next: 0,
             winding_down: false,
             stopped: false,
@@ -246,7 +260,15 @@ impl<'a> Floor<'a> {
             self.take(message);
         }
         self.end_abandoned();
-        self.round();
+        if self.round() || self.schedule.idle() || self.stopped {
+            return;
+        }
+        // All who speak wait: for their readers, or for the masker, which sends a message.
+        match inbox.recv_timeout(PAUSE) {
+            Ok(message) => self.take(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.stopped = true,
+        }
     }
 
     /// Does something; if it panics, which is a fault of this program, whoever waits is told so, and others can be answered. Nothing of the groups is kept: their sessions may be in
@@ -267,6 +289,7 @@ impl<'a> Floor<'a> {
         match message {
             Message::Ask(asked) => self.let_in(*asked),
             Message::Closed => self.schedule.closed(),
+            Message::Masked(masked) => self.unmask(*masked),
             Message::WindDown => self.end_all(),
             Message::Stop => {
                 self.end_all();
@@ -278,19 +301,19 @@ impl<'a> Floor<'a> {
     fn let_in(&mut self, asked: Asked) {
         if self.winding_down {
             // The client may have left; then there is nobody to tell.
-            drop(asked.events.send(Event::Failed(Trouble::Stopping)));
+            asked.events.send(Event::Failed(Trouble::Stopping));
             return;
         }
         let id = self.next;
         self.next += 1;
         let events = asked.events.clone();
-        match Group::new(self.language, asked) {
+        match Group::new(id, self.language, asked) {
             Some(group) => {
                 let (answers, prompt) = (group.voices().len(), group.prompt_len());
                 self.schedule.arrive(id, answers, prompt);
                 self.groups.insert(id, group);
             }
-            None => drop(events.send(Event::Failed(Trouble::Run))),
+            None => events.send(Event::Failed(Trouble::Run)),
         }
     }
 
@@ -322,7 +345,7 @@ impl<'a> Floor<'a> {
             self.schedule.ended(id, closing.is_some());
             match closing {
                 Some(closing) => self.close(closing),
-                None => drop(group.events().send(Event::Failed(Trouble::Stopping))),
+                None => group.events().send(Event::Failed(Trouble::Stopping)),
             }
         }
     }
@@ -333,31 +356,45 @@ impl<'a> Floor<'a> {
         }
     }
 
-    /// Runs what is to run now, and ends what has ended with it.
-    fn round(&mut self) {
-        let turns = self.schedule.round();
-        if turns.is_empty() {
+    fn unmask(&mut self, masked: Masked) {
+        let id = masked.group;
+        let Some(group) = self.groups.get_mut(&id) else {
             return;
+        };
+        if !group.unmask(masked) {
+            let ended = group.fail();
+            self.ended(id, ended);
         }
-        let ids = turns.iter().map(|turn| match turn {
-            Turn::Read { id, .. } | Turn::Speak { id } => *id,
-        });
-        let ids: Vec<GroupId> = ids.collect();
-        let well = run(self.language, &mut self.groups, &turns);
+    }
+
+    /// Runs what is to run now, and ends what has ended with it. False if there was nothing to run, or all of it waits.
+    fn round(&mut self) -> bool {
+        let turns = self.schedule.round();
+        let Ran { ids, well } = run(self.language, &mut self.groups, &turns);
+        let ran = !ids.is_empty();
         for id in ids {
             let Some(group) = self.groups.get_mut(&id) else {
                 continue;
             };
-            let ended = if well { group.settle() } else { group.fail() };
-            for closing in ended {
-                self.schedule.ended(id, closing.is_some());
-                if let Some(closing) = closing {
-                    self.close(closing);
-                }
+            let ended = if well {
+                group.settle(&self.masks)
+            } else {
+                group.fail()
+            };
+            self.ended(id, ended);
+        }
+        ran
+    }
+
+    fn ended(&mut self, id: GroupId, ended: Vec<Option<Closing>>) {
+        for closing in ended {
+            self.schedule.ended(id, closing.is_some());
+            if let Some(closing) = closing {
+                self.close(closing);
             }
-            if self.groups.get(&id).is_some_and(|g| g.voices().is_empty()) {
-                self.groups.remove(&id);
-            }
+        }
+        if self.groups.get(&id).is_some_and(|g| g.voices().is_empty()) {
+            self.groups.remove(&id);
         }
     }
 }
@@ -367,17 +404,17 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use credence_base::SigningKey;
-    use credence_exec::sampling::{Parameters, Settings};
+    use credence_exec::sampling::{GrammarText, Parameters, Settings};
     use credence_exec::{Engine, Isa, Options};
     use credence_generate::Prompt;
     use credence_store::MemoryReceipts;
     use credence_testkit::speaking::speaking;
-    use tokio::sync::mpsc::unbounded_channel;
     use zeroize::Zeroizing;
 
     use super::*;
     use crate::inference::Operator;
     use crate::speech::issue::{Ask, Secrets, begin};
+    use crate::speech::queue::queue;
     use crate::spot::Spots;
 
     const CAPS: Caps = Caps {
@@ -395,11 +432,11 @@ mod tests {
         Language::new(Engine::new(Arc::new(speaking(3)), options).unwrap()).unwrap()
     }
 
-    fn begun(language: &Language, operator: &Operator) -> Begun {
+    fn begun(language: &Language, operator: &Operator, settings: Settings) -> Begun {
         let ask = Ask {
             model: language.model().id(),
             prompt: Prompt::tokens(vec![1, 2, 3], 0).unwrap(),
-            parameters: Parameters::new(Settings::neutral(5)).unwrap(),
+            parameters: Parameters::new(settings).unwrap(),
             nonce: None,
         };
         let secrets = Secrets {
@@ -409,39 +446,64 @@ mod tests {
         begin(*operator.public_key(), ask, &secrets).unwrap()
     }
 
-    #[test]
-    fn after_a_panic_clients_are_told_seats_are_free_and_others_are_answered() {
-        let language = language();
-        let operator = || Operator::new(SigningKey::from_seed(&[1; 32]));
-        let keeper = Arc::new(Keeper {
-            operator: operator(),
+    fn keeper() -> Arc<Keeper> {
+        Arc::new(Keeper {
+            operator: Operator::new(SigningKey::from_seed(&[1; 32])),
             receipts: Box::new(MemoryReceipts::new(1 << 20)),
             logging: None,
             spots: Arc::new(Spots::new(core::iter::empty())),
             attached: None,
+        })
+    }
+
+    fn round(floor: &mut Floor<'_>) {
+        floor.guard(|floor| {
+            if !floor.schedule.idle() {
+                floor.round();
+            }
         });
-        let seats = Arc::new(Semaphore::new(2));
-        let (closing, ended) = channel();
-        let mut floor = Floor::new(&language, closing, CAPS);
-        let ask = |floor: &mut Floor<'_>| {
-            let (events, told) = unbounded_channel();
-            let choice = Choice {
-                begun: begun(&language, &operator()),
-                constraint: None,
-                logprobs: None,
-            };
-            let seat = Arc::clone(&seats).try_acquire_owned().unwrap();
-            let keeper = Arc::clone(&keeper);
-            floor.let_in(Asked {
-                choices: vec![(choice, seat)],
-                events,
-                keeper,
-            });
-            told
+    }
+
+    /// One answer comes in.
+    fn ask(
+        floor: &mut Floor<'_>,
+        seats: &Arc<Semaphore>,
+        settings: Settings,
+    ) -> tokio::sync::mpsc::Receiver<Event> {
+        let (events, told) = queue(1);
+        let keeper = keeper();
+        let begun = begun(floor.language, &keeper.operator, settings);
+        let constraint = floor.language.constraint(begun.parameters()).unwrap();
+        let choice = Choice {
+            begun,
+            constraint,
+            logprobs: None,
         };
-        let mut first = ask(&mut floor);
-        let mut second = ask(&mut floor);
-        floor.guard(Floor::round);
+        let seat = Arc::clone(seats).try_acquire_owned().unwrap();
+        floor.let_in(Asked {
+            choices: vec![(choice, seat)],
+            events,
+            keeper,
+        });
+        told
+    }
+
+    fn said(told: &mut tokio::sync::mpsc::Receiver<Event>) -> usize {
+        let events = core::iter::from_fn(|| told.try_recv().ok());
+        events
+            .filter(|event| matches!(event, Event::Said(_)))
+            .count()
+    }
+
+    #[test]
+    fn after_a_panic_clients_are_told_seats_are_free_and_others_are_answered() {
+        let language = language();
+        let seats = Arc::new(Semaphore::new(2));
+        let ((closing, ended), (masks, _wanted)) = (channel(), channel());
+        let mut floor = Floor::new(&language, (closing, masks), CAPS);
+        let mut first = ask(&mut floor, &seats, Settings::neutral(5));
+        let mut second = ask(&mut floor, &seats, Settings::neutral(5));
+        round(&mut floor);
         floor.guard(|_| panic!("as a fault would"));
         for told in [&mut first, &mut second] {
             let mut last = None;
@@ -451,15 +513,85 @@ mod tests {
             assert!(matches!(last, Some(Event::Failed(Trouble::Run))));
         }
         assert_eq!(seats.available_permits(), 2);
-        let mut third = ask(&mut floor);
-        for _ in 0..10 {
-            floor.guard(|floor| {
-                if !floor.schedule.idle() {
-                    floor.round();
-                }
-            });
-        }
+        let mut third = ask(&mut floor, &seats, Settings::neutral(5));
+        (0..10).for_each(|_| round(&mut floor));
         assert!(ended.try_recv().is_ok());
         assert!(matches!(third.try_recv(), Ok(Event::Said(_))));
+    }
+
+    fn shaped(tokens: u32) -> Settings {
+        let grammar =
+            credence_grammar::Grammar::schema(r#"{"type":"array","minItems":60}"#).unwrap();
+        Settings {
+            grammar: Some(GrammarText {
+                kind: grammar.kind().code(),
+                text: grammar.text().to_owned(),
+            }),
+            ..endless(tokens)
+        }
+    }
+
+    /// The model's ends are kept away.
+    fn endless(tokens: u32) -> Settings {
+        let ends = credence_testkit::speaking::text_spec().ends;
+        Settings {
+            logit_bias: ends.iter().map(|&end| (end, -100_000_000)).collect(),
+            ..Settings::neutral(tokens)
+        }
+    }
+
+    #[test]
+    fn a_grammar_that_takes_long_holds_up_its_own_answer_alone() {
+        let language = language();
+        let seats = Arc::new(Semaphore::new(2));
+        let ((closing, _ended), (masks, wanted)) = (channel(), channel());
+        let mut floor = Floor::new(&language, (closing, masks), CAPS);
+        let mut shaped = ask(&mut floor, &seats, shaped(20));
+        let mut plain = ask(&mut floor, &seats, endless(20));
+        (0..10).for_each(|_| round(&mut floor));
+        // Its first mask was found before it came in; nobody has found the second.
+        assert_eq!((said(&mut shaped), said(&mut plain)), (1, 10));
+        let masked = wanted.try_recv().unwrap().find();
+        assert!(wanted.try_recv().is_err());
+        floor.take(Message::Masked(Box::new(masked)));
+        (0..3).for_each(|_| round(&mut floor));
+        assert_eq!((said(&mut shaped), said(&mut plain)), (1, 3));
+        // One that is never found ends its answer, and no other.
+        let Wanted { group, choice, .. } = wanted.try_recv().unwrap();
+        let lost = Masked {
+            group,
+            choice,
+            constraint: None,
+        };
+        floor.take(Message::Masked(Box::new(lost)));
+        assert!(matches!(shaped.try_recv(), Ok(Event::Failed(Trouble::Run))));
+        (0..3).for_each(|_| round(&mut floor));
+        assert_eq!(said(&mut plain), 3);
+        assert_eq!(seats.available_permits(), 1);
+    }
+
+    #[test]
+    fn an_answer_that_nobody_reads_waits_and_holds_a_bounded_queue() {
+        let language = language();
+        let seats = Arc::new(Semaphore::new(2));
+        let ((closing, _ended), (masks, _wanted)) = (channel(), channel());
+        let mut floor = Floor::new(&language, (closing, masks), CAPS);
+        let unread = ask(&mut floor, &seats, endless(100));
+        // As many as the queue has room for are in it already.
+        let group = floor.groups.values().next().unwrap();
+        while group.events().has_room() {
+            group.events().send(Event::Failed(Trouble::Run));
+        }
+        round(&mut floor);
+        let before = unread.len();
+        (0..20).for_each(|_| round(&mut floor));
+        assert_eq!(unread.len(), before);
+        let mut other = ask(&mut floor, &seats, endless(100));
+        (0..5).for_each(|_| round(&mut floor));
+        assert_eq!(said(&mut other), 5);
+        let mut unread = unread;
+        while unread.try_recv().is_ok() {}
+        (0..5).for_each(|_| round(&mut floor));
+        assert_eq!(said(&mut unread), 5);
     }
 }

@@ -5,18 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use credence_claim::FinishReason;
 use credence_exec::sampling::{Logprobs, logprobs};
 use credence_exec::{Append, Session};
 use credence_generate::{Finish, Generation, GenerationError, Language, Limits, Piece};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::keeper::Keeper;
 use crate::speech::answers::{Event, Said, Trouble};
 use crate::speech::closer::Closing;
 use crate::speech::issue::Begun;
+use crate::speech::masker::{Masked, Wanted};
+use crate::speech::queue::Events;
 use crate::speech::schedule::{GroupId, Turn};
 use crate::speech::speaker::Asked;
 
@@ -28,6 +30,8 @@ struct Mouth<'a> {
     generation: Generation<'a>,
     logprobs: Option<usize>,
     heard: Option<Heard>,
+    /// Whether what follows its grammar is lent out.
+    lent: bool,
 }
 
 /// One answer.
@@ -43,12 +47,13 @@ pub(super) struct Voice<'a> {
 
 /// Answers over one prompt.
 pub(super) struct Group<'a> {
+    id: GroupId,
     prompt: Vec<u32>,
     read: usize,
     /// Reads the prompt.
     lead: Option<Session>,
     voices: Vec<Voice<'a>>,
-    events: UnboundedSender<Event>,
+    events: Events,
     keeper: Arc<Keeper>,
 }
 
@@ -64,7 +69,7 @@ impl Mouth<'_> {
 
 impl<'a> Group<'a> {
     /// Sits down; nothing is run yet. None if the model takes no tokens, or nothing is asked.
-    pub(super) fn new(language: &'a Language, asked: Asked) -> Option<Self> {
+    pub(super) fn new(id: GroupId, language: &'a Language, asked: Asked) -> Option<Self> {
         let (first, _) = asked.choices.first()?;
         let prompt = first.begun.prompt().ids().to_vec();
         let limits = Limits {
@@ -85,10 +90,12 @@ impl<'a> Group<'a> {
                     generation,
                     logprobs: choice.logprobs,
                     heard: None,
+                    lent: false,
                 },
             }
         });
         Some(Self {
+            id,
             read: 0,
             lead: Some(language.engine().session().ok()?),
             voices: voices.collect(),
@@ -106,7 +113,7 @@ impl<'a> Group<'a> {
         self.prompt.len()
     }
 
-    pub(super) const fn events(&self) -> &UnboundedSender<Event> {
+    pub(super) const fn events(&self) -> &Events {
         &self.events
     }
 
@@ -119,20 +126,44 @@ impl<'a> Group<'a> {
         self.events.is_closed()
     }
 
+    /// Whether its answers can go on by a token: their reader is not behind, and it is known what may come.
+    fn can_speak(&self) -> bool {
+        self.events.has_room() && !self.voices.iter().any(|voice| voice.mouth.lent)
+    }
+
+    /// What may come next in an answer is known. False if it never will be: a fault of this program.
+    pub(super) fn unmask(&mut self, masked: Masked) -> bool {
+        let Masked {
+            choice, constraint, ..
+        } = masked;
+        let mut voices = self.voices.iter_mut();
+        let voice = voices.find(|voice| voice.begun.prompt().choice() == choice);
+        match (voice, constraint) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(voice), Some(constraint)) => {
+                voice.mouth.generation.give_back(constraint);
+                voice.mouth.lent = false;
+                true
+            }
+        }
+    }
+
     pub(super) fn pop(&mut self) -> Option<Voice<'a>> {
         self.voices.pop()
     }
 
-    /// Takes part in a round.
-    fn join<'s>(&'s mut self, turn: &Turn, round: &mut Round<'s, 'a>) {
+    /// Takes part in a round; false if it waits for something.
+    fn join<'s>(&'s mut self, turn: &Turn, round: &mut Round<'s, 'a>) -> bool {
         match *turn {
+            Turn::Speak { .. } if !self.can_speak() => return false,
             Turn::Read { tokens, last, .. } => {
                 let start = self.read;
                 self.read = self.prompt.len().min(start.saturating_add(tokens));
                 let (Some(session), Some(tokens)) =
                     (&mut self.lead, self.prompt.get(start..self.read))
                 else {
-                    return;
+                    return false;
                 };
                 round.appends.push(Append {
                     session,
@@ -162,10 +193,11 @@ impl<'a> Group<'a> {
                 }
             }
         }
+        true
     }
 
-    /// After a round: tells what was said; gives, for each answer that has ended, what is to be closed.
-    pub(super) fn settle(&mut self) -> Vec<Option<Closing>> {
+    /// After a round: tells what was said, and asks `masker` what may come next; gives, for each answer that has ended, what is to be closed.
+    pub(super) fn settle(&mut self, masker: &Sender<Wanted>) -> Vec<Option<Closing>> {
         if self.read == self.prompt.len()
             && let Some(lead) = self.lead.take()
         {
@@ -199,7 +231,10 @@ impl<'a> Group<'a> {
                         logprobs,
                     }));
                     match piece.finish {
-                        None => going.push(voice),
+                        None => {
+                            voice.lend(self.id, masker);
+                            going.push(voice);
+                        }
                         Some(finish) => {
                             let why = match finish {
                                 Finish::Stop => FinishReason::Stop,
@@ -223,18 +258,30 @@ impl<'a> Group<'a> {
     }
 
     fn tell(&self, event: Event) {
-        // A client that has left is noticed before the next round.
-        drop(self.events.send(event));
+        self.events.send(event);
     }
 }
 
 impl Voice<'_> {
+    /// Has the next mask found by `masker`, if it has a grammar.
+    fn lend(&mut self, group: GroupId, masker: &Sender<Wanted>) {
+        let Some(constraint) = self.mouth.generation.lend() else {
+            return;
+        };
+        let wanted = Wanted {
+            group,
+            choice: self.begun.prompt().choice(),
+            constraint,
+        };
+        match masker.send(wanted) {
+            Ok(()) => self.mouth.lent = true,
+            // Without that thread it is found when the token is drawn.
+            Err(unsent) => self.mouth.generation.give_back(unsent.0.constraint),
+        }
+    }
+
     /// Ends it where it is; nothing to close if it has no token.
-    pub(super) fn cut_off(
-        mut self,
-        events: &UnboundedSender<Event>,
-        keeper: &Arc<Keeper>,
-    ) -> Option<Closing> {
+    pub(super) fn cut_off(mut self, events: &Events, keeper: &Arc<Keeper>) -> Option<Closing> {
         if self.mouth.generation.tokens().is_empty() {
             return None;
         }
@@ -246,7 +293,7 @@ impl Voice<'_> {
         self,
         finish: FinishReason,
         rest: String,
-        events: &UnboundedSender<Event>,
+        events: &Events,
         keeper: &Arc<Keeper>,
     ) -> Option<Closing> {
         Some(Closing {
@@ -269,12 +316,20 @@ struct Round<'s, 'a> {
     listeners: Vec<Vec<&'s mut Mouth<'a>>>,
 }
 
-/// Runs one round. False if the engine refuses it: a fault of this program, since prompts are checked before they come here.
+/// What became of a round.
+pub(super) struct Ran {
+    /// Who took part.
+    pub(super) ids: Vec<GroupId>,
+    /// False if the engine refuses it: a fault of this program, since prompts are checked before they come here.
+    pub(super) well: bool,
+}
+
+/// Runs one round of those who wait for nothing.
 pub(super) fn run(
     language: &Language,
     groups: &mut BTreeMap<GroupId, Group<'_>>,
     turns: &[Turn],
-) -> bool {
+) -> Ran {
     let turn_of: BTreeMap<GroupId, &Turn> = turns
         .iter()
         .map(|turn| match turn {
@@ -285,10 +340,16 @@ pub(super) fn run(
         appends: Vec::new(),
         listeners: Vec::new(),
     };
+    let mut ids = Vec::new();
     for (id, group) in groups.iter_mut() {
-        if let Some(turn) = turn_of.get(id) {
-            group.join(turn, &mut round);
+        if let Some(turn) = turn_of.get(id)
+            && group.join(turn, &mut round)
+        {
+            ids.push(*id);
         }
+    }
+    if ids.is_empty() {
+        return Ran { ids, well: true };
     }
     let Round {
         mut appends,
@@ -299,11 +360,12 @@ pub(super) fn run(
             mouth.hear(logits);
         }
     };
-    match language.engine().advance(&mut appends, &mut sink) {
+    let well = match language.engine().advance(&mut appends, &mut sink) {
         Ok(()) => true,
         Err(error) => {
             tracing::error!(cause = crate::chain_of(&error), "a round could not be run");
             false
         }
-    }
+    };
+    Ran { ids, well }
 }

@@ -21,7 +21,7 @@ use credence_node::speech::Caps;
 use credence_node::{Hosted, Operator, Service};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle, Inference, Statement};
 use credence_store::{MemoryReceipts, Receipts, StoreError};
-use credence_testkit::speaking::{speaking, text_spec};
+use credence_testkit::speaking::{speaking, speaking_by, text_spec};
 use credence_verify::{Facts, Policy, check_bytes};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -33,6 +33,7 @@ pub(crate) const LIMITS: Limits = Limits {
     connections_max: 64,
     head_time_max: Duration::from_secs(20),
     request_time_max: Duration::from_secs(20),
+    write_time_max: Duration::from_secs(20),
 };
 
 /// Two FP32 in; three scores and the best one out.
@@ -182,10 +183,27 @@ pub(crate) const CAPS: Caps = Caps {
     answer_tokens_max: 1000,
 };
 
+/// Reads all that a request may bring: tools, calls, names, the date, `enable_thinking`.
+const TEMPLATE: &str = r#"{% if tools %}{{ 'Answer <tool_call>{"name": f, "arguments": a}</tool_call>' }}{% for tool in tools %}{{ tool.function.name }}{% endfor %}{% endif %}\
+{% if strftime_now is defined %}{{ strftime_now('%d') }}{% endif %}{% if enable_thinking %}{{ 'think' }}{% endif %}\
+{% for message in messages %}{{ '<|start|>' + message.role }}{% if message.name %}{{ ' ' + message.name }}{% endif %}{{ '\n' + message.content }}\
+{% for call in message.tool_calls %}{{ call.function.name }}{% endfor %}{{ '<|stop|>' }}{% endfor %}\
+{% if add_generation_prompt %}{{ '<|start|>assistant\n' }}{% endif %}"#;
+
 /// A small language model, made once.
 pub(crate) fn spoken() -> Arc<Model> {
     static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
-    Arc::clone(MODEL.get_or_init(|| Arc::new(speaking(7))))
+    let template = TEMPLATE.replace("\\\n", "");
+    Arc::clone(MODEL.get_or_init(|| Arc::new(speaking_by(7, &template))))
+}
+
+/// A service of a language model, `talk`, with another template; without one it is what [`speaking`] gives, which reads roles and contents.
+pub(crate) fn talking_by(template: Option<&str>) -> Router {
+    let operator = Operator::new(SigningKey::from_seed(&[1; 32]));
+    let model = template.map_or_else(|| speaking(7), |template| speaking_by(7, template));
+    let talk = Hosted::with_caps("talk".to_owned(), Arc::new(model), options(), CAPS).unwrap();
+    let service = Service::new(operator, vec![talk], Box::new(Kept::default()));
+    router(Arc::new(service), ROOMY)
 }
 
 /// A service of a language model, `talk`, and one of tensors, `small`.

@@ -242,3 +242,29 @@ async fn an_encoder_is_listed_and_says_nothing() {
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert!(refused.error().contains("/v1/embeddings"));
 }
+
+#[tokio::test]
+async fn what_takes_too_long_is_refused_in_the_form_of_this_api() {
+    let operator = Operator::new(SigningKey::from_seed(&[1; 32]));
+    let embed = Hosted::new("embed".to_owned(), encoder(), options()).unwrap();
+    let service = Service::new(operator, vec![embed], Box::new(Kept::default()));
+    let limits = credence_node::http::Limits {
+        request_time_max: std::time::Duration::ZERO,
+        ..ROOMY
+    };
+    let api = router(Arc::new(service), limits);
+    let answer = ask(&api, post(PATH, &wanted(json!(vec!["the thing"; 200])))).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.json()["error"]["code"], "timeout");
+    fits(&schema("http-openai-error"), &answer.json()).unwrap();
+}
+
+#[tokio::test]
+async fn too_many_texts_are_too_many_of_input() {
+    let api = api();
+    for input in [json!([]), json!(vec!["a"; 257])] {
+        let answer = ask(&api, post(PATH, &wanted(input))).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert_eq!(answer.json()["error"]["param"], "input");
+    }
+}

@@ -15,8 +15,9 @@ use credence_node::{Care, Hosted, Logging, Operator, Service};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::{FolderReceipts, Receipts};
 use credence_verify::{Facts, LogDemand, Policy, check};
+use serde_json::json;
 
-use crate::common::{ASKED, LIMITS, get, infer, model, options};
+use crate::common::{ASKED, LIMITS, ask, chunks, get, infer, model, options, post};
 
 #[expect(dead_code, reason = "the store's tests use more of it")]
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
@@ -156,6 +157,48 @@ fn secrets(kept: &Bundle) -> Vec<Vec<u8>> {
         openings.output.as_ref().unwrap().salt.as_bytes().to_vec(),
         openings.trace.as_ref().unwrap().as_bytes().to_vec(),
     ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_and_embeddings_that_the_log_has_no_room_for_are_withheld_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::new(SigningKey::from_seed(&[1; 32]));
+    let hosted = |name: &str, model| Hosted::new(name.to_owned(), model, options()).unwrap();
+    let embed = Arc::new(credence_testkit::speaking::embedding(2));
+    let models = vec![
+        hosted("small", model()),
+        hosted("talk", crate::common::spoken()),
+        hosted("embed", embed),
+    ];
+    let care = Care {
+        logging: Some(Logging::new(ledger(folder.path(), 3_600_000, 1), false)),
+        attached: None,
+    };
+    let service = Service::with_care(operator, models, receipts(folder.path()), care);
+    let api = router(Arc::new(service), LIMITS);
+    path(&api).await;
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let chat = "/v1/chat/completions";
+    for (place, body) in [
+        (
+            chat,
+            json!({"model": "talk", "messages": messages, "max_tokens": 2}),
+        ),
+        (
+            "/v1/embeddings",
+            json!({"model": "embed", "input": "the thing"}),
+        ),
+    ] {
+        let refused = ask(&api, post(place, &body)).await;
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{place}");
+        assert_eq!(refused.headers["retry-after"], "1");
+        assert_eq!(refused.json()["error"]["code"], "unavailable");
+        assert_eq!(refused.json()["error"]["type"], "server_error");
+    }
+    let body = json!({"model": "talk", "messages": messages, "max_tokens": 2, "stream": true});
+    let (all, done) = chunks(&ask(&api, post(chat, &body)).await.body);
+    assert!(!done);
+    assert_eq!(all.last().unwrap()["error"]["code"], "unavailable");
 }
 
 #[tokio::test(flavor = "multi_thread")]

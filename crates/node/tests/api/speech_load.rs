@@ -11,7 +11,7 @@ use credence_node::speech::Caps;
 use credence_node::{Grace, Service, serve};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
@@ -332,4 +332,150 @@ async fn bodies_that_come_slowly_keep_nobody_from_being_served() {
     drop(stalled);
     server.stop.send(()).unwrap();
     server.ended.await.unwrap().unwrap();
+}
+
+/// The most memory that this process has held, in KiB.
+fn most_held_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
+    kib.unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_at_once_over_sockets_take_bounded_memory() {
+    let kept = Kept::default();
+    let service = talking(Box::new(kept.clone()), CAPS);
+    let limits = Limits {
+        connections_max: 2000,
+        ..ROOMY
+    };
+    let server = start(&service, limits, Duration::from_secs(20)).await;
+    let before = most_held_kib();
+    let asked = request(&long(json!({"max_tokens": 20, "stream": true})));
+    let tasks: Vec<_> = (0..1000)
+        .map(|_| {
+            let (asked, address) = (asked.clone(), server.address);
+            tokio::spawn(async move {
+                let mut socket = TcpStream::connect(address).await.unwrap();
+                socket.write_all(asked.as_bytes()).await.unwrap();
+                let mut text = String::new();
+                socket.read_to_string(&mut text).await.unwrap();
+                text
+            })
+        })
+        .collect();
+    let (mut answered, mut refused) = (0, 0);
+    for task in tasks {
+        let text = task.await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        if head.starts_with("HTTP/1.1 200 ") {
+            answered += 1;
+            let (all, done) = chunks(unchunked(body).as_bytes());
+            assert!(done, "{}", all.last().unwrap());
+        } else {
+            refused += 1;
+            assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
+            assert!(head.to_lowercase().contains("retry-after: 1"), "{head}");
+        }
+    }
+    assert_eq!(answered + refused, 1000);
+    assert!(answered >= CAPS.running_max);
+    quiet(&service).await;
+    assert_eq!(kept.0.lock().unwrap().len(), answered, "one receipt each");
+    let grown = most_held_kib() - before;
+    eprintln!("speech::a_thousand_at_once/grown_kib {grown}");
+    assert!(grown < 256 << 10, "{grown} KiB");
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap().unwrap();
+}
+
+/// Four answers at once of all that is ever reported: more than a queue holds.
+fn much() -> String {
+    let much = json!({"stream": true, "n": 4, "logprobs": true, "top_logprobs": 20});
+    request(&long(much)).replace("connection: close\r\n", "")
+}
+
+/// A client with little room, that has asked and reads nothing.
+async fn silent(server: &Server) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut socket = socket.connect(server.address).await.unwrap();
+    socket.write_all(much().as_bytes()).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_gives_its_place_back() {
+    let service = talking(Box::new(Kept::default()), CAPS);
+    let limits = Limits {
+        connections_max: 1,
+        write_time_max: Duration::from_millis(300),
+        ..ROOMY
+    };
+    let server = start(&service, limits, Duration::ZERO).await;
+    // One reads nothing, another a little now and then.
+    for trickles in [false, true] {
+        let mut socket = silent(&server).await;
+        let reader = tokio::spawn(async move {
+            let mut some = [0; 64];
+            while trickles && socket.read(&mut some).await.is_ok_and(|len| len > 0) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            socket
+        });
+        let other = async {
+            let mut socket = TcpStream::connect(server.address).await.unwrap();
+            let asked = request(&long(json!({"max_tokens": 2})));
+            socket.write_all(asked.as_bytes()).await.unwrap();
+            let mut text = String::new();
+            socket.read_to_string(&mut text).await.unwrap();
+            text
+        };
+        let text = tokio::time::timeout(Duration::from_secs(20), other).await;
+        let text = text.expect("the place is given back");
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+        drop(reader.await.unwrap());
+        quiet(&service).await;
+    }
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap().unwrap();
+}
+
+/// Asks over sockets and hangs up, until an answer was cut off; its receipt is read from where it is kept.
+async fn hang_up(asked: &str, reads: usize) {
+    let kept = Kept::default();
+    let service = talking(Box::new(kept.clone()), CAPS);
+    let server = start(&service, ROOMY, Duration::ZERO).await;
+    for _ in 0..200 {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(asked.as_bytes()).await.unwrap();
+        let mut some = vec![0; reads];
+        socket.read_exact(&mut some).await.unwrap();
+        drop(socket);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        quiet(&service).await;
+        let bundles = core::mem::take(&mut *kept.0.lock().unwrap());
+        let cancelled = |bundle: &Vec<u8>| {
+            let claim = check(bundle, None).claim;
+            assert!(!output(bundle).tokens.is_empty());
+            claim.fields().finish == FinishReason::Cancelled
+        };
+        if bundles.iter().any(cancelled) {
+            server.stop.send(()).unwrap();
+            server.ended.await.unwrap().unwrap();
+            return;
+        }
+    }
+    panic!("no answer was cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_in_a_stream_leaves_a_receipt() {
+    hang_up(&much(), 2000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_before_an_answer_is_whole_leaves_a_receipt() {
+    hang_up(&request(&long(json!({"n": 4}))), 0).await;
 }

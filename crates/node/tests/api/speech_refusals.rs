@@ -165,6 +165,21 @@ async fn what_chat_and_completions_refuse_alike() {
 #[tokio::test]
 async fn what_chat_refuses() {
     let message = |message: Value| json!({"messages": [message]});
+    let called = |more: Value| {
+        let mut call =
+            json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        for (name, value) in more.as_object().unwrap() {
+            call[name] = value.clone();
+        }
+        message(json!({"role": "assistant", "tool_calls": [call]}))
+    };
+    let tools = |more: Value| {
+        let mut function = json!({"name": "f"});
+        for (name, value) in more.as_object().unwrap() {
+            function[name] = value.clone();
+        }
+        json!({"tools": [{"type": "function", "function": function}]})
+    };
     let cases = [
         (json!({"messages": null}), "messages"),
         (json!({"messages": "hi"}), "messages"),
@@ -212,6 +227,21 @@ async fn what_chat_refuses() {
             message(json!({"role": "assistant", "tool_calls": [{}]})),
             "messages[0].tool_calls[0].function",
         ),
+        (
+            called(json!({"index": 0})),
+            "messages[0].tool_calls[0].index",
+        ),
+        (
+            called(json!({"type": "custom"})),
+            "messages[0].tool_calls[0].type",
+        ),
+        (called(json!({"id": 7})), "messages[0].tool_calls[0].id"),
+        (
+            called(json!({"function": {"name": "f", "strict": true}})),
+            "messages[0].tool_calls[0].function.strict",
+        ),
+        (tools(json!({"strict": true})), "tools[0].function.strict"),
+        (tools(json!({"strict": 1})), "tools[0].function.strict"),
         (json!({"logprobs": 1}), "logprobs"),
         (
             json!({"logprobs": true, "top_logprobs": 21}),
@@ -226,13 +256,66 @@ async fn what_chat_refuses() {
             json!({"tool_choice": {"type": "function", "function": {"name": "f"}}}),
             "tool_choice",
         ),
-        (json!({"credence": {"date": "yesterday"}}), "messages"),
-        (json!({"chat_template_kwargs": {"messages": 1}}), "messages"),
+        (json!({"credence": {"date": "yesterday"}}), "credence.date"),
+        (
+            json!({"chat_template_kwargs": {"messages": 1}}),
+            "chat_template_kwargs",
+        ),
+        (
+            json!({"chat_template_kwargs": {"enable_thinking": true, "mood": 1}}),
+            "chat_template_kwargs.mood",
+        ),
+        (
+            message(json!({"role": "user", "content": "a", "reasoning_content": "b"})),
+            "messages[0].reasoning_content",
+        ),
         (json!({"chat_template_kwargs": 1}), "chat_template_kwargs"),
     ];
     for (more, param) in cases {
         refused(CHAT, &more, param, StatusCode::BAD_REQUEST).await;
     }
+}
+
+/// A template that reads roles and contents alone, as many do.
+#[tokio::test]
+async fn what_the_models_template_does_not_read_is_refused_by_name() {
+    let api = crate::common::talking_by(None);
+    let user = json!({"role": "user", "content": "a"});
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    let call = json!({"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}]});
+    let forced = json!({"type": "function", "function": {"name": "f"}});
+    let named = |role: &str| json!([user, {"role": role, "content": "b", "name": "n"}]);
+    let cases = [
+        (json!({"tools": tools}), "tools"),
+        (json!({"tools": tools, "tool_choice": "required"}), "tools"),
+        (json!({"tools": tools, "tool_choice": forced}), "tools"),
+        (json!({"credence": {"date": "2025-01-31"}}), "credence.date"),
+        (
+            json!({"chat_template_kwargs": {"enable_thinking": true}}),
+            "chat_template_kwargs.enable_thinking",
+        ),
+        (json!({"messages": [user, call]}), "messages[1].tool_calls"),
+        (json!({"messages": named("user")}), "messages[1].name"),
+        (json!({"messages": named("assistant")}), "messages[1].name"),
+        (json!({"messages": named("tool")}), "messages[1].name"),
+    ];
+    for (more, param) in cases {
+        let mut body = base(CHAT);
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let answer = ask(&api, post(CHAT, &body)).await;
+        let json = answer.json();
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{more} {json}");
+        assert_eq!(json["error"]["param"], param, "{json}");
+        assert_eq!(json["error"]["code"], "unsupported_parameter");
+    }
+    let none = json!({"tools": tools, "tool_choice": "none"});
+    let mut body = base(CHAT);
+    body["tools"] = none["tools"].clone();
+    body["tool_choice"] = none["tool_choice"].clone();
+    let answer = ask(&api, post(CHAT, &body)).await;
+    assert_eq!(answer.status, StatusCode::OK, "none are on offer");
 }
 
 #[tokio::test]
@@ -244,7 +327,7 @@ async fn what_completions_refuse() {
         (json!({"prompt": [262]}), "prompt"),
         (json!({"prompt": [-1]}), "prompt"),
         (json!({"prompt": vec![1; 301]}), "prompt"),
-        (json!({"prompt": vec!["a"; 17]}), "length of prompt"),
+        (json!({"prompt": vec!["a"; 17]}), "prompt"),
         (json!({"messages": []}), "messages"),
         (json!({"best_of": 2}), "best_of"),
         (json!({"echo": true}), "echo"),
@@ -274,13 +357,15 @@ async fn what_changes_nothing_is_let_pass() {
     let chat = [
         json!({"max_tokens": null, "max_completion_tokens": 2}),
         json!({"tools": [], "tool_choice": "none", "parallel_tool_calls": true}),
+        json!({"tools": [{"type": "function", "function": {"name": "f", "strict": true}}], "tool_choice": "none"}),
+        json!({"tools": [{"type": "function", "function": {"name": "f", "strict": false}}]}),
         json!({"credence": {"date": "2025-01-31"}, "chat_template_kwargs": {"enable_thinking": false}}),
         json!({"messages": [
             {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
             {"role": "user", "content": "x", "name": "n"},
             {"role": "assistant", "content": null, "refusal": null, "annotations": [], "tool_calls": [
                 {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]},
-            {"role": "tool", "tool_call_id": "1", "content": "2"},
+            {"role": "tool", "tool_call_id": "1", "content": "2", "name": "f"},
         ]}),
     ];
     let plain = [json!({"echo": false, "best_of": 1, "suffix": null, "n": 1})];
@@ -332,4 +417,17 @@ async fn bodies_and_paths_that_are_none() {
     let request = axum::http::Request::post(CHAT);
     let request = request.body(axum::body::Body::from(body)).unwrap();
     assert_eq!(ask(&api, request).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_text_and_too_many_prompts() {
+    let api = talking_api();
+    let answer = get(&api, "/v1/models/%FF").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.json()["error"]["code"], "model_not_found");
+    // There are twelve places, of which four run.
+    let body = json!({"model": "talk", "prompt": vec!["a"; 13], "max_tokens": 1});
+    let answer = ask(&api, post(PLAIN, &body)).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer.json()["error"]["param"], "prompt");
 }

@@ -12,24 +12,29 @@
 //! conversation are one; a `bool` or `none` joined with `~` (not printed) is spelt as minijinja spells it; and a loop over
 //! `none` is a loop over nothing, where Python stops.
 //!
-//! What is bounded is the number of steps, not what one step does: a template written to do so can double a string with each step until memory is
-//! gone. A template is part of a model, so it is the operator who chooses it; nothing in a conversation makes an honest one do that.
+//! Bounded are the number of steps, what is written, and how much memory the values take that a template makes ([`measure`]): for that the engine is given not the template's tree but one with guards
+//! in it ([`guard`]). It is made and compiled anew for each rendering, which takes about as long as rendering does.
 
 mod date;
+mod guard;
+mod measure;
 mod python;
 
 use core::fmt;
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use minijinja::machinery::{CodeGenerator, Instructions, eval, make_string_output, parse};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use minijinja::value::{Kwargs, StringInput};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value, filters};
 
 use crate::error::{TextError, shown};
 use crate::spec::TEMPLATE_BYTES_MAX;
 use crate::text::TEXT_BYTES_MAX;
 use date::Date;
+use guard::Guard;
+use measure::{MADE_BYTES_MAX, TooLarge};
 
 /// Messages, and tools, of a conversation, at most.
 pub const MESSAGES_MAX: usize = 4096;
@@ -41,8 +46,8 @@ const NODE_BYTES: usize = 16;
 pub const CONVERSATION_DEPTH_MAX: usize = 32;
 /// Bytes that a template may write: as many as can be tokenised.
 const OUTPUT_BYTES_MAX: usize = TEXT_BYTES_MAX;
-/// Steps of the template engine, at most. Templates of published models take about a hundred for each message.
-const STEPS_MAX: u64 = 300_000;
+/// Steps of the template engine, at most, guards among them. Templates of published models take less than two hundred for each message.
+const STEPS_MAX: u64 = 500_000;
 /// A step can nest a value one level deeper, and what recurses into it takes some 400 bytes for each: this is four times what can be needed.
 /// Pages that are not touched cost nothing.
 const STACK_BYTES: usize = 512 << 20;
@@ -91,7 +96,10 @@ impl core::error::Error for Raised {}
 /// A chat template that parses.
 pub(crate) struct Template {
     env: Arc<Environment<'static>>,
+    source: Arc<str>,
     tokens: Vec<(&'static str, String)>,
+    /// Names that it looks up.
+    reads: BTreeSet<String>,
 }
 
 impl fmt::Debug for Template {
@@ -113,37 +121,45 @@ impl Template {
                 got: source.len(),
             });
         }
-        let source = source.to_owned();
-        let env = on_own_stack(move || environment(source))?.map_err(|source| {
-            TextError::TemplateSyntax {
-                line: source.line().unwrap_or(0),
-                source: Box::new(source),
-            }
+        let source: Arc<str> = source.into();
+        let own = Arc::clone(&source);
+        let parsed = on_own_stack(move || {
+            let mut guard = Guard::default();
+            compile(&own, &mut guard)?;
+            Ok((environment()?, guard.reads))
+        })?;
+        let (env, reads) = parsed.map_err(|source: Error| TextError::TemplateSyntax {
+            line: source.line().unwrap_or(0),
+            source: Box::new(source),
         })?;
         Ok(Self {
             env: Arc::new(env),
+            source,
             tokens,
+            reads,
         })
+    }
+
+    /// Whether it looks up a variable of that name.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        self.reads.contains(name)
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        &self.source
     }
 
     pub(crate) fn render(&self, conversation: &Conversation) -> Result<String, TextError> {
         let values = self.values(conversation)?;
-        let env = Arc::clone(&self.env);
+        let (env, source) = (Arc::clone(&self.env), Arc::clone(&self.source));
         on_own_stack(move || {
-            let mut output = Limited {
-                bytes: Vec::new(),
-                full: false,
-            };
-            let rendered = env
-                .get_template(NAME)
-                .and_then(|template| template.render_captured_to(values, &mut output).map(drop));
-            match rendered {
-                Err(_) if output.full => Err(TextError::TemplateOutput {
+            let output = run(&env, &source, values).map_err(failure)?;
+            if output.len() > OUTPUT_BYTES_MAX {
+                return Err(TextError::TemplateOutput {
                     max: OUTPUT_BYTES_MAX,
-                }),
-                Err(error) => Err(failure(error)),
-                Ok(()) => Ok(String::from_utf8_lossy(&output.bytes).into_owned()),
+                });
             }
+            Ok(output)
         })?
     }
 
@@ -193,28 +209,64 @@ impl Template {
 fn on_own_stack<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, TextError> {
-    let stopped = || TextError::TemplateStopped;
     let thread = std::thread::Builder::new()
         .stack_size(STACK_BYTES)
         .spawn(work)
-        .map_err(|_| stopped())?;
-    thread.join().map_err(|_| stopped())
+        .map_err(|source| TextError::TemplateThread { source })?;
+    thread.join().map_err(|_| TextError::TemplateStopped)
 }
 
-fn environment(source: String) -> Result<Environment<'static>, Error> {
-    let mut env = Environment::new();
+/// Instructions of a template, and of the blocks in it.
+type Compiled<'a> = (Instructions<'a>, BTreeMap<&'a str, Instructions<'a>>);
+
+/// Parses a template, puts guards in and compiles it.
+fn compile<'a>(source: &'a str, guard: &mut Guard) -> Result<Compiled<'a>, Error> {
     let syntax = SyntaxConfig::builder()
         .trim_blocks(true)
         .lstrip_blocks(true)
         .build()?;
-    env.set_syntax(syntax);
+    let tree = guard.statement(&parse(source, NAME, syntax)?);
+    let mut generator = CodeGenerator::new(NAME, source);
+    generator.compile_stmt(&tree);
+    Ok(generator.finish())
+}
+
+fn run(
+    env: &Environment<'_>,
+    source: &str,
+    values: BTreeMap<String, Value>,
+) -> Result<String, Error> {
+    let (instructions, blocks) = compile(source, &mut Guard::default())?;
+    let mut text = String::new();
+    let mut output = make_string_output(&mut text);
+    let values = Value::from(values);
+    eval(
+        env,
+        &instructions,
+        values,
+        &blocks,
+        &mut output,
+        AutoEscape::None,
+    )?;
+    drop(output);
+    Ok(text)
+}
+
+fn environment() -> Result<Environment<'static>, Error> {
+    let mut env = Environment::new();
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_fuel(Some(STEPS_MAX));
-    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    env.set_unknown_method_callback(measure::method);
     env.set_formatter(|out, _, value| {
         let text = python::text(value)?;
+        measure::made(text.len())?;
         out.write_str(&text).map_err(Error::from)
     });
+    env.add_filter(guard::WEIGH, measure::weigh);
+    env.add_filter(guard::KEEP, measure::keep);
+    env.add_filter(guard::ASSIGN, measure::assign);
+    env.add_filter("join", join);
+    env.add_filter("replace", replace);
     env.add_filter("tojson", python::tojson);
     env.add_filter("string", |value: Value| python::text(&value));
     // Each of these writes as much as a number says, and no chat template needs them.
@@ -231,8 +283,32 @@ fn environment(source: String) -> Result<Environment<'static>, Error> {
             Err(error.with_source(Raised(message)))
         },
     );
-    env.add_template_owned(NAME, source)?;
     Ok(env)
+}
+
+/// The engine's filter, but for what would be too large.
+fn join(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    joiner: Option<StringInput<'_>>,
+    attribute: Option<&str>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    let named: Option<StringInput<'_>> = options.get("d")?;
+    let between = joiner.as_ref().or(named.as_ref());
+    measure::joins(value, between.map_or("", |own| own.as_str()))?;
+    filters::join(state, value, joiner, attribute, options)
+}
+
+/// As [`join`].
+fn replace(
+    state: &mut State<'_, '_>,
+    value: StringInput<'_>,
+    from: StringInput<'_>,
+    to: StringInput<'_>,
+) -> Result<Value, Error> {
+    measure::replaces(value.as_str(), from.as_str(), to.as_str())?;
+    filters::replace(state, value, from, to)
 }
 
 /// What the engine's error is in our terms.
@@ -244,6 +320,11 @@ fn failure(error: Error) -> TextError {
                 message: message.clone(),
             };
         }
+        if now.is::<TooLarge>() {
+            return TextError::TemplateMemory {
+                max: MADE_BYTES_MAX,
+            };
+        }
         if let Some(ErrorKind::OutOfFuel) = now.downcast_ref().map(Error::kind) {
             return TextError::TemplateSteps { max: STEPS_MAX };
         }
@@ -252,27 +333,6 @@ fn failure(error: Error) -> TextError {
     TextError::TemplateFails {
         line: error.line().unwrap_or(0),
         source: Box::new(error),
-    }
-}
-
-/// Takes at most [`OUTPUT_BYTES_MAX`].
-struct Limited {
-    bytes: Vec<u8>,
-    full: bool,
-}
-
-impl io::Write for &mut Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() > OUTPUT_BYTES_MAX.saturating_sub(self.bytes.len()) {
-            self.full = true;
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

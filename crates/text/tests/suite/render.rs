@@ -13,7 +13,8 @@ fn render(template: &str, conversation: &Conversation) -> Result<String, TextErr
 }
 
 fn gives(template: &str, expected: &str) {
-    assert_eq!(render(template, &hi()).unwrap(), expected, "{template}");
+    let rendered = render(template, &hi());
+    assert_eq!(rendered.ok().as_deref(), Some(expected), "{template}");
 }
 
 fn fails(template: &str, right: fn(&TextError) -> bool) {
@@ -180,32 +181,175 @@ fn a_template_that_writes_too_much_is_ended() {
     });
 }
 
+/// Each of these would take gigabytes, and most of them as many as there are.
 #[test]
-fn values_that_nest_as_deep_as_the_steps_allow_do_no_harm() {
-    let nest = "{% set ns = namespace(x=[]) %}{% for a in range(30000) %}{% set ns.x = [ns.x] %}{% endfor %}";
-    gives(nest, "");
-    for end in ["{{ ns.x }}", "{{ ns.x | tojson }}", "{{ ns.x | string }}"] {
-        fails(&(nest.to_owned() + end), |e| {
-            matches!(e, TextError::TemplateFails { .. })
+fn a_template_that_makes_too_much_is_ended() {
+    fn too_much(e: &TextError) -> bool {
+        matches!(e, TextError::TemplateMemory { .. })
+    }
+    let doubled = |by: &str| {
+        format!("{{% set ns = namespace(x='xy') %}}{{% for a in range(40) %}}{by}{{% endfor %}}")
+    };
+    for by in [
+        "{% set ns.x = ns.x ~ ns.x %}",
+        "{% set ns.x = ns.x + ns.x %}",
+        "{% set ns.x = ns.x * 2 %}",
+        "{% set ns.x = [ns.x, ns.x] | join %}",
+        "{% set ns.x = [ns.x, ns.x] | join('') %}",
+        "{% set ns.x = ns.x.join([ns.x, ns.x]) %}",
+        "{% set ns.x = ns.x | replace('x', 'xx') %}",
+        "{% set ns.x = ns.x.replace('x', 'xx') %}",
+        "{% set ns.x = ns.x.replace('x', ns.x) %}",
+        "{% set ns.x = '{0}{0}'.format(ns.x) %}",
+        "{% set b %}{{ ns.x }}{{ ns.x }}{% endset %}{% set ns.x = b %}",
+        "{% set b | upper %}{{ ns.x }}{{ ns.x }}{% endset %}{% set ns.x = b %}",
+        "{% macro m() %}{{ ns.x }}{{ ns.x }}{% endmacro %}{% set ns.x = m() %}",
+        "{% macro m() %}{{ caller() }}{{ caller() }}{% endmacro %}{% set b %}{% call m() %}{{ ns.x }}{% endcall %}{% endset %}{% set ns.x = b %}",
+        "{% set ns.x = [ns.x, ns.x] %}",
+        "{% set ns.x = (ns.x, ns.x) %}",
+        "{% set ns.x = {'a': ns.x, 'b': ns.x} %}",
+        "{% set ns.x = dict(a=ns.x, b=ns.x) %}",
+        "{% set ns.x = [ns.x] * 2 %}",
+        "{% set ns.x = [ns.x, ns.x] | list %}{{ ns.x in 'a' }}",
+        "{% set ns.x = [[ns.x], [ns.x]] | map('string') | join %}",
+    ] {
+        fails(&doubled(by), too_much);
+    }
+    for whole in [
+        // A text that is not large, held often, and one that is, copied often.
+        "{% set x = 'x' * 1000000 %}{{ [x] * 1000 }}",
+        "{% set x = 'x' * 1000000 %}{% set ns = namespace(l=[]) %}{% for a in range(9999) %}{% set y = x[1:] %}{% endfor %}",
+        "{% set x = 'x' * 1000000 %}{% for a in range(9999) %}{% set b %}{{ x }}{% endset %}{% endfor %}",
+        "{{ [1, 2] | join('x' * 16000000) | length }}",
+        "{{ ('x' * 9000000) ~ ('x' * 9000000) }}",
+        "{{ '{:>9999999}'.format('x') }}",
+        "{{ 'xxxxxxxx'.replace('', 'y' * 4000000) | length }}",
+        // Values that change after they were weighed.
+        "{% set ns = namespace() %}{% set l = [ns, ns] %}",
+        "{% set a = namespace() %}{% set b = namespace() %}{% set a.x = b %}",
+        "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns ~ '' }}",
+        "{% for a in [1] %}{% set l = [loop] %}{% endfor %}",
+        // The template's own words.
+        &format!(
+            "{{% set ns = namespace() %}}{{% for a in range(9999) %}}{{% set b %}}{}{{% endset %}}{{% endfor %}}",
+            "x".repeat(100_000)
+        ),
+    ] {
+        fails(whole, too_much);
+    }
+    for repeated in [
+        "{{ ([1] * 1000000000000) ~ '' }}",
+        "{{ ([1] * 3000000) | list | length }}",
+    ] {
+        fails(repeated, |e| {
+            too_much(e) || matches!(e, TextError::TemplateFails { .. })
         });
     }
-    gives(
-        &(nest.to_owned() + "{{ (ns.x ~ '') | length > 9 }}{{ ns.x == ns.x }}"),
-        "TrueTrue",
+    // Constants are not computed before they are asked for.
+    let idle = format!(
+        "{{% if false %}}{}{{% endif %}}fine",
+        "{{ 'x' * 90000000 ~ 'y' }}".repeat(5000)
     );
+    gives(&idle, "fine");
 }
 
 #[test]
-fn values_that_nest_by_many_levels_a_step_do_no_harm() {
-    let (open, close) = ("[".repeat(40), "]".repeat(40));
-    let nest = format!(
-        "{{% set ns = namespace(x=[]) %}}{{% for a in range(6000) %}}{{% set ns.x = {open}ns.x{close} %}}{{% endfor %}}"
-    );
-    gives(&(nest.clone() + "{{ (ns.x ~ '') | length > 9 }}"), "True");
+fn guards_change_no_meaning() {
+    for (template, expected) in [
+        (
+            "{{ 1 + 2 * 3 - 4 }} {{ 7 // 2 }} {{ 7 % 4 }} {{ 2 ** 5 }} {{ 'a' * 3 }} {{ 'a' + 'b' }}",
+            "3 3 3 32 aaa ab",
+        ),
+        ("{{ 1 ~ 'b' ~ true ~ none }}", "1bTrueNone"),
+        (
+            "{{ 1 < 2 < 3 }} {{ 'a' in 'abc' }} {{ 2 not in [1] }} {{ nothing is defined }} {{ nothing is undefined }}",
+            "True True True False True",
+        ),
+        (
+            "{{ (nothing.at is defined) if nothing is defined else 'no' }}{{ messages[0].at is defined }}",
+            "noFalse",
+        ),
+        ("{{ nothing and nothing.at }}[{{ 0 or 'b' }}]", "[b]"),
+        (
+            "{% set a, b = 1, 2 %}{{ a }}{{ b }}{% set ns = namespace(n=1) %}{% set ns.n = ns.n + 1 %}{{ ns.n }}",
+            "122",
+        ),
+        (
+            "{% for a, b in {'x': 1}.items() %}{{ a }}{{ b }}{{ loop.index }}{{ loop.last }}{% endfor %}",
+            "x11True",
+        ),
+        (
+            "{% for x in [1, [2, [3]]] recursive %}{% if x is iterable %}({{ loop(x) }}){% else %}{{ x }}{% endif %}{% endfor %}",
+            "1(2(3))",
+        ),
+        (
+            "{% macro m(a, b='c') %}{{ a }}{{ b }}{{ caller() if caller }}{% endmacro %}{{ m(1) }}{{ m(1, b=2) }}{% call m('x') %}y{% endcall %}",
+            "1c12xcy",
+        ),
+        (
+            "{% filter upper %}a{{ 'b' }}{% endfilter %}{% set x | trim %} q {% endset %}[{{ x }}]",
+            "AB[q]",
+        ),
+        (
+            "{% with x = 3 %}{{ x }}{% endwith %}{% do namespace() %}{{ [3, 1, 2] | sort | join('-') }}",
+            "31-2-3",
+        ),
+        (
+            "{% for i in range(9) if i % 2 %}{% if i == 7 %}{% break %}{% endif %}{% if i == 3 %}{% continue %}{% endif %}{{ i }}{% else %}none{% endfor %}",
+            "15",
+        ),
+        (
+            "{{ 'abc'[1:] }}{{ [1, 2, 3][:2] }}{{ 'abc'[::-1] }}{{ messages[0]['content'] }}",
+            "bc[1, 2]cbaHi",
+        ),
+        (
+            "{{ [{'a': 1}, {'a': 2}] | map(attribute='a') | list }}{{ [1, 2] | select('odd') | list }}",
+            "[1, 2][1]",
+        ),
+        (
+            "{{ '{} and {x:>3}'.format(1, x=2) }}{{ 'a,b'.split(',') }}",
+            "1 and   2['a', 'b']",
+        ),
+        (
+            "{% block b %}in{% endblock %}{% autoescape true %}{{ '<' }}{% endautoescape %}",
+            "in<",
+        ),
+    ] {
+        gives(template, expected);
+    }
+}
+
+/// As many messages as a long conversation has, and a template that goes over them as those of large models do.
+#[test]
+fn a_long_conversation_is_within_the_bounds() {
+    let template = "{% set ns = namespace(out='', tools=[]) %}{% for m in messages[1:] %}{% set ns.out = ns.out ~ '<|' ~ m.role ~ '|>' ~ (m.content | trim) %}{% set ns.tools = ns.tools + [m.role] %}{% endfor %}{{ ns.out }}{{ ns.tools | length }}";
+    let mut conversation = hi();
+    conversation.messages = (0..1000)
+        .map(|at| json!({"role": "user", "content": format!("{at} {}", "word ".repeat(40))}))
+        .collect();
+    let text = render(template, &conversation).unwrap();
+    assert!(text.len() > 200_000 && text.ends_with("999"));
+}
+
+#[test]
+fn values_that_nest_deeper_than_is_weighed_are_refused() {
+    let nest = |times: usize, levels: usize| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!(
+            "{{% set ns = namespace(x=[]) %}}{{% for a in range({times}) %}}{{% set ns.x = {open}ns.x{close} %}}{{% endfor %}}"
+        )
+    };
     gives(
-        &(nest + "{{ ns.x == ns.x }}{{ ns.x < [ns.x] }}"),
+        &(nest(90, 1) + "{{ (ns.x ~ '') | length > 9 }}{{ ns.x == ns.x }}"),
         "TrueTrue",
     );
+    gives(&(nest(2, 40) + "{{ ns.x < [ns.x] }}"), "True");
+    for deep in [nest(30_000, 1), nest(6000, 40), nest(3, 40)] {
+        fails(&deep, |e| matches!(e, TextError::TemplateMemory { .. }));
+    }
+    fails(&(nest(90, 1) + "{{ ns.x }}"), |e| {
+        matches!(e, TextError::TemplateFails { .. })
+    });
 }
 
 #[test]
