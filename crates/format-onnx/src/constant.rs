@@ -33,12 +33,25 @@ impl Values {
     }
 }
 
+/// What one step of a tensor's integers is, for floats that a file has as integers of 8 bits.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Steps {
+    /// One for all, or one for each index along the axis; positive.
+    pub(crate) scales: Vec<f32>,
+    /// The axis.
+    pub(crate) axis: usize,
+}
+
 /// A constant tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Constant {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
     pub(crate) values: Values,
+    /// The element type in the file, 0 if it was made here.
+    pub(crate) element: i32,
+    /// For floats that are integers in the file.
+    pub(crate) steps: Option<Steps>,
 }
 
 fn error(
@@ -64,6 +77,28 @@ pub(crate) fn type_name(code: i32) -> String {
 }
 
 impl Constant {
+    /// A tensor of this shape.
+    pub(crate) const fn made(name: String, shape: Vec<usize>, values: Values) -> Self {
+        Self {
+            name,
+            shape,
+            values,
+            element: 0,
+            steps: None,
+        }
+    }
+
+    /// What one step of its integers is for each of `count` indices along an axis, if the file has integers for it; else empty.
+    pub(crate) fn steps_along(&self, axis: usize, count: usize) -> Vec<f32> {
+        match &self.steps {
+            Some(steps) if steps.scales.len() == 1 => vec![steps.scales[0]; count],
+            Some(steps) if steps.axis == axis && steps.scales.len() == count => {
+                steps.scales.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Decodes a tensor; its size is bounded by that of the message.
     pub(crate) fn new(tensor: &TensorProto) -> Result<Self, OnnxError> {
         let external = tensor
@@ -97,9 +132,8 @@ impl Constant {
             ));
         }
         Ok(Self {
-            name: tensor.name.clone(),
-            shape,
-            values,
+            element: tensor.data_type,
+            ..Self::made(tensor.name.clone(), shape, values)
         })
     }
 

@@ -9,7 +9,7 @@
 //! (<https://onnx.ai/onnx/operators/>), so that the two readings check each other. The first axis is the batch: it is
 //! symbolic or 1, and no supported operator mixes its items.
 //!
-//! What is deliberately absent: files (bytes come in), external data, control flow, quantised operators, training.
+//! What is deliberately absent: files (bytes come in), external data, control flow, scales that follow from each input (dynamic quantisation), training.
 
 #![forbid(unsafe_code)]
 

@@ -7,11 +7,13 @@ mod grown;
 mod labels;
 mod layers;
 mod parts;
+mod quantised;
 mod reduce;
 mod shapes;
 mod sizes;
 mod transposed;
 mod trees;
+mod truths;
 mod windows;
 
 use tract_onnx::pb::NodeProto;
@@ -21,17 +23,21 @@ use crate::error::OnnxError;
 use crate::translate::{Node, Slot, Translator};
 
 pub(crate) use self::fold::real;
+pub(crate) use self::quantised::{as_codes, moved_codes};
 
 /// Adds what a node means; returns what its outputs stand for, in their order.
 pub(crate) type Operator = fn(&mut Translator, &Node<'_>) -> Result<Vec<Slot>, OnnxError>;
 
 const ONNX: &str = "ai.onnx";
 const ML: &str = "ai.onnx.ml";
+/// What onnxruntime's quantiser writes beside ONNX's own.
+const ORT: &str = "com.microsoft";
 
 /// Domain, name, function. Sorted by domain and name.
 const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "Abs", functions::abs),
     (ONNX, "Add", elementwise::add),
+    (ONNX, "And", truths::and),
     (ONNX, "ArgMax", labels::arg_max),
     (ONNX, "AveragePool", windows::average_pool),
     (ONNX, "BatchNormalization", layers::batch_normalization),
@@ -42,24 +48,27 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "Constant", shapes::constant),
     (ONNX, "ConstantOfShape", sizes::constant_of_shape),
     (ONNX, "Conv", windows::conv),
+    (ONNX, "ConvInteger", quantised::conv_integer),
     (ONNX, "ConvTranspose", transposed::conv_transpose),
     (ONNX, "Cos", functions::cos),
+    (ONNX, "DequantizeLinear", quantised::dequantize),
     (ONNX, "Div", elementwise::div),
     (ONNX, "Dropout", shapes::dropout),
     (ONNX, "Elu", functions::elu),
-    (ONNX, "Equal", functions::equal),
+    (ONNX, "Equal", truths::equal),
     (ONNX, "Erf", functions::erf),
     (ONNX, "Exp", functions::exp),
     (ONNX, "Expand", grown::expand),
     (ONNX, "Flatten", shapes::flatten),
     (ONNX, "Floor", functions::floor),
     (ONNX, "Gather", parts::gather),
+    (ONNX, "GatherElements", parts::gather_elements),
     (ONNX, "Gelu", functions::gelu),
     (ONNX, "Gemm", layers::gemm),
     (ONNX, "GlobalAveragePool", windows::global_average_pool),
     (ONNX, "GlobalMaxPool", windows::global_max_pool),
-    (ONNX, "Greater", functions::greater),
-    (ONNX, "GreaterOrEqual", functions::greater_or_equal),
+    (ONNX, "Greater", truths::greater),
+    (ONNX, "GreaterOrEqual", truths::greater_or_equal),
     (ONNX, "HardSigmoid", functions::hard_sigmoid),
     (ONNX, "HardSwish", functions::hard_swish),
     (ONNX, "Identity", shapes::identity),
@@ -70,21 +79,26 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     ),
     (ONNX, "LayerNormalization", reduce::layer_normalization),
     (ONNX, "LeakyRelu", functions::leaky_relu),
-    (ONNX, "Less", functions::less),
-    (ONNX, "LessOrEqual", functions::less_or_equal),
+    (ONNX, "Less", truths::less),
+    (ONNX, "LessOrEqual", truths::less_or_equal),
     (ONNX, "Log", functions::log),
     (ONNX, "LogSoftmax", labels::log_softmax),
     (ONNX, "MatMul", layers::mat_mul),
+    (ONNX, "MatMulInteger", quantised::mat_mul_integer),
     (ONNX, "Max", elementwise::max),
     (ONNX, "MaxPool", windows::max_pool),
     (ONNX, "Min", elementwise::min),
     (ONNX, "Mish", functions::mish),
     (ONNX, "Mul", elementwise::mul),
     (ONNX, "Neg", functions::neg),
-    (ONNX, "Not", functions::not),
+    (ONNX, "Not", truths::not),
+    (ONNX, "Or", truths::or),
     (ONNX, "PRelu", functions::p_relu),
     (ONNX, "Pad", grown::pad),
     (ONNX, "Pow", elementwise::pow),
+    (ONNX, "QLinearConv", quantised::conv),
+    (ONNX, "QLinearMatMul", quantised::mat_mul),
+    (ONNX, "QuantizeLinear", quantised::quantize),
     (ONNX, "Range", sizes::range),
     (ONNX, "Reciprocal", functions::reciprocal),
     (ONNX, "ReduceL1", reduce::l1),
@@ -116,6 +130,7 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "Unsqueeze", shapes::unsqueeze),
     (ONNX, "Upsample", grown::resize),
     (ONNX, "Where", grown::select),
+    (ONNX, "Xor", truths::xor),
     (ML, "ArrayFeatureExtractor", labels::array_feature_extractor),
     (ML, "LinearClassifier", labels::linear_classifier),
     (ML, "LinearRegressor", labels::linear_regressor),
@@ -124,6 +139,8 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ML, "TreeEnsembleClassifier", trees::classifier),
     (ML, "TreeEnsembleRegressor", trees::regressor),
     (ML, "ZipMap", labels::zip_map),
+    (ORT, "QGemm", quantised::gemm),
+    (ORT, "QLinearAdd", quantised::add),
 ];
 
 /// The name of a domain: ONNX's own has two.
@@ -150,6 +167,14 @@ pub(crate) fn names() -> Vec<String> {
 /// The function of a node's operator.
 pub(crate) fn find(node: &NodeProto) -> Result<Operator, OnnxError> {
     let wanted = domain(&node.domain);
+    if (wanted, node.op_type.as_str()) == (ONNX, "DynamicQuantizeLinear") {
+        return Err(OnnxError::Unsupported {
+            what: "node",
+            name: node_name(node),
+            feature: "`DynamicQuantizeLinear`, whose scales follow from each input,".to_owned(),
+            remedy: "import the float model, or quantise it statically (`onnxruntime.quantization.quantize_static`)",
+        });
+    }
     let found = OPERATORS
         .iter()
         .find(|(domain, name, _)| *domain == wanted && *name == node.op_type);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use credence_import::{BorderType, Graph, GraphBuilder, GraphOp, Kind, ValueId};
+use credence_import::{BorderType, Codes, Graph, GraphBuilder, GraphOp, Kind, ValueId};
 use tract_onnx::pb::{GraphProto, NodeProto};
 
 use crate::attributes::{Attributes, node_name};
@@ -21,8 +21,21 @@ pub(crate) enum Slot {
     Moved(ValueId, usize),
     /// What is 1 at the place of an integer, and 0 at all others.
     OneHot(Arc<OneHot>),
+    /// The integers that a value has been rounded to.
+    Codes(Coded),
     /// A constant.
     Constant(Arc<Constant>),
+}
+
+/// Integers of 8 bits, by the value that they stand for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coded {
+    /// The value.
+    pub(crate) value: ValueId,
+    /// Its integers.
+    pub(crate) codes: Codes,
+    /// Whether the file has them as −128 … 127, not as 0 … 255.
+    pub(crate) signed: bool,
 }
 
 impl Slot {
@@ -57,6 +70,10 @@ pub(crate) struct Translator {
     pub(crate) notes: Vec<String>,
     /// Values of which every element is an integer, though the graph has them for reals: integer inputs, comparisons.
     integers: BTreeSet<ValueId>,
+    /// Integers that are 0 or 1.
+    truths: BTreeSet<ValueId>,
+    /// Values of which each row sums to one, other than softmaxes.
+    sums_of_one: BTreeSet<ValueId>,
 }
 
 /// One node of the file while it is being translated.
@@ -80,6 +97,8 @@ pub(crate) fn translate(
         cells_left: MADE_CELLS_MAX,
         notes: Vec::new(),
         integers: BTreeSet::new(),
+        truths: BTreeSet::new(),
+        sums_of_one: BTreeSet::new(),
     };
     let mut bound = BTreeSet::new();
     for tensor in &proto.initializer {
@@ -120,12 +139,13 @@ pub(crate) fn translate(
                     remedy: "transpose it to the first axis",
                 });
             }
-            Some(Slot::Constant(_) | Slot::OneHot(_)) => {
+            Some(Slot::Constant(_) | Slot::OneHot(_) | Slot::Codes(_)) => {
                 return Err(OnnxError::Unsupported {
                     what: "output",
                     name: info.name.clone(),
-                    feature: "a constant output, or one of a bare comparison,".to_owned(),
-                    remedy: "take it out of the model's outputs",
+                    feature: "a constant output, one of a bare comparison, or one of 8 bits,"
+                        .to_owned(),
+                    remedy: "take it out of the model's outputs, or put a DequantizeLinear behind it",
                 });
             }
             None => {
@@ -176,7 +196,10 @@ impl Translator {
             opset,
             operands,
         };
-        let results = operator(self, &node)?;
+        let results = match ops::moved_codes(&node) {
+            Some(coded) => ops::as_codes(operator(self, &node.with_value(coded.value))?, coded),
+            None => operator(self, &node)?,
+        };
         let mut results = results.into_iter();
         for output in &proto.output {
             let slot = results.next();
@@ -219,9 +242,7 @@ impl Translator {
             return Ok(x);
         }
         let y = self.push(node, GraphOp::Reshape { x, shape })?;
-        if self.is_integers(x) {
-            self.note_integers(y);
-        }
+        self.note_as(x, y);
         Ok(y)
     }
 
@@ -236,15 +257,45 @@ impl Translator {
             return Ok(x);
         }
         let y = self.push(node, GraphOp::Expand { x, shape })?;
-        if self.is_integers(x) {
-            self.note_integers(y);
-        }
+        self.note_as(x, y);
         Ok(y)
     }
 
     /// Notes that every element of a value is an integer.
     pub(crate) fn note_integers(&mut self, value: ValueId) {
         self.integers.insert(value);
+    }
+
+    /// Notes that every element of a value is 0 or 1.
+    pub(crate) fn note_truths(&mut self, value: ValueId) {
+        self.integers.insert(value);
+        self.truths.insert(value);
+    }
+
+    /// Notes of a value whose elements are some of another's that they are integers, or truths, if that one's are.
+    pub(crate) fn note_as(&mut self, x: ValueId, y: ValueId) {
+        if self.is_integers(x) {
+            self.integers.insert(y);
+        }
+        if self.is_truths(x) {
+            self.truths.insert(y);
+        }
+    }
+
+    /// Whether every element of a value is known to be 0 or 1.
+    pub(crate) fn is_truths(&self, value: ValueId) -> bool {
+        self.truths.contains(&value)
+    }
+
+    /// Notes that rows of a value sum to one.
+    pub(crate) fn note_sum_of_one(&mut self, value: ValueId) {
+        self.sums_of_one.insert(value);
+    }
+
+    /// Whether rows of a value are known to sum to one.
+    pub(crate) fn sums_to_one(&self, value: ValueId) -> bool {
+        matches!(self.builder.op(value), Some(GraphOp::Softmax { .. }))
+            || self.sums_of_one.contains(&value)
     }
 
     /// Whether every element of a value is known to be an integer.
@@ -266,10 +317,29 @@ impl Translator {
     }
 }
 
-impl Node<'_> {
+impl<'a> Node<'a> {
     /// Its attributes, all of them among the `known`.
-    pub(crate) fn attributes(&self, known: &[&str]) -> Result<Attributes<'_>, OnnxError> {
+    pub(crate) fn attributes(&self, known: &[&str]) -> Result<Attributes<'a>, OnnxError> {
         Attributes::new(self.proto, known)
+    }
+
+    /// The same node with other operands.
+    pub(crate) fn with(&self, operands: Vec<Option<Slot>>) -> Self {
+        Self {
+            proto: self.proto,
+            name: self.name.clone(),
+            opset: self.opset,
+            operands,
+        }
+    }
+
+    /// The same node with a value for its first operand.
+    fn with_value(&self, value: ValueId) -> Self {
+        let mut operands = self.operands.clone();
+        if let Some(first) = operands.first_mut() {
+            *first = Some(Slot::Value(value));
+        }
+        self.with(operands)
     }
 
     /// An error about an operand.
@@ -320,6 +390,11 @@ impl Node<'_> {
                 "a value",
                 "a comparison of an integer with a row of integers, which is supported in front of a matrix product",
             )),
+            Some(Slot::Codes(_)) => Err(self.operand_error(
+                index,
+                "real numbers",
+                "integers of 8 bits, which a DequantizeLinear must turn into reals first",
+            )),
             Some(Slot::Constant(constant)) => Err(self.operand_error(
                 index,
                 "something that depends on the inputs",
@@ -363,15 +438,13 @@ impl Node<'_> {
                 name,
                 shape,
                 values: Values::Ints(all),
-            }) => Ok(Constant {
-                name: name.clone(),
-                shape: shape.clone(),
-                values: Values::Floats(
-                    all.iter()
-                        .map(|&x| crate::constant::narrow(crate::ops::real(x)))
-                        .collect(),
-                ),
-            }),
+                ..
+            }) => {
+                let all = all.iter();
+                let all = all.map(|&x| crate::constant::narrow(crate::ops::real(x)));
+                let values = Values::Floats(all.collect());
+                Ok(Constant::made(name.clone(), shape.clone(), values))
+            }
             _ => self.floats(index).cloned(),
         }
     }
@@ -391,11 +464,12 @@ impl Node<'_> {
     pub(crate) fn constant(&self, index: usize) -> Result<Option<&Constant>, OnnxError> {
         match self.operand(index) {
             Some(Slot::Constant(constant)) => Ok(Some(constant)),
-            Some(Slot::Value(_) | Slot::Moved(..) | Slot::OneHot(_)) => Err(self.operand_error(
-                index,
-                "a constant (an initializer)",
-                "something that depends on the inputs",
-            )),
+            Some(Slot::Value(_) | Slot::Moved(..) | Slot::OneHot(_) | Slot::Codes(_)) => Err(self
+                .operand_error(
+                    index,
+                    "a constant (an initializer)",
+                    "something that depends on the inputs",
+                )),
             None => Ok(None),
         }
     }

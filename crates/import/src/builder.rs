@@ -219,6 +219,17 @@ impl GraphBuilder {
         self.nodes.get(value.0).map(GraphNode::op)
     }
 
+    /// Whether a value is an input of integers.
+    pub(crate) fn is_integer_input(&self, value: ValueId) -> bool {
+        match self.op(value) {
+            Some(GraphOp::Input { index }) => self
+                .inputs
+                .get(*index)
+                .is_some_and(|input| input.dtype != BorderType::Fp32),
+            _ => false,
+        }
+    }
+
     /// The graph, without nodes that no output depends on.
     ///
     /// # Errors
@@ -315,6 +326,7 @@ impl GraphOp {
             | Self::Expand { x, .. }
             | Self::Pad { x, .. }
             | Self::Rows { x, .. }
+            | Self::Quantised { x, .. }
             | Self::Lookup { x, .. } => rename(x),
         }
     }

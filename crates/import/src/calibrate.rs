@@ -3,6 +3,8 @@
 //! Positions are evaluated in parallel, but all that is kept of them are largest magnitudes and counts in bins whose edges are powers
 //! of two apart: merging them is commutative, so that the result does not depend on how the work was shared out.
 
+mod channels;
+
 use credence_model::Tensors;
 use rayon::prelude::*;
 
@@ -10,6 +12,10 @@ use crate::evaluate::{EvaluateError, Evaluator};
 use crate::graph::{Graph, ValueId};
 use crate::number::{exponent_over, floor_index, from_count, from_len, pow2};
 use crate::positions::Positions;
+
+use self::channels::Sums;
+
+pub(crate) use self::channels::Channel;
 
 /// Bins of a histogram. Its range is between one and two times the largest magnitude.
 const BINS: usize = 2048;
@@ -197,6 +203,8 @@ impl Feature {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Observed {
     histograms: Vec<Histogram>,
+    /// Of values that products read; empty for others.
+    channels: Vec<Vec<Channel>>,
     features: Vec<Option<Vec<Feature>>>,
     /// For each input the largest e such that all its elements are multiples of 2^e; none if all are 0.
     grains: Vec<Option<i32>>,
@@ -207,24 +215,32 @@ impl Observed {
     pub(crate) fn new(graph: &Graph, calibration: &Tensors) -> Result<Self, EvaluateError> {
         let positions = Positions::new(graph, calibration)?;
         let evaluator = Evaluator::new(graph);
-        let empty = || vec![Histogram::new(); graph.nodes().len()];
-        let histograms = (0..positions.count())
+        let read = channels::read_by_products(graph);
+        let empty = || vec![(Histogram::new(), Sums::default()); graph.nodes().len()];
+        let observed = (0..positions.count())
             .into_par_iter()
             .try_fold(empty, |mut all, index| {
                 let values = evaluator.position(index, positions.position(index))?;
-                for (histogram, value) in all.iter_mut().zip(values) {
+                for ((at, (histogram, sums)), value) in all.iter_mut().enumerate().zip(values) {
+                    if read[at] {
+                        sums.add(graph, ValueId(at), &value);
+                    }
                     value.into_iter().for_each(|x| histogram.add(x));
                 }
                 Ok::<_, EvaluateError>(all)
             })
             .try_reduce(empty, |mut all, more| {
-                for (histogram, other) in all.iter_mut().zip(more) {
+                for ((histogram, sums), (other, more)) in all.iter_mut().zip(more) {
                     histogram.merge(other);
+                    sums.merge(more);
                 }
                 Ok(all)
             })?;
+        let (histograms, sums): (Vec<_>, Vec<_>) = observed.into_iter().unzip();
+        let finish = |sums: Sums| sums.finish(positions.count());
         Ok(Self {
             histograms,
+            channels: sums.into_iter().map(finish).collect(),
             features: features(graph, &positions),
             grains: grains(graph, &positions),
         })
@@ -253,6 +269,11 @@ impl Observed {
     /// What storing a value in steps of this size up to a reach adds, as a share of its signal.
     pub(crate) fn noise(&self, value: ValueId, step: f64, reach: f64) -> f64 {
         self.histograms[value.0].noise(step, reach)
+    }
+
+    /// Channels of a value that a product reads.
+    pub(crate) fn channels(&self, value: ValueId) -> &[Channel] {
+        self.channels.get(value.0).map_or(&[], Vec::as_slice)
     }
 
     /// Features of an input of one axis.

@@ -10,7 +10,7 @@ use credence_exact::shape::window_cells;
 use credence_model::{Elements, Tensor, TensorError, Tensors};
 use rayon::prelude::*;
 
-use crate::graph::{AffineOp, ConvOp, Function, Graph, GraphOp, Kind, LinearOp, ValueId};
+use crate::graph::{AffineOp, Codes, ConvOp, Function, Graph, GraphOp, Kind, LinearOp, ValueId};
 use crate::number::from_len;
 use crate::positions::{Positions, PositionsError};
 
@@ -159,6 +159,7 @@ impl<'a> Evaluator<'a> {
             GraphOp::Conv(op) => conv(op, of(op.x), shape(op.x), own, &self.transposed[index]),
             GraphOp::Affine(op) => affine(op, of(op.x), own),
             GraphOp::Clip { x, min, max } => map(*x, &|x| x.max(*min).min(*max)),
+            GraphOp::Quantised { x, codes } => map(*x, &|x| codes.nearest(x)),
             GraphOp::Unary { x, function } => map(*x, &|x| function.of(x)),
             GraphOp::Add { a, b, subtract } => {
                 let sign = if *subtract { -1.0 } else { 1.0 };
@@ -220,6 +221,15 @@ impl Function {
             Self::Tanh => libm::tanh(x),
             Self::Formula(formula) => formula.of(x),
         }
+    }
+}
+
+impl Codes {
+    /// The real nearest to x that its integers stand for.
+    fn nearest(self, x: f64) -> f64 {
+        let (scale, zero) = (f64::from(self.scale), f64::from(self.zero));
+        let code = (x / scale).round_ties_even() + zero;
+        (code.clamp(-128.0, 127.0) - zero) * scale
     }
 }
 

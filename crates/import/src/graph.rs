@@ -82,6 +82,15 @@ impl GraphNode {
     }
 }
 
+/// Integers of 8 bits that stand for reals because a file says so: `(q − zero)·scale`, q in −128 … 127.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Codes {
+    /// Reals per step, positive.
+    pub scale: f32,
+    /// The integer that stands for 0.
+    pub zero: i8,
+}
+
 /// `y[.., r] = bias[r] + Σ_k weight[r, k]·x[.., k]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearOp {
@@ -93,6 +102,8 @@ pub struct LinearOp {
     pub weight: Vec<f32>,
     /// `[R]`, or empty for none.
     pub bias: Vec<f32>,
+    /// What one step of each row's weights is, where they are integers of 8 bits in the file; else empty.
+    pub steps: Vec<f32>,
 }
 
 /// Two-dimensional convolution of a `[C, H, W]` value, as ONNX defines it.
@@ -106,6 +117,8 @@ pub struct ConvOp {
     pub weight: Vec<f32>,
     /// `[O]`, or empty for none.
     pub bias: Vec<f32>,
+    /// What one step of each channel's weights is, where they are integers of 8 bits in the file; else empty.
+    pub steps: Vec<f32>,
     /// Geometry.
     pub window: Window,
     /// G.
@@ -319,6 +332,13 @@ pub enum GraphOp {
         /// The trees.
         ensemble: TreeEnsemble,
     },
+    /// `(clamp(round(x/scale) + zero) − zero)·scale`, halves to even: a value at the integers that the file has for it.
+    Quantised {
+        /// Operand.
+        x: ValueId,
+        /// Which integers.
+        codes: Codes,
+    },
     /// `values[x]`.
     Lookup {
         /// Operand, of kind [`Kind::Index`].
@@ -359,6 +379,7 @@ impl GraphOp {
             Self::Expand { .. } => "expand",
             Self::Pad { .. } => "pad",
             Self::Rows { .. } => "rows of a table",
+            Self::Quantised { .. } => "rounding to 8 bits",
         }
     }
 
@@ -391,6 +412,7 @@ impl GraphOp {
             | Self::Expand { x, .. }
             | Self::Pad { x, .. }
             | Self::Rows { x, .. }
+            | Self::Quantised { x, .. }
             | Self::Lookup { x, .. } => vec![*x],
         }
     }

@@ -16,7 +16,7 @@ use crate::simplify::simplify;
 
 /// Version of everything in this crate that a `ModelId` depends on. The same graph, options and calibration set give the same id only
 /// under the same version.
-pub const IMPORTER_VERSION: u32 = 4;
+pub const IMPORTER_VERSION: u32 = 5;
 
 /// What an import depends on besides the graph.
 #[derive(Debug)]

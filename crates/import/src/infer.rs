@@ -225,6 +225,7 @@ impl Checker<'_> {
             || format!("of {} elements", op.weight.len()),
         )?;
         self.bias(&op.bias, op.rows)?;
+        self.steps(&op.steps, op.rows)?;
         self.finite("the weight", op.weight.iter().map(|&w| f64::from(w)))?;
         if let Some(last) = shape.last_mut() {
             *last = op.rows;
@@ -240,6 +241,13 @@ impl Checker<'_> {
             || format!("of {}", bias.len()),
         )?;
         self.finite("the bias", bias.iter().map(|&b| f64::from(b)))
+    }
+
+    fn steps(&self, steps: &[f32], rows: usize) -> Result<(), GraphError> {
+        let sound = steps.is_empty()
+            || (steps.len() == rows && steps.iter().all(|s| s.is_finite() && *s > 0.0));
+        let expected = format!("none, or {rows} positive numbers");
+        self.require(sound, "steps", &expected, || format!("{steps:?}"))
     }
 
     fn conv(&self, op: &ConvOp) -> Result<Shaped, GraphError> {
@@ -265,6 +273,7 @@ impl Checker<'_> {
             || format!("of {} elements", op.weight.len()),
         )?;
         self.bias(&op.bias, op.channels)?;
+        self.steps(&op.steps, op.channels)?;
         self.finite("the weight", op.weight.iter().map(|&w| f64::from(w)))?;
         Ok((vec![op.channels, counts[0], counts[1]], Kind::Real, row))
     }

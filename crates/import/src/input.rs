@@ -31,17 +31,19 @@ pub(crate) struct StoredFeatures {
 }
 
 impl Lowering<'_> {
-    /// Emits the input node and says how its elements are encoded: as the one form that is needed, or finely for many.
+    /// Emits the input node and says how its elements are encoded: as the one form that is needed, or finely for many. The last is the stored form
+    /// that results, if it is one of reals.
     pub(crate) fn input(
         &mut self,
         value: ValueId,
         forms: &[Form],
-    ) -> Result<(Encode, Raw), LowerError> {
+    ) -> Result<(Encode, Raw, Option<Quant>), LowerError> {
         let GraphOp::Input { index } = self.planner.graph.node(value).op() else {
             return Err(LowerError::Size);
         };
         let input = &self.planner.graph.inputs()[*index];
         let keys = forms.contains(&Form::Keys);
+        let mut stored = None;
         let (encode, dtype, scale) = if input.dtype != BorderType::Fp32 {
             let encode = match self.planner.rows_named_by(value) {
                 Some(rows) if forms.contains(&Form::Index) => Encode::Integer {
@@ -65,6 +67,10 @@ impl Lowering<'_> {
                 [Form::Real(quant)] if Quant::symmetric(quant.dtype, quant.scale) == *quant => {
                     *quant
                 }
+                // At the integers that a file gives.
+                [Form::Real(quant)] if quant.zero == 0 && self.planner.given_to(value, *quant) => {
+                    *quant
+                }
                 [] => Quant::symmetric(Dtype::I8, Scale::pow2(0)),
                 _ => {
                     let reach = FINE_HEADROOM * self.planner.largest(value)?;
@@ -78,6 +84,7 @@ impl Lowering<'_> {
                 min: quant.min,
                 max: quant.max,
             };
+            stored = Some(quant);
             (encode, quant.dtype, quant.scale.get())
         };
         let (name, shape) = (input.name.clone(), input.shape.clone());
@@ -89,7 +96,7 @@ impl Lowering<'_> {
             view: View::row_major(node, &shape),
             scales: vec![scale],
         };
-        Ok((encode, raw))
+        Ok((encode, raw, stored))
     }
 
     /// An input in one of the forms asked of it.
@@ -97,7 +104,7 @@ impl Lowering<'_> {
         &mut self,
         value: ValueId,
         form: Form,
-        raw: &Raw,
+        (raw, stored): (&Raw, Option<Quant>),
     ) -> Result<View, LowerError> {
         let name = self.name(value).to_owned();
         match form {
@@ -109,7 +116,7 @@ impl Lowering<'_> {
                 let same = node.is_some_and(|node| node.dtype == quant.dtype)
                     && raw.scales == [quant.scale.get()]
                     && Quant::symmetric(quant.dtype, quant.scale) == quant;
-                if same {
+                if same || stored == Some(quant) {
                     Ok(raw.view.clone())
                 } else {
                     self.emitter.stored(&name, raw, quant)
@@ -122,6 +129,8 @@ impl Lowering<'_> {
             }
             Form::Limbs => self.split(value, &name, raw),
             Form::Keys | Form::Index => Ok(raw.view.clone()),
+            // Only computed values are asked for these.
+            Form::Channels { .. } => Err(LowerError::Size),
         }
     }
 

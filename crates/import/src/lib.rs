@@ -51,8 +51,8 @@ pub use error::{ImportError, LowerError};
 pub use evaluate::{EvaluateError, evaluate};
 pub use formula::{Combination, Elementary, Formula};
 pub use graph::{
-    AffineOp, ConvOp, Function, Graph, GraphInput, GraphNode, GraphOp, GraphOutput, Kind, LinearOp,
-    Run, ValueId,
+    AffineOp, Codes, ConvOp, Function, Graph, GraphInput, GraphNode, GraphOp, GraphOutput, Kind,
+    LinearOp, Run, ValueId,
 };
 pub use import::{IMPORTER_VERSION, ImportOptions, Imported, import, text_digest};
 pub use positions::PositionsError;

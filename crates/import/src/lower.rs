@@ -4,7 +4,9 @@
 //! Graph ─plan─▶ forms of each value ─▶ nodes and parameters (one function per op, below and in `product`, `input`, `forest`) ─cut─▶ ProgramSpec
 //! ```
 
+mod channels;
 mod norms;
+mod outputs;
 mod pairs;
 mod parts;
 mod tables;
@@ -14,16 +16,16 @@ use std::collections::BTreeMap;
 use credence_base::Profile;
 use credence_exact::fixed::exp_neg;
 use credence_exact::shape::SOFTMAX_MAX;
-use credence_exact::{Add, ArgMax, Concat, Dtype, MaxPool, Multiplier, Op, Softmax, Table};
-use credence_model::{Decode, InputSpec, OutputSpec, ProgramSpec};
+use credence_exact::{Add, Concat, Dtype, MaxPool, Multiplier, Op, Softmax, Table};
+use credence_model::{InputSpec, ProgramSpec};
 
 use crate::emit::{Emitter, Raw};
 use crate::error::LowerError;
 use crate::forest;
-use crate::graph::{GraphOp, Kind, ValueId};
+use crate::graph::{GraphOp, ValueId};
 use crate::input::StoredFeatures;
 use crate::number::{dim32, pow2};
-use crate::plan::{Demands, Form, Left, PROBABILITY_BITS, Planner, SOFTMAX_BITS, itself, left};
+use crate::plan::{Demands, Form, Left, PROBABILITY_BITS, Planner, SOFTMAX_BITS, itself};
 use crate::producer::{Fold, Producer, producer};
 use crate::quant::{Quant, Scale, multipliers};
 use crate::view::View;
@@ -44,8 +46,8 @@ pub(crate) struct Lowering<'a> {
     pub(crate) planner: &'a Planner<'a>,
     pub(crate) emitter: Emitter,
     views: BTreeMap<(ValueId, Form), View>,
-    /// Sums and the like, before any rescaling, by the value they are of and the scale whose zero they are shifted by, if any.
-    pub(crate) sums: BTreeMap<(ValueId, Option<Scale>), Raw>,
+    /// Sums and the like, before any rescaling, by the value they are of and the form whose zero they are shifted by, if any.
+    pub(crate) sums: BTreeMap<(ValueId, Option<(Scale, i32)>), Raw>,
     /// Inputs as two limbs, the high one first.
     pub(crate) limbs: BTreeMap<ValueId, [View; 2]>,
     /// Scales and centres of features, for inputs stored so.
@@ -100,18 +102,18 @@ impl Lowering<'_> {
         let mut encoded = Vec::new();
         for (value, input) in graph.values().zip(graph.inputs()) {
             let forms: Vec<Form> = demands[value.0].iter().copied().collect();
-            let (encode, raw) = self.input(value, &forms)?;
+            let (encode, raw, stored) = self.input(value, &forms)?;
             specs.push(InputSpec {
                 name: input.name.clone(),
                 dtype: input.dtype,
                 shape: input.shape.iter().copied().map(dim32).collect(),
                 encode,
             });
-            encoded.push((value, forms, raw));
+            encoded.push((value, forms, (raw, stored)));
         }
-        for (value, forms, raw) in encoded {
+        for (value, forms, (raw, stored)) in encoded {
             for form in forms {
-                let view = self.input_form(value, form, &raw)?;
+                let view = self.input_form(value, form, (&raw, stored))?;
                 self.views.insert((value, form), view);
             }
         }
@@ -141,6 +143,9 @@ impl Lowering<'_> {
         match (form, views.as_slice()) {
             (Form::Real(quant), views) => self.real(value, quant, &operands, views),
             (Form::Index, [x]) => self.index(value, x),
+            (Form::Channels { of, rectified }, views) => {
+                self.channels(value, (of, rectified), (&operands, views))
+            }
             (_, views) => self.moved(value, form, views),
         }
     }
@@ -155,38 +160,49 @@ impl Lowering<'_> {
         let name = self.name(value).to_owned();
         match (producer(self.planner.graph, value), operands, views) {
             (Producer::Product { base, fold }, &[(x, form)], _) => {
-                // What the form's zero adds is part of the bias.
-                let shifted = (quant.zero != 0).then_some(quant.scale);
-                let raw = match self.sums.get(&(value, shifted)) {
-                    Some(raw) => raw.clone(),
-                    None => {
-                        let fold = fold.shifted(quant.offset());
-                        let raw = self.product(value, base, &fold, (x, form))?;
-                        self.sums.insert((value, shifted), raw.clone());
-                        raw
-                    }
-                };
+                let raw = self.product_sums(value, (base, &fold), quant, (x, form))?;
                 self.emitter.stored(&name, &raw, quant)
             }
             (Producer::Table { function, fold, .. }, &[(_, Form::Real(x))], [view]) => {
                 self.table(&name, &TableOf { function, fold, x }, view, quant)
             }
-            (Producer::Diagonal(op), &[(_, Form::Real(x))], [view]) => match left(op) {
-                // The operand has been asked for at the scale that makes it this value.
-                Left::Nothing(_) => Ok(view.clone()),
-                Left::Table => {
-                    let of = TableOf {
-                        function: itself(),
-                        fold: Fold::identity().then(&op.scale, &op.shift),
-                        x,
-                    };
-                    self.table(&name, &of, view, quant)
+            (Producer::Diagonal(op), &[(_, Form::Real(x))], [view]) => {
+                match self.planner.left(op) {
+                    // The operand has been asked for at the scale that makes it this value.
+                    Left::Nothing(_) => Ok(view.clone()),
+                    Left::Table => {
+                        let of = TableOf {
+                            function: itself(),
+                            fold: Fold::identity().then(&op.scale, &op.shift),
+                            x,
+                        };
+                        self.table(&name, &of, view, quant)
+                    }
+                    Left::Each => self.each(value, op, (view, x), quant),
                 }
-                Left::Each => self.each(value, op, (view, x), quant),
-            },
+            }
             (Producer::Plain(op), operands, views) => self.plain(value, op, quant, operands, views),
             _ => Err(LowerError::Size),
         }
+    }
+
+    /// The accumulators of a product, emitted once for all forms whose zero they are shifted by.
+    fn product_sums(
+        &mut self,
+        value: ValueId,
+        (base, fold): (ValueId, &Fold),
+        quant: Quant,
+        operand: (ValueId, Form),
+    ) -> Result<Raw, LowerError> {
+        // What the form's zero adds is part of the bias.
+        let shifted = (quant.zero != 0).then_some((quant.scale, quant.zero));
+        if let Some(raw) = self.sums.get(&(value, shifted)) {
+            return Ok(raw.clone());
+        }
+        let fold = fold.shifted(quant.offset());
+        let raw = self.product(value, base, &fold, operand)?;
+        self.sums.insert((value, shifted), raw.clone());
+        Ok(raw)
     }
 
     /// What a value is before any rescaling, emitted once however many forms are asked of it.
@@ -214,6 +230,20 @@ impl Lowering<'_> {
         let name = self.name(value).to_owned();
         match (op, operands, views) {
             (GraphOp::Clip { .. }, _, [x]) => Ok(x.clone()),
+            (GraphOp::Quantised { .. }, &[(_, Form::Real(from))], [x]) => {
+                // What it reads is at its integers already.
+                if from == quant {
+                    return Ok(x.clone());
+                }
+                let function = itself();
+                let fold = Fold::identity();
+                let of = TableOf {
+                    function,
+                    fold,
+                    x: from,
+                };
+                self.table(&name, &of, x, quant)
+            }
             (GraphOp::Add { subtract, .. }, &[(_, Form::Real(a)), (_, Form::Real(b))], [x, y]) => {
                 let [x, y] = self.aligned(&name, value, [x, y])?;
                 self.add(&name, (&x, a), (&y, b), *subtract, quant)
@@ -462,26 +492,6 @@ impl Lowering<'_> {
         })
     }
 
-    fn index(&mut self, value: ValueId, view: &View) -> Result<View, LowerError> {
-        let name = self.name(value).to_owned();
-        match self.planner.graph.node(value).op() {
-            GraphOp::ArgMax { x } => {
-                let dims = self.dims(*x).to_vec();
-                let order = row_major(dims.len());
-                let x = self.emitter.arranged(&name, view, &order, &dims)?;
-                let last = i64::from(dim32(dims.last().copied().unwrap_or(1))) - 1;
-                let dtype = Dtype::narrowest(0, last).unwrap_or(Dtype::I32);
-                let shape = self.dims(value).to_vec();
-                let node = self
-                    .emitter
-                    .node(&name, Op::ArgMax(ArgMax { x }), dtype, &shape)?;
-                Ok(View::row_major(node, &shape))
-            }
-            GraphOp::Lookup { .. } => Ok(view.clone()),
-            _ => self.moved(value, Form::Index, core::slice::from_ref(view)),
-        }
-    }
-
     fn table(
         &mut self,
         name: &str,
@@ -502,55 +512,6 @@ impl Lowering<'_> {
         let node = self.emitter.node(name, op, quant.dtype, &shape)?;
         Ok(view.of(node))
     }
-
-    fn output(&mut self, name: &str, value: ValueId) -> Result<OutputSpec, LowerError> {
-        let form = self.planner.output_form(value)?;
-        let view = self.view((value, form))?;
-        let dims = self.dims(value).to_vec();
-        let order = row_major(dims.len());
-        let node = self.emitter.arranged(name, &view, &order, &dims)?;
-        let decode = match form {
-            Form::Real(quant) => scale_decoding(quant),
-            _ => self.index_decoding(value),
-        };
-        Ok(OutputSpec {
-            name: name.to_owned(),
-            node,
-            decode,
-        })
-    }
-
-    /// The lookups between an output and its argmax, as one.
-    fn index_decoding(&self, value: ValueId) -> Decode {
-        let graph = self.planner.graph;
-        let mut values: Option<Vec<i64>> = None;
-        let mut at = value;
-        while graph.node(at).kind() == Kind::Index {
-            match graph.node(at).op() {
-                GraphOp::Lookup { x, values: inner } => {
-                    values = Some(match values {
-                        None => inner.clone(),
-                        Some(outer) => compose(&outer, inner),
-                    });
-                    at = *x;
-                }
-                GraphOp::Reshape { x, .. } | GraphOp::Transpose { x, .. } => at = *x,
-                _ => break,
-            }
-        }
-        match values {
-            Some(values) if !values.iter().copied().eq(0..) => Decode::Lookup { values },
-            _ => Decode::Integer {},
-        }
-    }
-}
-
-/// `outer[inner[k]]`; entries that `outer` lacks are left out, and then the program's own bounds refuse them.
-fn compose(outer: &[i64], inner: &[i64]) -> Vec<i64> {
-    inner
-        .iter()
-        .map_while(|&at| outer.get(usize::try_from(at).ok()?).copied())
-        .collect()
 }
 
 /// Images have their channels last.
@@ -560,17 +521,4 @@ fn canonical_order(rank: usize) -> Vec<usize> {
     } else {
         row_major(rank)
     }
-}
-
-/// The decoding of a scale that is a power of two.
-fn scale_decoding(quant: Quant) -> Decode {
-    let scale = quant.scale.get();
-    let (mut multiplier, mut shift) = (1_i32, 0_i32);
-    while pow2(-shift) > scale && shift < 126 {
-        shift += 1;
-    }
-    while f64::from(multiplier) < scale && multiplier < 1 << 30 {
-        multiplier *= 2;
-    }
-    Decode::Scale { multiplier, shift }
 }

@@ -4,7 +4,10 @@
 //! operands is said in one place ([`Planner::operands`]), which planning and emission share. A clip never becomes an op: it narrows the
 //! clamp of the form that is asked of its operand.
 
+mod channels;
+mod given;
 mod values;
+mod whole;
 
 use std::collections::BTreeSet;
 
@@ -55,6 +58,13 @@ pub(crate) enum Form {
     Real(Quant),
     /// i8, each feature at a scale, and about a centre, of its own.
     Features,
+    /// i8 of an image, each channel at a scale of its own: those of the image `of`, negative ones clamped to 0 if it is `rectified`.
+    Channels {
+        /// The value whose channels give the scales.
+        of: ValueId,
+        /// Whether none of its elements is negative.
+        rectified: bool,
+    },
     /// As [`Form::Features`] in 16 bits, split into two limbs of 8.
     Limbs,
     /// Keys that order values as the reals are ordered.
@@ -66,23 +76,29 @@ pub(crate) enum Form {
 /// The forms needed of each value.
 pub(crate) type Demands = Vec<BTreeSet<Form>>;
 
-pub(crate) use self::values::{Left, itself, left};
+pub(crate) use self::values::{Left, itself};
 
 pub(crate) struct Planner<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) reaches: Reaches,
     /// For each value, whether none who reads it as i8 needs the integer 0 to stand for the real 0.
     unsigned_readers: Vec<bool>,
+    /// For each value the integers that its file has for it, if it does.
+    given: Vec<Option<Quant>>,
+    /// For each value, whether its elements are integers.
+    wholes: Vec<bool>,
 }
 
 impl<'a> Planner<'a> {
     pub(crate) fn new(graph: &'a Graph, reaches: Reaches) -> Self {
+        let given = given::all(graph);
         let mut unsigned_readers = vec![true; graph.nodes().len()];
         for reader in graph.nodes() {
             let signed = match reader.op() {
                 // Outside its operand a convolution takes the integer 0 for the real.
                 GraphOp::Conv(op) => op.window.pad != [0; 4],
-                GraphOp::AveragePool { .. } | GraphOp::Affine(_) | GraphOp::Sum { .. } => true,
+                GraphOp::AveragePool { x, .. } | GraphOp::Sum { x } => given[x.0].is_none(),
+                GraphOp::Affine(op) => given[op.x.0].is_none(),
                 // Linear nodes take off in their bias what the zero adds; all others ask for other forms, or pass on what
                 // their readers ask for.
                 _ => false,
@@ -91,10 +107,18 @@ impl<'a> Planner<'a> {
                 unsigned_readers[operand.0] &= !signed;
             }
         }
+        for value in graph.values() {
+            // What a padded convolution reads once a scaling in front of it is part of its weights.
+            if matches!(graph.node(value).op(), GraphOp::Conv(op) if op.window.pad != [0; 4]) {
+                unsigned_readers[feed(graph, value).0.0] = false;
+            }
+        }
         Self {
             graph,
             reaches,
             unsigned_readers,
+            given,
+            wholes: whole::wholes(graph),
         }
     }
 
@@ -140,6 +164,11 @@ impl<'a> Planner<'a> {
 
     /// The i8 form of a value.
     pub(crate) fn narrow(&self, value: ValueId) -> Result<Form, LowerError> {
+        if let Some(given) = self.given[value.0]
+            && (given.zero == 0 || self.unsigned_readers[value.0])
+        {
+            return Ok(Form::Real(given));
+        }
         let unsigned = self.unsigned_readers[value.0] && self.never_negative(value);
         let levels = if unsigned {
             UNSIGNED_LEVELS
@@ -213,6 +242,9 @@ impl<'a> Planner<'a> {
 
     /// The i16 form of a value.
     pub(crate) fn wide(&self, value: ValueId) -> Result<Form, LowerError> {
+        if let Some(given) = self.given[value.0] {
+            return Ok(Form::Real(given.about_zero()));
+        }
         let scale = Scale::reaching(HEADROOM * self.largest(value)?, WIDE_LEVELS);
         Ok(Form::Real(Quant::symmetric(Dtype::I16, scale)))
     }
@@ -236,6 +268,7 @@ impl<'a> Planner<'a> {
     ) -> Result<Vec<(ValueId, Form)>, LowerError> {
         match form {
             Form::Real(quant) => self.real_operands(value, quant),
+            Form::Channels { of, rectified } => self.channel_operands(value, of, rectified),
             Form::Keys => self.key_operands(value),
             Form::Index => self.index_operands(value),
             // Only inputs are asked for these.
@@ -262,8 +295,12 @@ impl<'a> Planner<'a> {
                 GraphOp::Clip { x, min, max } => {
                     vec![(*x, Form::Real(quant.clipped(*min, *max)))]
                 }
-                GraphOp::Add { a, b, .. } => vec![(*a, self.wide(*a)?), (*b, self.wide(*b)?)],
+                GraphOp::Add { a, b, .. } => vec![(*a, self.term(*a)?), (*b, self.term(*b)?)],
+                GraphOp::AveragePool { x, .. } if self.given[x.0].is_some() => {
+                    vec![(*x, self.wide(*x)?)]
+                }
                 GraphOp::AveragePool { x, .. } => vec![(*x, self.narrow(*x)?)],
+                GraphOp::Quantised { x, codes } => vec![(*x, self.codes_form(*x, *codes))],
                 GraphOp::MaxPool { x, .. }
                 | GraphOp::Reshape { x, .. }
                 | GraphOp::Transpose { x, .. } => vec![same(x)],
@@ -294,6 +331,12 @@ impl<'a> Planner<'a> {
         function: &Function,
         quant: Quant,
     ) -> Result<Form, LowerError> {
+        if let Some(given) = self.given[x.0] {
+            return Ok(Form::Real(given));
+        }
+        if let Some(form) = self.whole_table(x)? {
+            return Ok(form);
+        }
         // Where the function no longer changes by a step of 2^−24.
         let enough = match function {
             Function::Sigmoid => 18.0,
@@ -327,10 +370,13 @@ impl<'a> Planner<'a> {
     /// limbs, where one scale for all would lose too much.
     fn product_operand(&self, base: ValueId, x: ValueId) -> Result<Form, LowerError> {
         let narrow = self.narrow(x)?;
+        if self.given[x.0].is_some() {
+            return Ok(narrow);
+        }
         if let Form::Real(quant) = narrow
-            && self.too_coarse(base, x, quant)
+            && let Some(form) = self.finer(base, x, quant)?
         {
-            return self.two_limbs(x);
+            return Ok(form);
         }
         let (GraphOp::Linear(op), GraphOp::Input { .. }, Form::Real(quant)) =
             (self.graph.node(base).op(), self.graph.node(x).op(), narrow)

@@ -2,7 +2,6 @@
 
 use credence_exact::{Add, Conv, Dtype, Linear, Multiplier, NodeId, Op, ParamId, Shift, Window};
 
-use crate::calibrate::Feature;
 use crate::emit::{Raw, i32_bytes};
 use crate::error::LowerError;
 use crate::graph::{ConvOp, GraphOp, LinearOp, ValueId};
@@ -31,7 +30,7 @@ struct Operand {
     stored: StoredFeatures,
     /// The integer that stands for 0.
     zero: i32,
-    /// The mean of each column in what its weight is multiplied with, where it is known.
+    /// The mean of each column, or channel, in what its weight is multiplied with, where it is known.
     means: Vec<f64>,
 }
 
@@ -52,6 +51,20 @@ impl Operand {
         self.fold.shift_at(k) + self.fold.scale_at(k) * centre
     }
 
+    /// What a row's step is multiplied by: one factor for all columns, if it is one and positive.
+    fn uniform(&self) -> Option<f64> {
+        let one = self.fold.scale.len() == 1 && self.stored.scales.len() == 1;
+        one.then(|| self.fold.scale[0])
+            .filter(|&factor| factor > 0.0)
+    }
+
+    /// What one step of a row's weights is, if the file says so and what is folded into the row leaves it so.
+    fn step(&self, steps: &[f32], fold: &Fold, r: usize) -> Option<f64> {
+        let factor = self.uniform()? * fold.scale_at(r);
+        let step = f64::from(*steps.get(r)?) * factor;
+        (factor > 0.0).then_some(step)
+    }
+
     /// The scale that is left.
     fn scale(&self) -> f64 {
         if let [scale] = self.stored.scales[..] {
@@ -61,11 +74,11 @@ impl Operand {
         }
     }
 
-    fn read(&self) -> Read<'_> {
+    fn read<'a>(&self, mean: &'a dyn Fn(usize, usize) -> Option<f64>) -> Read<'a> {
         Read {
             scale: self.scale(),
             zero: self.zero,
-            means: &self.means,
+            mean,
         }
     }
 }
@@ -83,6 +96,10 @@ impl Lowering<'_> {
         let stored = match form {
             Form::Real(quant) => StoredFeatures {
                 scales: vec![quant.scale.get()],
+                centres: Vec::new(),
+            },
+            Form::Channels { of, .. } => StoredFeatures {
+                scales: self.planner.channel_steps(of),
                 centres: Vec::new(),
             },
             form => {
@@ -109,21 +126,25 @@ impl Lowering<'_> {
         }
     }
 
-    /// Means of the features of an input, in what their weights are multiplied with.
+    /// Means of the features of an input, or of the channels of any value, in what their weights are multiplied with.
     fn means(&self, x: ValueId, stored: &StoredFeatures) -> Vec<f64> {
-        let observed = self.planner.reaches.observed();
-        let features = observed.and_then(|observed| observed.features(x));
-        let features = features.unwrap_or_default().iter().enumerate();
-        let stored_at = |(k, feature): (usize, &Feature)| {
+        let Some(observed) = self.planner.reaches.observed() else {
+            return Vec::new();
+        };
+        let features: Vec<f64> = match observed.features(x) {
+            Some(features) => features.iter().map(|feature| feature.mean).collect(),
+            None => observed.channels(x).iter().map(|c| c.mean).collect(),
+        };
+        let stored_at = |(k, mean): (usize, f64)| {
             let centre = stored.centres.get(k).copied().unwrap_or(0.0);
             let step = if stored.scales.len() == 1 {
                 1.0
             } else {
                 stored.scales[k]
             };
-            (feature.mean - centre) / step
+            (mean - centre) / step
         };
-        features.map(stored_at).collect()
+        features.into_iter().enumerate().map(stored_at).collect()
     }
 
     fn linear(
@@ -160,7 +181,13 @@ impl Lowering<'_> {
                 .fold(own, |sum, (k, &w)| sum + f64::from(w) * operand.shift(k));
             shifted * fold.scale_at(r) + fold.shift_at(r)
         };
-        let rows = quantise(op.rows, operand.read(), weight, bias);
+        let step = |r: usize| operand.step(&op.steps, fold, r);
+        let mut columns_of = vec![0; columns];
+        for (k, &cell) in cells.iter().enumerate() {
+            columns_of[cell] = k;
+        }
+        let mean = |_: usize, cell: usize| operand.means.get(columns_of[cell]).copied();
+        let rows = quantise(op.rows, operand.read(&mean), weight, bias, step);
         let shape = [op.rows, columns];
         let (weight, bias) = self.row_params(&name, &rows, &shape)?;
         let mut shape = dims.clone();
@@ -288,7 +315,9 @@ impl Lowering<'_> {
             });
             shifted * fold.scale_at(r) + fold.shift_at(r)
         };
-        let rows = quantise(op.channels, operand.read(), weight, bias);
+        let step = |r: usize| operand.step(&op.steps, fold, r);
+        let mean = |r: usize, at: usize| operand.means.get(channel(r, at % depth)).copied();
+        let rows = quantise(op.channels, operand.read(&mean), weight, bias, step);
         let [height, width] = op.window.kernel.map(|k| usize::try_from(k).unwrap_or(1));
         let shape = [op.channels, height, width, depth];
         let (weight, bias) = self.row_params(&name, &rows, &shape)?;

@@ -2,6 +2,7 @@
 
 use credence_exact::{Dtype, SHIFT_MAX, Shift};
 
+use crate::graph::Codes;
 use crate::number::{exponent_over, pow2, round_to};
 
 /// Bits of an input's multiplier, as the border has it. Scales of activations have a reciprocal of as many, so that an input is
@@ -32,6 +33,11 @@ impl Scale {
     /// A scale whose reciprocal has few bits as it is.
     pub(crate) fn exactly(scale: f64) -> Self {
         Self(Reciprocal::of(scale).scale().to_bits())
+    }
+
+    /// A scale as it is, for values that no input is encoded at.
+    pub(crate) const fn given(scale: f64) -> Self {
+        Self(scale.to_bits())
     }
 
     /// The scale of a value that is this one's times a positive factor.
@@ -117,6 +123,31 @@ impl Quant {
             zero,
             ..Self::unsigned(scale)
         }
+    }
+
+    /// The integers that a file has for a value.
+    pub(crate) fn given(codes: Codes) -> Self {
+        Self {
+            zero: i32::from(codes.zero),
+            ..Self::unsigned(Scale::given(f64::from(codes.scale)))
+        }
+    }
+
+    /// The same reals in 16 bits about an integer 0: nothing is rounded between this form and the other.
+    pub(crate) const fn about_zero(self) -> Self {
+        Self {
+            dtype: Dtype::I16,
+            scale: self.scale,
+            zero: 0,
+            min: self.min - self.zero,
+            max: self.max - self.zero,
+        }
+    }
+
+    /// Largest magnitude of its reals.
+    pub(crate) fn reach(self) -> f64 {
+        let most = (self.max - self.zero).max(self.zero - self.min);
+        f64::from(most) * self.scale.get()
     }
 
     /// The real that `zero` is away from the integer 0.

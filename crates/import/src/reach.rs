@@ -3,10 +3,14 @@
 use crate::calibrate::{Clipping, Observed};
 use crate::ensemble::{TreeEnsemble, TreeNode};
 use crate::graph::{Function, Graph, GraphOp, ValueId};
+use crate::number::from_len;
+use crate::quant::Quant;
 
 /// Known reaches, and what was observed if there was a calibration set.
 pub(crate) struct Reaches {
     known: Vec<Option<f64>>,
+    /// What no input makes a value exceed, for want of an observation: sums of magnitudes, far above what happens.
+    bounds: Vec<Option<f64>>,
     observed: Option<Observed>,
     clipping: Clipping,
 }
@@ -18,11 +22,14 @@ pub(crate) struct UnknownReach(pub(crate) ValueId);
 impl Reaches {
     pub(crate) fn new(graph: &Graph, observed: Option<Observed>, clipping: Clipping) -> Self {
         let mut known = Vec::with_capacity(graph.nodes().len());
+        let mut bounds = Vec::with_capacity(graph.nodes().len());
         for value in graph.values() {
             known.push(settled(graph, value, &known));
+            bounds.push(settled(graph, value, &bounds).or_else(|| bound(graph, value, &bounds)));
         }
         Self {
             known,
+            bounds,
             observed,
             clipping,
         }
@@ -33,6 +40,7 @@ impl Reaches {
         let observed = || self.observed.as_ref().map(|observed| observed.max(value));
         self.known[value.0]
             .or_else(observed)
+            .or(self.bounds[value.0])
             .ok_or(UnknownReach(value))
     }
 
@@ -54,6 +62,7 @@ fn settled(graph: &Graph, value: ValueId, known: &[Option<f64>]) -> Option<f64> 
     let of = |x: &ValueId| known[x.0];
     match graph.node(value).op() {
         GraphOp::Trees { ensemble, .. } => Some(largest_sum(ensemble)),
+        GraphOp::Quantised { codes, .. } => Some(Quant::given(*codes).reach()),
         GraphOp::Softmax { .. }
         | GraphOp::Unary {
             function: Function::Sigmoid | Function::Tanh,
@@ -107,6 +116,34 @@ fn settled(graph: &Graph, value: ValueId, known: &[Option<f64>]) -> Option<f64> 
             ..
         }
         | GraphOp::Lookup { .. } => None,
+    }
+}
+
+/// The bound of a product by those of its operands.
+fn bound(graph: &Graph, value: ValueId, bounds: &[Option<f64>]) -> Option<f64> {
+    let of = |x: &ValueId| bounds[x.0];
+    let row = |weight: &[f32], rows: usize, bias: &[f32], x: f64| {
+        let rows = weight.chunks_exact((weight.len() / rows.max(1)).max(1));
+        let sums = rows.enumerate().map(|(r, row)| {
+            let sum = row.iter().fold(0.0, |sum, w| sum + f64::from(w.abs()));
+            sum * x + bias.get(r).map_or(0.0, |b| f64::from(b.abs()))
+        });
+        sums.fold(0.0, f64::max)
+    };
+    match graph.node(value).op() {
+        GraphOp::Linear(op) => Some(row(&op.weight, op.rows, &op.bias, of(&op.x)?)),
+        GraphOp::Conv(op) => Some(row(&op.weight, op.channels, &op.bias, of(&op.x)?)),
+        GraphOp::Mul { a, b } => Some(of(a)? * of(b)?),
+        GraphOp::Sum { x } => {
+            let count = graph.node(*x).shape().last().copied().unwrap_or(1);
+            Some(of(x)? * from_len(count))
+        }
+        GraphOp::MatMul { a, b } => {
+            let count = graph.node(*a).shape().last().copied().unwrap_or(1);
+            Some(of(a)? * of(b)? * from_len(count))
+        }
+        GraphOp::Pad { x, value, .. } => Some(of(x)?.max(value.abs())),
+        _ => None,
     }
 }
 

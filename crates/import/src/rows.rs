@@ -22,20 +22,22 @@ pub(crate) struct Rows {
 pub(crate) struct Read<'a> {
     pub(crate) scale: f64,
     pub(crate) zero: i32,
-    /// The mean of each column, where it is known: what rounding the weights adds to the sum on average is taken off in the bias.
-    pub(crate) means: &'a [f64],
+    /// For each row and column of its weights the mean of what they are multiplied with, where it is known: what rounding the weights adds to the sum on
+    /// average is taken off in the bias.
+    pub(crate) mean: &'a dyn Fn(usize, usize) -> Option<f64>,
 }
 
-/// Quantises rows. `weight(r)` gives the weights of a row, `bias(r)` its bias.
+/// Quantises rows. `weight(r)` gives the weights of a row, `bias(r)` its bias, `step(r)` what one step of its weights is, if a file says so.
 pub(crate) fn quantise(
     rows: usize,
     Read {
         scale: operand,
         zero,
-        means,
+        mean,
     }: Read<'_>,
     weight: impl Fn(usize) -> Vec<f64>,
     bias: impl Fn(usize) -> f64,
+    step: impl Fn(usize) -> Option<f64>,
 ) -> Rows {
     let mut result = Rows {
         weight: Vec::new(),
@@ -46,21 +48,23 @@ pub(crate) fn quantise(
         let (row, bias) = (weight(r), bias(r));
         let largest = row.iter().fold(0.0, |most, w| w.abs().max(most));
         let for_bias = bias.abs() / (operand * f64::from(BIAS_MAX));
-        let wanted = f64::max(largest / WEIGHT_LEVELS, for_bias);
+        // A file's own integers are kept, if the bias leaves room for it.
+        let given = step(r).filter(|&step| step >= for_bias && largest <= 128.5 * step);
+        let wanted = given.unwrap_or(f64::max(largest / WEIGHT_LEVELS, for_bias));
         // A row too small for f64's normal numbers is a row of zeros.
         let scale = if wanted < pow2(-900) { 0.0 } else { wanted };
         let integer = |w: f64| {
             if scale == 0.0 {
                 0
             } else {
-                round_to(w / scale, -127, 127)
+                round_to(w / scale, -127 - i32::from(given.is_some()), 127)
             }
         };
         let (mut sum, mut bias) = (0_i64, bias);
         for (k, w) in row.into_iter().enumerate() {
             let rounded = integer(w);
             sum += i64::from(rounded);
-            if let Some(mean) = means.get(k) {
+            if let Some(mean) = mean(r, k) {
                 bias += (w - f64::from(rounded) * scale) * mean;
             }
             result.weight.push(rounded.to_le_bytes()[0]);
@@ -90,9 +94,9 @@ mod tests {
         let read = Read {
             scale: 0.5,
             zero: 0,
-            means: &[],
+            mean: &|_, _| None,
         };
-        let rows = quantise(3, read, |r| weights[r].clone(), |r| biases[r]);
+        let rows = quantise(3, read, |r| weights[r].clone(), |r| biases[r], |_| None);
         let bytes: Vec<i8> = rows
             .weight
             .iter()
@@ -103,15 +107,37 @@ mod tests {
         assert_eq!(rows.scales[1], 0.0);
         assert_eq!(rows.bias, [64, 0, 1 << 29], "0.25·127/0.5 = 63.5");
         let read = Read { zero: -128, ..read };
-        let rows = quantise(1, read, |r| weights[r].clone(), |r| biases[r]);
+        let rows = quantise(1, read, |r| weights[r].clone(), |r| biases[r], |_| None);
         assert_eq!(rows.bias, [64 + 128 * (127 - 64)]);
         let means = [0.0, 10.0];
         let read = Read {
             scale: 0.5,
             zero: 0,
-            means: &means,
+            mean: &|_, k| means.get(k).copied(),
         };
-        let rows = quantise(1, read, |r| weights[r].clone(), |_| 0.0);
+        let rows = quantise(1, read, |r| weights[r].clone(), |_| 0.0, |_| None);
         assert_eq!(rows.bias, [10], "(−0.5 + 64/127)·10·127/0.5");
+    }
+
+    #[test]
+    fn integers_of_a_file_are_kept() {
+        let read = Read {
+            scale: 0.5,
+            zero: 3,
+            mean: &|_, _| None,
+        };
+        let row = |_| vec![-128.0 * 0.1, 0.2, 12.7];
+        let rows = quantise(1, read, row, |_| 0.25, |_| Some(0.1));
+        let bytes: Vec<i8> = rows
+            .weight
+            .iter()
+            .map(|b| i8::from_le_bytes([*b]))
+            .collect();
+        assert_eq!(bytes, [-128, 2, 127]);
+        assert_eq!(rows.scales, [0.1]);
+        assert_eq!(rows.bias, [5 - 3]);
+        // A step that the row does not fit is not kept.
+        let rows = quantise(1, read, row, |_| 0.0, |_| Some(0.05));
+        assert_eq!(rows.scales, [12.8 / 127.0]);
     }
 }

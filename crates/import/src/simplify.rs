@@ -136,6 +136,8 @@ impl Simplifier {
                 let formula = Formula::x().scaled(op.scale[0], op.shift[0]);
                 Some(link(op.x, formula))
             }
+            // Integers are clipped to what a table holds exactly: no table goes back behind that.
+            GraphOp::Clip { x, .. } if self.builder.is_integer_input(*x) => None,
             GraphOp::Clip { x, min, max } => Some(link(*x, Formula::x().clipped(*min, *max))),
             GraphOp::Unary { x, function } => Some(link(*x, formula_of(function))),
             _ => None,
@@ -197,6 +199,11 @@ impl Simplifier {
             Some((one.root, one.formula.clone().with(how, &other.formula)))
         });
         let (root, formula) = shared?;
+        // Sums of integers are exact as sums, however large they are.
+        let sum = matches!(how, Combination::Add | Combination::Subtract);
+        if sum && self.builder.is_integer_input(root) {
+            return None;
+        }
         if let Some(rows) = self.in_rows(root, &formula) {
             return Some(rows);
         }

@@ -93,6 +93,7 @@ mod support {
             rows,
             weight: numbers(rows * columns, seed),
             bias: numbers(rows, seed + 1),
+            steps: Vec::new(),
         })
     }
 
@@ -111,6 +112,7 @@ mod support {
             channels: to,
             weight: numbers(to * from * 9, seed),
             bias: numbers(to, seed + 1),
+            steps: Vec::new(),
             window: window(3, 1, pad),
             groups: 1,
         })
@@ -406,6 +408,7 @@ mod tests {
             rows: 1,
             weight: vec![3.0e37],
             bias: Vec::new(),
+            steps: Vec::new(),
         };
         let y = builder.push("huge", GraphOp::Linear(op)).unwrap();
         builder.output("y", y).unwrap();
@@ -468,6 +471,7 @@ mod tests {
             rows: 2,
             weight: vec![0.0; 4],
             bias: vec![0.0, 0.5],
+            steps: Vec::new(),
         };
         let y = builder.push("zero", GraphOp::Linear(op)).unwrap();
         let y = builder.push("relu", relu(y)).unwrap();

@@ -156,8 +156,13 @@ fn sum(t: &mut Translator, node: &Node<'_>, subtract: bool) -> Result<Vec<Slot>,
             fold::binary(node, a, b, |a, b| if subtract { a - b } else { a + b })
         }
         Sides::Values(a, b) => {
+            let whole = t.is_integers(a) && t.is_integers(b);
             let [a, b] = broadcast(t, node, a, b)?;
-            Ok(one(t.push(node, GraphOp::Add { a, b, subtract })?))
+            let y = t.push(node, GraphOp::Add { a, b, subtract })?;
+            if whole {
+                t.note_integers(y);
+            }
+            Ok(one(y))
         }
         Sides::Constant(x, constant, left) => {
             let index = usize::from(!left);

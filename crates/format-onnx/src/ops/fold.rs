@@ -12,11 +12,9 @@ pub(crate) const CELLS_MAX: usize = 1 << 24;
 /// A constant as a node's only result.
 pub(crate) fn made(node: &Node<'_>, shape: Vec<usize>, values: Values) -> Vec<Slot> {
     let name = node.name.clone();
-    vec![Slot::Constant(Arc::new(Constant {
-        name,
-        shape,
-        values,
-    }))]
+    vec![Slot::Constant(Arc::new(Constant::made(
+        name, shape, values,
+    )))]
 }
 
 /// Elements repeated along axes of length 1; both shapes have as many axes.

@@ -9,7 +9,7 @@ use super::{fold, one};
 use crate::error::OnnxError;
 use crate::translate::{Node, Slot, Translator};
 
-use Combination::{Add, Divide, Maximum, Minimum, Multiply, Subtract};
+use Combination::{Add, Divide, Maximum, Minimum, Multiply};
 
 /// A formula of a value.
 pub(crate) fn formula(
@@ -183,14 +183,20 @@ pub(crate) fn neg(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, Onnx
     if let Some(Slot::Constant(constant)) = node.operand(0) {
         return fold::unary(node, constant, |x| -x);
     }
-    unary(t, node, |x| {
+    let slots = unary(t, node, |x| {
         GraphOp::Affine(AffineOp {
             x,
             axis: 0,
             scale: vec![-1.0],
             shift: vec![0.0],
         })
-    })
+    })?;
+    if let (Some(Slot::Value(x)), [Slot::Value(y)]) = (node.operand(0), slots.as_slice())
+        && t.is_integers(*x)
+    {
+        t.note_integers(*y);
+    }
+    Ok(slots)
 }
 
 /// `1/x`.
@@ -320,93 +326,4 @@ pub(crate) fn clip(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, Onn
     }
     let x = node.value(0)?;
     Ok(one(t.push(node, GraphOp::Clip { x, min, max })?))
-}
-
-/// A comparison with a number, or of two values, as 1 and 0.
-fn compared(
-    t: &mut Translator,
-    node: &Node<'_>,
-    how: impl Fn(Formula, &Formula) -> Formula,
-) -> Result<Vec<Slot>, OnnxError> {
-    node.operands_max(2)?;
-    node.attributes(&[])?;
-    let difference = match (node.operand(0), node.operand(1)) {
-        (Some(Slot::Constant(a)), Some(Slot::Constant(b))) => {
-            return fold::binary(node, a, b, |a, b| {
-                how(Formula::constant(a), &Formula::constant(b)).of(0.0)
-            });
-        }
-        (_, Some(Slot::Constant(_))) => {
-            let x = t.real(node, 0, node.value(0)?)?;
-            affine(t, node, x, (&node.numbers(1)?, 1), |c| (1.0, -c))?
-        }
-        (Some(Slot::Constant(_)), _) => {
-            let x = t.real(node, 1, node.value(1)?)?;
-            affine(t, node, x, (&node.numbers(0)?, 0), |c| (-1.0, c))?
-        }
-        _ => {
-            let a = t.real(node, 0, node.value(0)?)?;
-            let b = t.real(node, 1, node.value(1)?)?;
-            let [a, b] = super::elementwise::broadcast(t, node, a, b)?;
-            let subtract = true;
-            t.push(node, GraphOp::Add { a, b, subtract })?
-        }
-    };
-    let y = formula(
-        t,
-        node,
-        difference,
-        how(Formula::x(), &Formula::constant(0.0)),
-    )?;
-    t.note_integers(y);
-    Ok(one(y))
-}
-
-/// 1 where `a = b`; of an integer against a row of integers, what a product with a matrix makes rows of it.
-pub(crate) fn equal(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
-    if let Some(found) = super::parts::one_hot_of(t, node)? {
-        return Ok(vec![found]);
-    }
-    compared(t, node, |a, b| a.with(Combination::Equal, b))
-}
-
-/// 1 where `a < b`.
-pub(crate) fn less(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
-    compared(t, node, |a, b| a.with(Combination::Less, b))
-}
-
-/// 1 where `a > b`.
-pub(crate) fn greater(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
-    compared(t, node, |a, b| b.clone().with(Combination::Less, &a))
-}
-
-fn negated(holds: Formula) -> Formula {
-    Formula::constant(1.0).with(Subtract, &holds)
-}
-
-/// 1 where `a ≤ b`.
-pub(crate) fn less_or_equal(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
-    compared(t, node, |a, b| {
-        negated(b.clone().with(Combination::Less, &a))
-    })
-}
-
-/// 1 where `a ≥ b`.
-pub(crate) fn greater_or_equal(
-    t: &mut Translator,
-    node: &Node<'_>,
-) -> Result<Vec<Slot>, OnnxError> {
-    compared(t, node, |a, b| negated(a.with(Combination::Less, b)))
-}
-
-/// 1 where x is 0.
-pub(crate) fn not(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
-    node.attributes(&[])?;
-    let slots = applied(t, node, negated(Formula::x()))?;
-    for slot in &slots {
-        if let Slot::Value(value) = slot {
-            t.note_integers(*value);
-        }
-    }
-    Ok(slots)
 }

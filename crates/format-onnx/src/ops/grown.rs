@@ -301,8 +301,8 @@ pub(crate) fn select(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, O
     node.operands_max(3)?;
     node.attributes(&[])?;
     let condition = node.value(0)?;
-    if !t.is_integers(condition) {
-        return Err(node.operand_error(0, "the result of a comparison", "real numbers"));
+    if !t.is_truths(condition) {
+        return Err(node.operand_error(0, "the result of a comparison", "numbers"));
     }
     let product = |t: &mut Translator, c: ValueId, index: usize| match node.operand(index) {
         Some(Slot::Constant(_)) => affine(t, node, c, (node.floats(index)?, index), |v| (v, 0.0)),

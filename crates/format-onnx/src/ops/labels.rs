@@ -32,8 +32,16 @@ fn along(
     Ok((moved, inverse))
 }
 
-/// Normalised exponentials along an axis; before version 13 along all axes from it on, as one.
-pub(crate) fn softmax(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
+/// What a softmax is taken of: rows along a last axis, and how the result is put back.
+struct Rows {
+    rows: ValueId,
+    /// The order that puts the axis where it was, if it has been moved.
+    inverse: Option<Vec<usize>>,
+    shape: Vec<usize>,
+}
+
+/// The operand as rows along an axis; before version 13 along all axes from it on, as one.
+fn rows_of(t: &mut Translator, node: &Node<'_>) -> Result<Rows, OnnxError> {
     node.operands_max(1)?;
     let attributes = node.attributes(&["axis"])?;
     let x = t.real(node, 0, node.value(0)?)?;
@@ -45,30 +53,78 @@ pub(crate) fn softmax(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, 
     if node.opset < 13 {
         let mut joined = shape[..at - 1].to_vec();
         joined.push(shape[at - 1..].iter().product());
-        let x = t.reshape(node, x, joined)?;
-        let y = t.push(node, GraphOp::Softmax { x })?;
-        return Ok(one(t.reshape(node, y, shape)?));
+        let rows = t.reshape(node, x, joined)?;
+        let inverse = None;
+        return Ok(Rows {
+            rows,
+            inverse,
+            shape,
+        });
     }
-    let (moved, inverse) = along(t, node, x, at - 1)?;
-    let y = t.push(node, GraphOp::Softmax { x: moved })?;
-    if moved == x {
-        return Ok(one(y));
-    }
-    let transpose = GraphOp::Transpose {
-        x: y,
-        order: inverse,
-    };
-    Ok(one(t.push(node, transpose)?))
+    let (rows, inverse) = along(t, node, x, at - 1)?;
+    let inverse = (rows != x).then_some(inverse);
+    Ok(Rows {
+        rows,
+        inverse,
+        shape,
+    })
 }
 
-/// Logarithms of normalised exponentials: those of a softmax, by a table.
+impl Rows {
+    fn back(self, t: &mut Translator, node: &Node<'_>, y: ValueId) -> Result<ValueId, OnnxError> {
+        match self.inverse {
+            Some(order) => t.push(node, GraphOp::Transpose { x: y, order }),
+            None => t.reshape(node, y, self.shape),
+        }
+    }
+}
+
+/// Normalised exponentials along an axis.
+pub(crate) fn softmax(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
+    let rows = rows_of(t, node)?;
+    let y = t.push(node, GraphOp::Softmax { x: rows.rows })?;
+    let y = rows.back(t, node, y)?;
+    Ok(one(y))
+}
+
+/// Logarithms of normalised exponentials: `x − max x + ln(max p)`, since the largest p is never small and all others may be.
 pub(crate) fn log_softmax(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
-    let slots = softmax(t, node)?;
-    let Some(Slot::Value(x)) = slots.first() else {
-        return Ok(slots);
-    };
+    let rows = rows_of(t, node)?;
+    let x = rows.rows;
+    let p = t.push(node, GraphOp::Softmax { x })?;
+    let largest = t.push(node, GraphOp::Max { x: p })?;
     let log = Formula::x().apply(Elementary::Log);
-    Ok(one(super::functions::formula(t, node, *x, log)?))
+    let log = super::functions::formula(t, node, largest, log)?;
+    let most = t.push(node, GraphOp::Max { x })?;
+    let less = GraphOp::Add {
+        a: log,
+        b: most,
+        subtract: true,
+    };
+    let less = t.push(node, less)?;
+    let less = over_rows(t, node, less, x)?;
+    let sum = GraphOp::Add {
+        a: x,
+        b: less,
+        subtract: false,
+    };
+    let y = t.push(node, sum)?;
+    let y = rows.back(t, node, y)?;
+    Ok(one(y))
+}
+
+/// A number for each row, once for every element of the row of `x`.
+fn over_rows(
+    t: &mut Translator,
+    node: &Node<'_>,
+    each: ValueId,
+    x: ValueId,
+) -> Result<ValueId, OnnxError> {
+    let shape = t.shape(x);
+    let mut single = t.shape(each);
+    single.push(1);
+    let each = t.reshape(node, each, single)?;
+    t.expand(node, each, shape)
 }
 
 /// Index of the largest element along an axis, the first of equals.
@@ -202,6 +258,7 @@ fn linear_model(
             rows,
             weight: attributes.floats("coefficients")?.to_vec(),
             bias: attributes.floats("intercepts")?.to_vec(),
+            steps: Vec::new(),
         }),
     )
 }
@@ -233,7 +290,20 @@ pub(crate) fn linear_classifier(
     let raw = linear_model(t, node, &attributes, rows)?;
     let label = label(t, node, raw, labels)?;
     let scores = post_transform(t, node, &attributes, raw)?;
+    if opposite(attributes.floats("coefficients")?)
+        && opposite(attributes.floats("intercepts")?)
+        && attributes.string("post_transform")? == Some("LOGISTIC")
+    {
+        // σ(−s) + σ(s) = 1.
+        t.note_sum_of_one(scores);
+    }
     Ok(vec![Slot::Value(label), Slot::Value(scores)])
+}
+
+/// Whether the second half is the first with its signs turned.
+fn opposite(all: &[f32]) -> bool {
+    let (first, second) = all.split_at(all.len() / 2);
+    first.len() == second.len() && first.iter().zip(second).all(|(a, b)| *a == -*b)
 }
 
 /// A linear regressor.
@@ -251,18 +321,46 @@ pub(crate) fn linear_regressor(
     Ok(one(post_transform(t, node, &attributes, raw)?))
 }
 
-/// Division by the sum of magnitudes: nothing, for what sums to one.
+/// Division of each row by a norm: the sum of magnitudes (nothing, for what sums to one), the root of the sum of squares, or the largest element.
+///
+/// Rows of zeros, which onnxruntime leaves as they are, give zeros. A largest element that is not positive divides by its magnitude and turns the sign,
+/// as onnxruntime has it, but one of zero gives zeros.
 pub(crate) fn normalizer(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
     node.operands_max(1)?;
     let attributes = node.attributes(&["norm"])?;
-    let x = node.value(0)?;
-    let norm = attributes.string("norm")?.unwrap_or("MAX");
-    if norm == "L1" && matches!(t.builder.op(x), Some(GraphOp::Softmax { .. })) {
-        return Ok(one(x));
-    }
-    Err(attributes.error(
-        "norm",
-        "L1, behind a softmax, where it changes nothing",
-        format!("{norm} of something else"),
-    ))
+    let x = t.real(node, 0, node.value(0)?)?;
+    let Some(&count) = t.shape(x).last() else {
+        return Err(node.operand_error(0, "[batch, C]", "[batch]"));
+    };
+    let apply = |t: &mut Translator, x: ValueId, function: Elementary| {
+        super::functions::formula(t, node, x, Formula::x().apply(function))
+    };
+    let (a, norm) = match attributes.string("norm")?.unwrap_or("MAX") {
+        "L1" if t.sums_to_one(x) => return Ok(one(x)),
+        "L1" => {
+            let sizes = apply(t, x, Elementary::Abs)?;
+            (x, t.push(node, GraphOp::Sum { x: sizes })?)
+        }
+        "L2" => {
+            let op = GraphOp::Normalise {
+                x,
+                epsilon: 0.0,
+                centred: false,
+            };
+            let y = t.push(node, op)?;
+            let count = super::fold::real(i64::try_from(count).unwrap_or(i64::MAX));
+            let factor = 1.0 / count.sqrt();
+            return Ok(one(super::elementwise::scaled(t, node, y, (factor, 0.0))?));
+        }
+        "MAX" => {
+            let most = t.push(node, GraphOp::Max { x })?;
+            let sign = apply(t, most, Elementary::Sign)?;
+            let sign = over_rows(t, node, sign, x)?;
+            let a = t.push(node, GraphOp::Mul { a: x, b: sign })?;
+            (a, apply(t, most, Elementary::Abs)?)
+        }
+        other => return Err(attributes.error("norm", "MAX, L1 or L2", other)),
+    };
+    let b = over_rows(t, node, norm, x)?;
+    Ok(one(t.push(node, GraphOp::Div { a, b })?))
 }

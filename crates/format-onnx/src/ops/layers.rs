@@ -43,6 +43,7 @@ pub(crate) fn gemm(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, Onn
         (second, transposed(values, first, second))
     };
     weight.iter_mut().for_each(|w| *w *= alpha);
+    let steps = steps(node, usize::from(!by_rows), rows, alpha)?;
     let bias = match node.operand(2) {
         None => Vec::new(),
         Some(_) => spread(node, 2, rows)?.iter().map(|b| b * beta).collect(),
@@ -59,8 +60,17 @@ pub(crate) fn gemm(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, Onn
             rows,
             weight,
             bias,
+            steps,
         }),
     )?))
+}
+
+/// What one step of each row's weights is, if the file has integers for them, times a factor.
+fn steps(node: &Node<'_>, axis: usize, rows: usize, factor: f32) -> Result<Vec<f32>, OnnxError> {
+    let steps = node.floats(1)?.steps_along(axis, rows);
+    let scaled: Vec<f32> = steps.iter().map(|step| step * factor).collect();
+    let sound = scaled.iter().all(|step| step.is_finite() && *step > 0.0);
+    Ok(if sound { scaled } else { Vec::new() })
 }
 
 /// A constant of one element, or of `length` along its last axis, as `length` elements.
@@ -98,6 +108,7 @@ pub(crate) fn mat_mul(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, 
         rows,
         weight,
         bias: Vec::new(),
+        steps: steps(node, 1, rows, 1.0)?,
     };
     Ok(one(t.push(node, GraphOp::Linear(linear))?))
 }

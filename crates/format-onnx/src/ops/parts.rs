@@ -158,11 +158,8 @@ pub(super) fn sliced(
     if run == whole {
         return Ok(x);
     }
-    let integers = t.is_integers(x);
     let y = t.push(node, GraphOp::Slice { x, axis, run })?;
-    if integers {
-        t.note_integers(y);
-    }
+    t.note_as(x, y);
     Ok(y)
 }
 
@@ -330,6 +327,81 @@ pub(crate) fn gather(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, O
     shape.remove(along);
     let y = t.reshape(node, y, shape)?;
     Ok(vec![Slot::placed(y, batch - usize::from(at < batch))])
+}
+
+/// Elements along an axis, each by an index of its own: constant indices of a value or of a constant.
+pub(crate) fn gather_elements(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, OnnxError> {
+    node.operands_max(2)?;
+    let axis = node.attributes(&["axis"])?.int_or("axis", 0)?;
+    let Some(picks) = node.constant(1)? else {
+        return Err(node.operand_error(1, "given", "absent"));
+    };
+    if let Some(Slot::Constant(constant)) = node.operand(0) {
+        let (shape, cells) = elements(node, &constant.shape, axis, picks)?;
+        return Ok(fold::picked(node, constant, shape, &cells));
+    }
+    let x = node.value(0)?;
+    let mut from = t.shape(x);
+    let cells: usize = from.iter().product();
+    from.insert(0, 1);
+    // The batch is 1 in the indices: they are the same for every position.
+    let batch = picks.shape.first() == Some(&1) && axis_of(axis, from.len()) != Some(0);
+    if !batch {
+        let expected = "of a batch of 1, along an axis behind it";
+        return Err(node.operand_error(1, expected, picks.describe()));
+    }
+    let (mut shape, cells_picked) = elements(node, &from, axis, picks)?;
+    let runs = runs(&cells_picked);
+    if runs.len() > PIECES_MAX {
+        let expected = "indices of at most 1,024 even runs";
+        return Err(node.operand_error(1, expected, format!("{} of them", runs.len())));
+    }
+    let line = t.reshape(node, x, vec![cells])?;
+    let mut parts = Vec::with_capacity(runs.len());
+    for run in runs {
+        parts.push(sliced(t, node, line, 0, run)?);
+    }
+    let mut y = parts[0];
+    if parts.len() > 1 {
+        let op = GraphOp::Concat { xs: parts, axis: 0 };
+        y = t.push(node, op)?;
+    }
+    t.note_as(x, y);
+    shape.remove(0);
+    Ok(one(t.reshape(node, y, shape)?))
+}
+
+/// For each index of `picks` the cell of a tensor of this shape that it means; and their shape.
+fn elements(
+    node: &Node<'_>,
+    from: &[usize],
+    axis: i64,
+    picks: &Constant,
+) -> Result<(Vec<usize>, Vec<usize>), OnnxError> {
+    let error = || {
+        let expected =
+            format!("indices with as many axes as {from:?}, none longer but that of the indices");
+        node.operand_error(1, expected, picks.describe())
+    };
+    let axis = axis_of(axis, from.len()).ok_or_else(error)?;
+    let found = indices(node, 1, from[axis])?;
+    let fits = picks.shape.len() == from.len()
+        && (0..from.len()).all(|k| k == axis || picks.shape[k] <= from[k]);
+    if !fits {
+        return Err(error());
+    }
+    let mut cells = Vec::with_capacity(found.len());
+    for (at, index) in found.into_iter().enumerate() {
+        let (mut rest, mut step, mut cell) = (at, 1, 0);
+        for k in (0..from.len()).rev() {
+            let own = rest % picks.shape[k];
+            rest /= picks.shape[k];
+            cell += step * if k == axis { index } else { own };
+            step *= from[k];
+        }
+        cells.push(cell);
+    }
+    Ok((picks.shape.clone(), cells))
 }
 
 /// A constant's elements at constant indices.

@@ -58,11 +58,7 @@ pub(crate) fn constant(_: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>,
     ];
     let attributes = node.attributes(&known)?;
     let name = || node.name.clone();
-    let made = |shape: Vec<usize>, values: Values| Constant {
-        name: name(),
-        shape,
-        values,
-    };
+    let made = |shape: Vec<usize>, values: Values| Constant::made(name(), shape, values);
     let present = |name: &str| node.proto.attribute.iter().any(|a| a.name == name);
     let constant = if let Some(tensor) = attributes.tensor("value")? {
         Constant {
@@ -100,8 +96,12 @@ pub(crate) fn cast(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, Onn
             return Ok(vec![slot.clone()]);
         }
         Some(Slot::OneHot(_)) => "a numeric type",
+        Some(Slot::Codes(_)) => "absent: put a DequantizeLinear in front",
         Some(slot @ (Slot::Value(value) | Slot::Moved(value, _))) => {
             let integers = t.is_integers(*value);
+            if truth && integers && !t.is_truths(*value) {
+                return super::truths::of_integers(t, node, slot);
+            }
             match t.builder.kind(*value) {
                 Kind::Real if float || (integers && (integer || truth)) => {
                     return Ok(vec![slot.clone()]);
@@ -271,7 +271,8 @@ pub(crate) fn transpose(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>
         let order = order(constant.shape.len())?;
         let shape = order.iter().map(|&axis| constant.shape[axis]).collect();
         let at = turned(&constant.shape, &order);
-        return Ok(fold::picked(node, constant, shape, &at));
+        let slots = fold::picked(node, constant, shape, &at);
+        return Ok(super::quantised::with_steps(slots, constant, &order));
     }
     let (x, batch) = node.placed(0)?;
     let order = order(t.shape(x).len() + 1)?;
@@ -281,11 +282,8 @@ pub(crate) fn transpose(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>
     if order.iter().copied().eq(0..order.len()) {
         return Ok(vec![Slot::placed(x, to)]);
     }
-    let integers = t.is_integers(x);
     let y = t.push(node, GraphOp::Transpose { x, order })?;
-    if integers {
-        t.note_integers(y);
-    }
+    t.note_as(x, y);
     Ok(vec![Slot::placed(y, to)])
 }
 

@@ -83,11 +83,9 @@ pub(crate) fn range(_: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, On
     };
     let at = |n: usize| start + delta * fold::real(i64::try_from(n).unwrap_or(0));
     let integers = matches!(node.operand(0), Some(Slot::Constant(c)) if c.ints().is_some());
-    let constant = Constant {
-        name: node.name.clone(),
-        shape: vec![cells],
-        values: Values::Floats((0..cells).map(|n| crate::constant::narrow(at(n))).collect()),
-    };
+    let values = (0..cells).map(|n| crate::constant::narrow(at(n)));
+    let values = Values::Floats(values.collect());
+    let constant = Constant::made(node.name.clone(), vec![cells], values);
     if !integers {
         return Ok(vec![Slot::Constant(Arc::new(constant))]);
     }

@@ -199,6 +199,7 @@ pub(crate) fn conv_transpose(t: &mut Translator, node: &Node<'_>) -> Result<Vec<
         channels: channels * area,
         weight,
         bias: bias.iter().flat_map(|&b| vec![b; area]).collect(),
+        steps: Vec::new(),
         window,
         groups: geometry.groups,
     };

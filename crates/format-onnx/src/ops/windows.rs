@@ -168,11 +168,13 @@ pub(crate) fn conv(t: &mut Translator, node: &Node<'_>) -> Result<Vec<Slot>, Onn
         Some(_) => node.floats(2)?.floats().unwrap_or_default().to_vec(),
         None => Vec::new(),
     };
+    let (x, window) = super::quantised::padded(t, node, image.x, window)?;
     let op = ConvOp {
-        x: image.x,
+        x,
         channels,
         weight: weight.floats().unwrap_or_default().to_vec(),
         bias,
+        steps: weight.steps_along(0, channels),
         window,
         groups,
     };

@@ -5,6 +5,10 @@ mod hostile;
 #[cfg(test)]
 mod operators;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
+mod quantised;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod shipped;

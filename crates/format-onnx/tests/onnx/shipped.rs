@@ -9,11 +9,11 @@ use crate::support::{fidelity, import_with, models, npz, parse};
 const GOLDEN: [(&str, &str); 3] = [
     (
         "digits-cnn",
-        "15f496e0e9a3f26afe3c52f39c3e95a59f36c0c8777d7708b9b163767b27968c",
+        "2806b65d8738b69ff9173c5898dc70356095b4808c4ed4bfbe0ec508944f9b72",
     ),
     (
         "digits-mlp",
-        "78d919f2a24c8ab43f7e0e855d8993e21ef75a741efc960d0b4c91e89f24af28",
+        "b81be515f6841b1c0da1dfe1cdc966c30492c80a0a54e28ffb0016dbf9c998c6",
     ),
     (
         "forest",

@@ -46,6 +46,13 @@ impl Checker<'_> {
                 counts,
                 value,
             } => self.pad(*x, *axis, *counts, *value)?,
+            GraphOp::Quantised { x, codes } => {
+                let sound = codes.scale.is_finite() && codes.scale > f32::MIN_POSITIVE;
+                self.require(sound, "the scale", "positive and finite", || {
+                    codes.scale.to_string()
+                })?;
+                (self.real(*x)?.to_vec(), Kind::Real, 1)
+            }
             GraphOp::Rows { x, table, width } => self.rows(*x, table, *width, inputs)?,
             _ => return Ok(None),
         }))

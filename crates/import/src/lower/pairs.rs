@@ -167,22 +167,19 @@ impl Lowering<'_> {
         let along = dims[op.axis];
         let rest = dims.iter().product::<usize>() / along;
         let x = self.emitter.arranged(&name, view, &order, &[rest, along])?;
+        let at = |all: &[f64], k: usize| all[if all.len() == 1 { 0 } else { k }];
         let largest = op.scale.iter().fold(pow2(-60), |most, s| s.abs().max(most));
         let unit = from.scale.get() / wide.scale.get();
         let bits = (FACTOR_BITS - exponent_over(largest * unit)).clamp(1, 46);
         let number = |x: f64| round_to(x, -i32::MAX, i32::MAX);
-        let factors: Vec<i32> = op
-            .scale
-            .iter()
-            .map(|scale| number(scale * unit * pow2(bits)))
+        let factors: Vec<i32> = (0..along)
+            .map(|k| number(at(&op.scale, k) * unit * pow2(bits)))
             .collect();
         if factors.iter().any(|f| f.unsigned_abs() >= 1 << 30) {
             return Err(Self::ratio(&name, largest * unit));
         }
-        let sums: Vec<i32> = op
-            .shift
-            .iter()
-            .map(|shift| round_to(shift / wide.scale.get(), -(1 << 30), 1 << 30))
+        let sums: Vec<i32> = (0..along)
+            .map(|k| round_to(at(&op.shift, k) / wide.scale.get(), -(1 << 30), 1 << 30))
             .collect();
         let factors = self.repeated(&name, x, rest, &factors)?;
         let bias = if sums.iter().all(|&sum| sum == 0) {

@@ -39,19 +39,19 @@ impl TableOf {
     }
 
     fn entry(&self, x: i32, quant: Quant) -> Option<i32> {
-        let real = f64::from(x) * self.x.scale.get();
-        // The plan gives tables of these functions operands at 2^0 to 2^−30.
+        let real = f64::from(x - self.x.zero) * self.x.scale.get();
+        // Operands at 2^0 to 2^−30 about 0, which is where the plan has them unless a file gives other integers.
         let bits = (0..=30_u8)
             .find(|&bits| pow2(-i32::from(bits)) == self.x.scale.get())
-            .unwrap_or(0);
+            .filter(|_| self.x.zero == 0);
         let fixed = |y: i64| from_count(y.unsigned_abs()) * pow2(-i32::from(FUNCTION_BITS));
-        let y = match &self.function {
-            Function::Sigmoid => fixed(sigmoid(x, bits, FUNCTION_BITS)),
-            Function::Tanh => {
+        let y = match (&self.function, bits) {
+            (Function::Sigmoid, Some(bits)) => fixed(sigmoid(x, bits, FUNCTION_BITS)),
+            (Function::Tanh, Some(bits)) => {
                 let y = fixed(tanh(x, bits, FUNCTION_BITS));
                 if x < 0 { -y } else { y }
             }
-            other @ (Function::LeakyRelu { .. } | Function::Formula(_)) => other.of(real),
+            (other, _) => other.of(real),
         };
         let y = y * self.fold.scale_at(0) + self.fold.shift_at(0);
         (!y.is_nan()).then(|| quant.integer(y))

@@ -30,7 +30,7 @@ pub(crate) enum Left {
 }
 
 /// How this one is.
-pub(crate) fn left(op: &AffineOp) -> Left {
+fn left(op: &AffineOp) -> Left {
     match (op.scale.as_slice(), op.shift.as_slice()) {
         ([scale], [shift]) if *shift == 0.0 && *scale > 0.0 => Left::Nothing(*scale),
         ([_], [_]) => Left::Table,
@@ -44,15 +44,29 @@ pub(crate) fn itself() -> Function {
 }
 
 impl Planner<'_> {
+    /// How a scaling and shifting that nothing takes up is computed here: integers too many for a table one by one.
+    pub(crate) fn left(&self, op: &AffineOp) -> Left {
+        match left(op) {
+            Left::Table if op.axis < self.graph.node(op.x).shape().len() => {
+                if self.wholes[op.x.0] && matches!(self.whole_table(op.x), Ok(None)) {
+                    Left::Each
+                } else {
+                    Left::Table
+                }
+            }
+            left => left,
+        }
+    }
+
     /// What a scaling that nothing takes up reads.
     pub(super) fn diagonal_operand(&self, op: &AffineOp, quant: Quant) -> Result<Form, LowerError> {
-        match left(op) {
+        match self.left(op) {
             Left::Nothing(factor) => Ok(Form::Real(Quant {
                 scale: quant.scale.times(1.0 / factor),
                 ..quant
             })),
             Left::Table => self.table_operand(op.x, &itself(), quant),
-            Left::Each => self.wide(op.x),
+            Left::Each => self.term(op.x),
         }
     }
 
@@ -133,17 +147,33 @@ impl Planner<'_> {
         tables.min()
     }
 
-    /// Whether 8 bits lose too much of a computed value: one of few large elements among many small ones.
-    pub(super) fn too_coarse(&self, base: ValueId, x: ValueId, quant: Quant) -> bool {
+    /// A form in which a product reads a computed value of which 8 bits at one scale lose too much: few large elements among many small ones.
+    pub(super) fn finer(
+        &self,
+        base: ValueId,
+        x: ValueId,
+        quant: Quant,
+    ) -> Result<Option<Form>, LowerError> {
+        let Some(observed) = self.reaches.observed() else {
+            return Ok(None);
+        };
+        if let GraphOp::Input { .. } = self.graph.node(x).op() {
+            return Ok(None);
+        }
         // A single vector costs next to nothing, and is most often what decides.
         let single = matches!(self.graph.node(base).op(), GraphOp::Linear(_))
             && self.graph.node(x).shape().len() == 1;
         let most = if single { FEATURE_NOISE } else { COARSE_NOISE };
-        let computed = !matches!(self.graph.node(x).op(), GraphOp::Input { .. });
         let step = quant.scale.get();
         let reach = f64::from(quant.max - quant.zero) * step;
-        let observed = self.reaches.observed();
-        computed && observed.is_some_and(|all| all.noise(x, step, reach) > most)
+        let noise = observed.noise(x, step, reach);
+        if let Some(form) = self.by_channel((base, x), step, most) {
+            return Ok(Some(form));
+        }
+        if noise > most {
+            return self.two_limbs(x).map(Some);
+        }
+        Ok(None)
     }
 
     /// 16 bits that a product reads as two limbs of 8.
@@ -164,6 +194,11 @@ impl Planner<'_> {
         let levels = (SUM_LIMIT / from_len(inner)).sqrt().floor();
         let levels = levels.min(WIDE_LEVELS);
         let of = |x: ValueId| {
+            if let Some(given) = self.given[x.0].map(Quant::about_zero)
+                && f64::from(given.max.max(-given.min)) <= levels
+            {
+                return Ok((x, Form::Real(given)));
+            }
             let reach = self.reaches.clipped(x, levels);
             let reach = reach.map_err(|unknown| self.uncalibrated(unknown.0))?;
             let quant = Quant::symmetric(Dtype::I16, Scale::reaching(reach, levels));

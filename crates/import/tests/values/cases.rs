@@ -350,6 +350,7 @@ fn few_large_elements_among_small_ones_are_read_in_two_limbs() {
             rows: 3,
             weight,
             bias: vec![],
+            steps: Vec::new(),
         };
         b.push("l", GraphOp::Linear(op)).unwrap()
     });
@@ -357,4 +358,69 @@ fn few_large_elements_among_small_ones_are_read_in_two_limbs() {
     assert!(cosine > 0.999, "{cosine}");
     let products = ops(&imported).iter().filter(|op| **op == "linear").count();
     assert_eq!(products, 2);
+}
+
+/// Channels of very different size through a convolution of each by itself, and back to one size.
+fn channels_apart(b: &mut GraphBuilder, x: ValueId, rectified: bool) -> ValueId {
+    let sizes = [4.0, 0.3, 0.05, 0.9];
+    let along = |scale: Vec<f64>, x| {
+        GraphOp::Affine(AffineOp {
+            x,
+            axis: 0,
+            shift: vec![0.0; scale.len()],
+            scale,
+        })
+    };
+    let one = credence_import::Window {
+        kernel: [1, 1],
+        stride: [1, 1],
+        pad: [0; 4],
+        dilation: [1, 1],
+    };
+    let mix = credence_import::ConvOp {
+        x,
+        channels: 4,
+        weight: numbers(16, 21),
+        bias: vec![],
+        steps: Vec::new(),
+        window: one,
+        groups: 1,
+    };
+    let mixed = b.push("mix", GraphOp::Conv(mix)).unwrap();
+    let mut x = b.push("apart", along(sizes.to_vec(), mixed)).unwrap();
+    if rectified {
+        let (min, max) = (0.0, f64::INFINITY);
+        x = b.push("relu", GraphOp::Clip { x, min, max }).unwrap();
+    } else {
+        let by = Formula::x().apply(Elementary::Tanh);
+        x = b.push("tanh", unary(x, by)).unwrap();
+    }
+    let each = credence_import::ConvOp {
+        x,
+        channels: 4,
+        weight: numbers(36, 22),
+        bias: numbers(4, 23).iter().map(|b| b / 100.0).collect(),
+        steps: Vec::new(),
+        window: credence_import::Window {
+            kernel: [3, 3],
+            pad: [1; 4],
+            ..one
+        },
+        groups: 4,
+    };
+    let y = b.push("each", GraphOp::Conv(each)).unwrap();
+    let back = sizes.map(|size| 1.0 / size).to_vec();
+    b.push("back", along(back, y)).unwrap()
+}
+
+#[test]
+fn channels_of_different_size_keep_a_scale_each() {
+    for rectified in [true, false] {
+        let graph = graph(&SHAPE, |b, x| channels_apart(b, x, rectified));
+        let (imported, cosine) = checked(&graph, &inputs(&SHAPE, 40));
+        // At one scale the third channel would have two steps: a cosine of 0.97.
+        assert!(cosine > 0.9997, "{rectified}: {cosine}");
+        let products = ops(&imported).iter().filter(|op| **op == "conv").count();
+        assert_eq!(products, 2, "no limbs: {:?}", ops(&imported));
+    }
 }

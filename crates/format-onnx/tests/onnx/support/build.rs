@@ -14,7 +14,7 @@ use tract_onnx::pb::{
 #[derive(Clone)]
 pub(crate) struct File(pub(crate) ModelProto);
 
-fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
+pub(crate) fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
         r#type: i32::from(kind),
@@ -87,6 +87,37 @@ pub(crate) fn port(name: &str, elem_type: i32, shape: &[i64]) -> ValueInfoProto 
     }
 }
 
+/// A tensor of integers, of any integer type: each element as raw bytes of that type.
+pub(crate) fn tensor(name: &str, data_type: i32, dims: &[i64], values: &[i64]) -> TensorProto {
+    let width = match data_type {
+        7 => 8,
+        6 => 4,
+        2 | 3 | 9 => 1,
+        other => panic!("no width for type {other}"),
+    };
+    let bytes = values
+        .iter()
+        .flat_map(|x| x.to_le_bytes().into_iter().take(width));
+    TensorProto {
+        dims: dims.to_vec(),
+        data_type,
+        raw_data: bytes.collect(),
+        name: name.to_owned(),
+        ..TensorProto::default()
+    }
+}
+
+/// A tensor of floats.
+pub(crate) fn real(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+    TensorProto {
+        dims: dims.to_vec(),
+        data_type: 1,
+        raw_data: values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        name: name.to_owned(),
+        ..TensorProto::default()
+    }
+}
+
 impl File {
     pub(crate) fn new(opset: i64) -> Self {
         let set = |domain: &str, version| OperatorSetIdProto {
@@ -121,13 +152,29 @@ impl File {
     }
 
     pub(crate) fn floats(&mut self, name: &str, dims: &[i64], values: &[f32]) -> &mut Self {
-        self.graph().initializer.push(TensorProto {
-            dims: dims.to_vec(),
-            data_type: 1,
-            raw_data: values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            name: name.to_owned(),
-            ..TensorProto::default()
-        });
+        self.graph().initializer.push(real(name, dims, values));
+        self
+    }
+
+    /// An INT64 scalar.
+    pub(crate) fn scalar(&mut self, name: &str, value: i64) -> &mut Self {
+        self.graph()
+            .initializer
+            .push(tensor(name, 7, &[], &[value]));
+        self
+    }
+
+    /// A tensor of integers of a type.
+    pub(crate) fn ints(
+        &mut self,
+        name: &str,
+        kind: i32,
+        dims: &[i64],
+        values: &[i64],
+    ) -> &mut Self {
+        self.graph()
+            .initializer
+            .push(tensor(name, kind, dims, values));
         self
     }
 
