@@ -34,12 +34,25 @@ pub struct TiePoints {
 #[derive(Debug)]
 pub struct Functional {
     weights: Vec<K>,
+    moved: Vec<Moved>,
+}
+
+/// A weight of a slot at positions that are weighted by a column.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    /// The column.
+    pub column: u32,
+    /// The slot: committed, or the one that holds 1.
+    pub slot: u32,
+    /// The weight.
+    pub weight: K,
 }
 
 /// A weight times a coefficient, of which most are 1 or −1.
 #[inline]
-fn times(weight: K, coefficient: i64) -> K {
+pub(crate) fn times(weight: K, coefficient: i64) -> K {
     match coefficient {
+        0 => K::ZERO,
         1 => weight,
         -1 => -weight,
         _ => weight * F::from_i64(coefficient),
@@ -56,7 +69,14 @@ impl Functional {
     pub fn new(circuit: &Circuit) -> Self {
         Self {
             weights: vec![K::ZERO; at(circuit.slots)],
+            moved: Vec::new(),
         }
+    }
+
+    /// What was moved to slots at positions that are weighted by columns.
+    #[must_use]
+    pub fn moved(&self) -> &[Moved] {
+        &self.moved
     }
 
     /// The weight of a slot.
@@ -136,6 +156,28 @@ impl Functional {
                     for term in row {
                         self.add(term.slot, times(weight, term.coefficient));
                     }
+                }
+            }
+            Map::Weighted { rows } => {
+                let weights = self.take(step.y);
+                let rows = circuit.weighted.some(rows.clone());
+                for (row, weight) in rows.zip(weights) {
+                    self.moved.extend(row.iter().map(|term| Moved {
+                        column: term.column,
+                        slot: term.slot,
+                        weight: times(weight, term.coefficient),
+                    }));
+                }
+            }
+            Map::Hadamard { x, size } => {
+                let mut weights = self.take(step.y);
+                // The matrix is its own transpose.
+                for block in weights.chunks_mut((*size).max(1)) {
+                    hadamard(block);
+                }
+                let own = self.weights.get_mut(x.range()).unwrap_or_default();
+                for (own, weight) in own.iter_mut().zip(weights) {
+                    *own += weight;
                 }
             }
             Map::Matrix { x, weight, bias } => {
@@ -258,6 +300,21 @@ impl Functional {
             }
         }
     }
+}
+
+/// Sums and differences of a block of a power of two, by as many steps as its logarithm.
+fn hadamard(block: &mut [K]) {
+    let half = block.len() >> 1;
+    let Some((low, high)) = block.split_at_mut_checked(half).filter(|_| half > 0) else {
+        return;
+    };
+    for (low, high) in low.iter_mut().zip(high.iter_mut()) {
+        let (a, b) = (*low, *high);
+        *low = a + b;
+        *high = a - b;
+    }
+    hadamard(low);
+    hadamard(high);
 }
 
 /// The geometry of a convolution.

@@ -7,6 +7,7 @@
 //!
 //! circuit: a model and a number of positions ──▶ slots and what must hold of them
 //! run: what of a run is public        lookup: all lookups and products ──▶ claims at one point
+//! pairs: products of two values ──▶ claims about operands        known: public nodes that the verifier reads itself
 //! functional: claims about slots ──▶ weights of committed and public ones        protocol, verify: all of it in order
 //! subject: what a claim says        snark: the method        security: every term of the error
 //! ```
@@ -32,8 +33,10 @@ pub mod field;
 pub mod fold;
 pub mod functional;
 pub mod grid;
+pub mod known;
 pub mod lookup;
 pub mod mle;
+pub mod pairs;
 pub mod pcs;
 pub mod protocol;
 pub mod reader;

@@ -6,14 +6,17 @@
 //!
 //! Specification: `docs/spec/snark.md`, section 5. It deliberately neither proves nor refuses: that is the prover's and `verify.rs`'s to do.
 
+use std::collections::BTreeMap;
+
 use credence_model::Model;
 
-use crate::circuit::{Circuit, Leaf};
+use crate::circuit::{Circuit, Leaf, ONE};
 use crate::extension::K;
-use crate::functional::{Functional, TIE_VARIABLES, TiePoints};
+use crate::functional::{Functional, TIE_VARIABLES, TiePoints, times};
 use crate::grid::Grid;
 use crate::lookup::LeafClaims;
 use crate::mle::eq_table;
+use crate::pairs::{self, Elsewhere, PairClaims};
 use crate::pcs::Security;
 use crate::run::{Publics, weigh_tables};
 use crate::transcript::Transcript;
@@ -39,6 +42,23 @@ pub struct LookupChallenges {
     pub alpha: K,
 }
 
+/// What the arguments before leave to be checked.
+#[derive(Debug)]
+pub struct Claims {
+    /// About lookups and products of one position.
+    pub leaves: LeafClaims,
+    /// About products of two values.
+    pub pairs: PairClaims,
+}
+
+/// Weights of committed rows at positions that are weighted by something else than the point over leaves.
+#[derive(Debug)]
+struct Beside {
+    positions: Vec<K>,
+    /// Rows and their weights.
+    rows: Vec<(usize, K)>,
+}
+
 /// A linear claim about the committed values.
 #[derive(Debug)]
 pub struct LinearClaim {
@@ -50,6 +70,8 @@ pub struct LinearClaim {
     first_entry: usize,
     /// What weights of counts are multiplied by.
     counts: K,
+    /// What is weighted at other positions.
+    beside: Vec<Beside>,
     /// What the weighted values must sum to.
     pub sum: K,
 }
@@ -67,6 +89,9 @@ pub fn start(
     transcript.absorb_u64("security", statement.security.bits().into());
     transcript.absorb_digest("model", &model.id().digest());
     transcript.absorb_u64("positions", number(circuit.positions));
+    if circuit.sampled > 0 {
+        transcript.absorb_u64("sampled", number(circuit.sampled));
+    }
     transcript.absorb_u64("bound", number(statement.bound.len()));
     for (label, bytes) in statement.bound {
         transcript.absorb_bytes(label, bytes);
@@ -94,9 +119,13 @@ pub fn combine(
     model: &Model,
     publics: &Publics,
     challenges: LookupChallenges,
-    claims: &LeafClaims,
+    claims: &Claims,
     transcript: &mut Transcript,
 ) -> LinearClaim {
+    let Claims {
+        leaves: claims,
+        pairs,
+    } = claims;
     // A wrong equation or tie is right at these points with a chance of at most (coordinates) / |K|.
     let points = TiePoints {
         rows: transcript.challenge_ks("tie rows", TIE_VARIABLES),
@@ -146,16 +175,67 @@ pub fn combine(
     let weights = eq_table(zeros, scale);
     functional.add_rows(&circuit.zeros, weights.into_iter());
 
+    let ties = circuit.steps.iter().filter(|step| step.tied);
+    let behind = ties.fold(scale * batch, |scale, _| scale * batch);
+    let (claimed, elsewhere) = pairs::combine(circuit, pairs, (behind, batch), &mut functional);
+    sum += claimed;
     functional.pull_back(circuit, model, &points, (scale * batch, batch));
     sum -= publics.weigh(circuit, &functional, &leaves);
+    let (moved, beside) = beside(circuit, &functional, &leaves, elsewhere);
+    sum -= moved;
     let rows = circuit.committed.iter().map(|&slot| functional.get(slot));
     LinearClaim {
         rows: rows.collect(),
         first_entry,
         counts,
+        beside,
         sum,
         leaves,
     }
+}
+
+/// What is weighted at other positions, by committed rows; and what that gives of constants.
+fn beside(
+    circuit: &Circuit,
+    functional: &Functional,
+    leaves: &Grid,
+    elsewhere: [Elsewhere; 2],
+) -> (K, Vec<Beside>) {
+    let mut sum = K::ZERO;
+    let mut all = Vec::new();
+    if circuit.pairs.is_empty() && circuit.columns.is_empty() {
+        return (sum, all);
+    }
+    let mut row_of = BTreeMap::new();
+    row_of.extend(circuit.committed.iter().copied().zip(0_usize..));
+    let row = |slot: u32| row_of.get(&slot).copied();
+    for own in elsewhere {
+        let rows = own.slots.iter();
+        let rows = rows.filter_map(|&(slot, weight)| Some((row(slot)?, weight)));
+        all.push(Beside {
+            positions: own.positions,
+            rows: rows.collect(),
+        });
+    }
+    let mut columns: Vec<Vec<(usize, K)>> = vec![Vec::new(); circuit.columns.len()];
+    let mut ones = vec![K::ZERO; circuit.columns.len()];
+    for moved in functional.moved() {
+        let at = usize::try_from(moved.column).unwrap_or(usize::MAX);
+        if moved.slot == ONE {
+            if let Some(own) = ones.get_mut(at) {
+                *own += moved.weight;
+            }
+        } else if let Some(own) = columns.get_mut(at) {
+            own.extend(row(moved.slot).map(|row| (row, moved.weight)));
+        }
+    }
+    for ((column, rows), one) in circuit.columns.iter().zip(columns).zip(ones) {
+        let positions = leaves.positions().iter().zip(&column.values);
+        let positions: Vec<K> = positions.map(|(p, &value)| times(*p, value)).collect();
+        sum += one * positions.iter().copied().sum::<K>();
+        all.push(Beside { positions, rows });
+    }
+    (sum, all)
 }
 
 impl LinearClaim {
@@ -172,6 +252,15 @@ impl LinearClaim {
         let entries = self.leaves.list(self.first_entry).take(circuit.entries());
         weights.extend(entries.map(|weight| self.counts * weight));
         weights.resize(len, K::ZERO);
+        for own in &self.beside {
+            for (row, weight) in &own.rows {
+                let start = row.saturating_mul(width);
+                let cells = weights.get_mut(start..).unwrap_or_default();
+                for (cell, position) in cells.iter_mut().zip(&own.positions) {
+                    *cell += *weight * *position;
+                }
+            }
+        }
         weights
     }
 
@@ -187,11 +276,27 @@ impl LinearClaim {
             .sum();
         let ours = self.leaves.positions().iter();
         let positions: K = ours.zip(grid.positions()).map(|(a, b)| *a * *b).sum();
+        let beside = self.beside_at(&grid);
         let entries = self.leaves.list(self.first_entry).take(circuit.entries());
         let entries: K = entries
             .zip(grid.list(self.rows.len()))
             .map(|(a, b)| a * b)
             .sum();
-        rows * positions + self.counts * entries
+        rows * positions + self.counts * entries + beside
+    }
+
+    fn beside_at(&self, grid: &Grid) -> K {
+        if self.beside.is_empty() {
+            return K::ZERO;
+        }
+        let rows: Vec<K> = grid.rows(0).take(self.rows.len()).collect();
+        let each = self.beside.iter().map(|own| {
+            let weights = own.rows.iter();
+            let weights = weights.map(|(row, w)| *w * rows.get(*row).copied().unwrap_or(K::ZERO));
+            let weights: K = weights.sum();
+            let positions = own.positions.iter().zip(grid.positions());
+            weights * positions.map(|(a, b)| *a * *b).sum::<K>()
+        });
+        each.sum()
     }
 }

@@ -46,6 +46,10 @@ pub enum PublicError {
 /// The public values of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Publics {
+    /// Of a language model's run, how many of the last positions have outputs; 0 if all have.
+    pub sampled: usize,
+    /// Positions of the run.
+    pub positions: usize,
     /// Encoded cells of each input, position by position.
     pub inputs: Vec<Vec<i64>>,
     /// Cells of each output, position by position.
@@ -66,24 +70,36 @@ impl Publics {
         reader: &mut Reader<'_>,
     ) -> Result<Self, PublicError> {
         let mut outputs = Vec::with_capacity(circuit.outputs.len());
-        for (span, output) in circuit.outputs.iter().zip(&program.spec().outputs) {
-            let count = span.slots.range().len().saturating_mul(circuit.positions);
+        let own = program.spec().outputs.iter();
+        let own = own.map(|output| (output.name.as_str(), output.node));
+        let language = program.spec().language.as_ref();
+        let own = own.chain(language.map(|language| ("logits", language.logits)));
+        let shown = match circuit.sampled {
+            0 => circuit.positions,
+            sampled => sampled,
+        };
+        for (span, (name, node)) in circuit.outputs.iter().zip(own) {
+            let count = span.slots.range().len().saturating_mul(shown);
             let bytes = reader.raw(count.saturating_mul(4))?;
             let (words, _) = bytes.as_chunks();
             let cells: Vec<i64> = words
                 .iter()
                 .map(|&word| i32::from_le_bytes(word).into())
                 .collect();
-            let dtype = program.node(output.node).map_or(Dtype::I32, |n| n.dtype);
+            let dtype = program.node(node).map_or(Dtype::I32, |n| n.dtype);
             for (index, &got) in cells.iter().enumerate() {
                 dtype.check(got).map_err(|_| PublicError::Type {
-                    output: output.name.clone(),
+                    output: name.to_owned(),
                     index,
                     dtype,
                     got,
                 })?;
             }
-            outputs.push(cells);
+            // Nothing is shown of positions before the sampled ones: their cells are 0.
+            let before = circuit.positions.saturating_sub(shown);
+            let before = span.slots.range().len().saturating_mul(before);
+            let before = core::iter::repeat_n(0, before);
+            outputs.push(before.chain(cells).collect());
         }
         let mut shown = Vec::with_capacity(circuit.shown.len());
         for (lookup, own) in circuit.shown.iter().enumerate() {
@@ -99,6 +115,8 @@ impl Publics {
             shown.push(own);
         }
         Ok(Self {
+            sampled: circuit.sampled,
+            positions: circuit.positions,
             inputs,
             outputs,
             shown,
@@ -108,7 +126,14 @@ impl Publics {
     /// The bytes that [`Self::read`] reads.
     #[must_use]
     pub fn front(&self) -> Vec<u8> {
-        let cells = self.outputs.iter().flatten();
+        let before = match self.sampled {
+            0 => 0,
+            sampled => self.positions.saturating_sub(sampled),
+        };
+        let cells = self.outputs.iter().flat_map(|cells| {
+            let width = cells.len().checked_div(self.positions).unwrap_or(0);
+            cells.iter().skip(before.saturating_mul(width))
+        });
         let cells = cells.map(|&cell| i32::try_from(cell).unwrap_or(0).to_le_bytes());
         let rows = self.shown.iter().flatten().map(|row| row.to_le_bytes());
         cells.chain(rows).flatten().collect()
@@ -196,7 +221,7 @@ pub fn weigh_tables(circuit: &Circuit, mut weights: impl Iterator<Item = K>, gam
     sum
 }
 
-/// Whether the model's inputs and outputs have spans of these lengths: what a caller must know before it weighs them.
+/// Whether all public nodes have cells: what a caller must know before it weighs them.
 #[must_use]
 pub fn fits(model: &Model, circuit: &Circuit, publics: &Publics) -> bool {
     let spec = model.program().spec();
@@ -208,7 +233,9 @@ pub fn fits(model: &Model, circuit: &Circuit, publics: &Publics) -> bool {
                 .all(|(span, cells)| len(span) == Some(cells.len()))
     };
     let mut outputs = circuit.outputs.iter().map(|public| &public.slots);
-    spec.inputs.len() == circuit.inputs.len()
+    let given = circuit.inputs.len().saturating_sub(circuit.known.len());
+    (spec.language.is_some() || spec.inputs.len() == given)
+        && (publics.sampled, publics.positions) == (circuit.sampled, circuit.positions)
         && all(&mut circuit.inputs.iter(), &publics.inputs)
         && all(&mut outputs, &publics.outputs)
 }

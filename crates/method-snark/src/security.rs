@@ -40,6 +40,10 @@ pub struct Sizes {
     pub components: u8,
     /// Products of matrices that are tied.
     pub ties: usize,
+    /// Products of two values.
+    pub pairs: usize,
+    /// Variables of the sumcheck of those.
+    pub pair_variables: usize,
 }
 
 impl Sizes {
@@ -51,6 +55,8 @@ impl Sizes {
             log_witness: circuit.witness_log(),
             components: circuit.power_max(),
             ties: circuit.steps.iter().filter(|step| step.tied).count(),
+            pairs: circuit.pairs.len(),
+            pair_variables: crate::pairs::rounds(circuit),
         }
     }
 }
@@ -63,13 +69,26 @@ pub fn terms(sizes: Sizes) -> Vec<Term> {
     let degree = wide(lookup::DEGREE);
     let powers = u128::from(sizes.components).max(1);
     let rounds = layers.saturating_mul(layers.saturating_sub(1)) >> 1;
-    // Denominators, numerators, three of products, equations, and each tie.
+    // Denominators, numerators, three of products, equations, each tie; results of pairs, and two operands of each.
+    let pairs = wide(sizes.pairs);
     let claims = wide(sizes.ties).saturating_add(6);
+    let claims = claims
+        .saturating_add(pairs.saturating_mul(2))
+        .saturating_add(pairs.min(1));
     let variables = u128::from(sizes.log_witness);
     // Rows of ties, their columns, equations; and the positions of all.
     let ties_and_equations = wide(TIE_VARIABLES)
         .saturating_mul(3)
         .saturating_add(POSITION_VARIABLES);
+    // Heads, rows, columns, and positions twice; all of them in one; and the rounds.
+    let points = wide(crate::pairs::VARIABLES)
+        .saturating_mul(3)
+        .saturating_add(POSITION_VARIABLES.saturating_mul(2))
+        .saturating_mul(pairs.min(1));
+    let products = wide(sizes.pair_variables)
+        .saturating_mul(wide(crate::pairs::DEGREE))
+        .saturating_add(points)
+        .saturating_add(pairs);
     vec![
         Term {
             name: "a lookup that is in no table, or tuples that compress to one value",
@@ -90,6 +109,10 @@ pub fn terms(sizes: Sizes) -> Vec<Term> {
         Term {
             name: "an equation or a tie that does not hold",
             bad: ties_and_equations,
+        },
+        Term {
+            name: "a product of two values that does not hold",
+            bad: products,
         },
         Term {
             name: "all claims in one",
@@ -148,6 +171,8 @@ mod tests {
                 log_witness: log,
                 components: 4,
                 ties: 100,
+                pairs: 0,
+                pair_variables: 0,
             };
             let bits = |security| {
                 let params = Params::new(log, security).unwrap();
@@ -168,6 +193,8 @@ mod tests {
             log_witness: 4,
             components: 1,
             ties: 0,
+            pairs: 0,
+            pair_variables: 0,
         }) {
             assert!(page.contains(term.name), "{}", term.name);
         }

@@ -17,6 +17,7 @@ use credence_model::{
 };
 
 use crate::circuit::{Circuit, CircuitError};
+use crate::known::{self, KnownError};
 use crate::pcs::{Params, ParamsError, Security};
 use crate::protocol::Statement;
 use crate::reader::{ReadError, Reader};
@@ -62,6 +63,9 @@ pub enum EvidenceError {
     /// The front of the proof.
     #[error("the public values of the proof are refused")]
     Public(#[from] PublicError),
+    /// Public values that are not the proof's.
+    #[error("what is public of the run cannot be worked out")]
+    Known(#[from] KnownError),
     /// Outputs that cannot be decoded.
     #[error("the proof's cells of output `{output}` cannot be decoded")]
     Decode {
@@ -154,7 +158,8 @@ impl Snark {
         evidence: &[u8],
     ) -> Result<Security, EvidenceError> {
         let (security, mut reader) = self.plausible(evidence)?;
-        let inputs = core::mem::take(&mut subject.inputs);
+        let given = core::mem::take(&mut subject.inputs);
+        let inputs = known::cells(model, circuit, given)?;
         let publics = Publics::read(inputs, circuit, model.program(), &mut reader)?;
         let outputs = decode(model.program(), circuit.positions, &publics)?;
         if outputs.encode() != subject.output() {

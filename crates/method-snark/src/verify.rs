@@ -10,8 +10,9 @@ use credence_model::Model;
 
 use crate::circuit::Circuit;
 use crate::lookup::{self, LookupError};
+use crate::pairs::{self, PairError};
 use crate::pcs::{self, Commitment, Params, ParamsError, PcsError};
-use crate::protocol::{Statement, combine, lookup_challenges, start};
+use crate::protocol::{Claims, Statement, combine, lookup_challenges, start};
 use crate::reader::{ReadError, Reader};
 use crate::run::{PublicError, Publics, fits};
 use crate::sumcheck::{self, SumcheckError};
@@ -34,6 +35,9 @@ pub enum ProofError {
     /// The lookup argument.
     #[error("the argument for lookups and products is refused")]
     Lookup(#[from] LookupError),
+    /// Products of two values.
+    #[error("the argument for products of two values is refused")]
+    Pairs(#[from] PairError),
     /// The sumcheck over the committed values cannot be read.
     #[error("the sumcheck over the committed values is refused")]
     Sumcheck(#[from] SumcheckError),
@@ -68,7 +72,9 @@ pub fn verify(
     commitment.absorb(&params, &mut transcript);
     let challenges = lookup_challenges(&mut transcript);
     let products = !circuit.gates.a.is_empty();
-    let claims = lookup::verify(circuit.leaves_log(), products, &mut reader, &mut transcript)?;
+    let leaves = lookup::verify(circuit.leaves_log(), products, &mut reader, &mut transcript)?;
+    let pairs = pairs::verify(circuit, &leaves.point, &mut reader, &mut transcript)?;
+    let claims = Claims { leaves, pairs };
     let claim = combine(
         circuit,
         model,

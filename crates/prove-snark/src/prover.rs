@@ -9,13 +9,14 @@
 use credence_method_snark::circuit::{Circuit, Leaf, Rows};
 use credence_method_snark::pcs::Params;
 use credence_method_snark::protocol::{
-    LookupChallenges, Statement, combine, lookup_challenges, start,
+    Claims, LookupChallenges, Statement, combine, lookup_challenges, start,
 };
 use credence_method_snark::{F, K, WITNESS_DEGREE};
 use credence_model::Model;
 use rayon::prelude::*;
 
 use crate::lookup::{Layer, Products, prove_lookups};
+use crate::pairs::prove_pairs;
 use crate::pcs::commit;
 use crate::prove::ProveError;
 use crate::sumcheck::{Rounds, prove as prove_rounds};
@@ -49,7 +50,15 @@ pub fn prove_witness(
         b: rows(&circuit.gates.b, circuit, &witness.slots),
         c: rows(&circuit.gates.c, circuit, &witness.slots),
     };
-    let claims = prove_lookups(leaves, products, &mut transcript, &mut out);
+    let leaves = prove_lookups(leaves, products, &mut transcript, &mut out);
+    let pairs = prove_pairs(
+        circuit,
+        &witness.slots,
+        &leaves.point,
+        &mut transcript,
+        &mut out,
+    );
+    let claims = Claims { leaves, pairs };
     let claim = combine(
         circuit,
         model,

@@ -184,7 +184,14 @@ impl Builder<'_> {
         self.range(&remainder, shift, Some(of))
     }
 
-    fn excess(&mut self, of: usize, shift: u32, limit: i64, below: bool, bits: u32) -> Built<Expr> {
+    pub(super) fn excess(
+        &mut self,
+        of: usize,
+        shift: u32,
+        limit: i64,
+        below: bool,
+        bits: u32,
+    ) -> Built<Expr> {
         self.fresh(bits, |low, width| Hint::Excess {
             of,
             shift,
@@ -267,8 +274,12 @@ impl Builder<'_> {
             return Ok(());
         }
         let first = self.circuit.derived.len();
-        for row in rows {
-            self.circuit.derived.push(row?.terms(0));
+        for (row, slot) in rows.zip(y.start..) {
+            let row = row?;
+            if let Some(other) = row.single() {
+                self.alias(slot, other);
+            }
+            self.circuit.derived.push(row.terms(0));
             let got = self.circuit.derived.terms.len();
             if got > SLOTS_MAX {
                 return Err(CircuitError::Size {
@@ -402,11 +413,11 @@ pub(super) fn times(x: Interval, factor: i64) -> (i128, i128) {
     (a.min(b), a.max(b))
 }
 
-fn plus(a: (i128, i128), b: (i128, i128)) -> (i128, i128) {
+pub(super) fn plus(a: (i128, i128), b: (i128, i128)) -> (i128, i128) {
     (a.0.saturating_add(b.0), a.1.saturating_add(b.1))
 }
 
-fn plus_power(from: i128, bits: u32) -> i128 {
+pub(super) fn plus_power(from: i128, bits: u32) -> i128 {
     from.saturating_add(1_i128.checked_shl(bits).unwrap_or(i128::MAX))
         .saturating_sub(1)
 }

@@ -14,14 +14,16 @@ use super::limits::{
     LEAVES_LOG_MAX, LIMB_BITS_MAX, LIMB_BITS_MIN, POSITIONS_MAX, SHOWN_LOOKUPS_MAX, SHOWN_RATIO,
     SLOTS_MAX,
 };
-use super::{Circuit, Entries, FIXED_SLOTS, Hint, Leaf, Public, Shown, Span, Table, log2_ceil};
+use super::{
+    Circuit, Entries, FIXED_SLOTS, Hint, Leaf, POSITION, Public, Shown, Span, Table, log2_ceil,
+};
 
 /// Why a program has no circuit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CircuitError {
-    /// An op has no proof yet.
+    /// An op has no proof where it stands: rows of numbers that are computed, `embed` alone.
     #[error(
-        "node `{node}` is of op `{op}`, which cannot be proved yet: check by replay or spot check"
+        "node `{node}` is of op `{op}`, which cannot be proved of what it reads: check by replay or spot check"
     )]
     Op {
         /// The node.
@@ -29,9 +31,19 @@ pub enum CircuitError {
         /// Its op.
         op: &'static str,
     },
-    /// A language model's program.
-    #[error("language models cannot be proved yet: check by replay or spot check")]
+    /// A language model's program, where a tensor model's is asked for.
+    #[error("a language model's runs are of tokens: ask for the circuit of tokens")]
     Language,
+    /// No run of a language model.
+    #[error(
+        "expected a language model's run, got {positions} positions of which {sampled} are sampled"
+    )]
+    Tokens {
+        /// Positions.
+        positions: usize,
+        /// Of which are sampled.
+        sampled: usize,
+    },
     /// A range is wider than the field can hold apart.
     #[error(
         "node `{node}` needs a range of {bits} bits, which its proof cannot hold: use smaller multipliers"
@@ -79,6 +91,10 @@ pub(super) enum TableKey {
         roots: u32,
         features: u32,
     },
+    /// Columns `from .. to` of a parameter's rows, with the rows' indices.
+    Part { param: u32, from: usize, to: usize },
+    /// `exp256` of distances up to the last.
+    Exp { last: u32 },
 }
 
 /// What is decided before a circuit is built.
@@ -119,6 +135,16 @@ pub(super) struct Builder<'a> {
     demands: Demands,
     /// How many times over what is built is counted.
     times: u64,
+    /// For each slot, a committed one that holds the same, if there is one.
+    anchors: Vec<Option<u32>>,
+    /// The first column of each kind of sight.
+    pub(super) sights: BTreeMap<(u32, bool), u32>,
+    /// What is not seen, by the first column of a sight.
+    pub(super) blinds: BTreeMap<u32, Span>,
+    /// The first column of each table of rows by position.
+    pub(super) rotations: BTreeMap<u32, u32>,
+    /// The halves of divisors.
+    pub(super) halves: BTreeMap<u32, Expr>,
 }
 
 pub(super) type Built<T> = Result<T, CircuitError>;
@@ -141,10 +167,11 @@ fn limbs_of(bits: u32, limb_bits: u32) -> impl Iterator<Item = (u32, u32)> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(model: &'a Model, positions: usize, plan: Plan) -> Built<Self> {
-        if model.program().language().is_some() {
-            return Err(CircuitError::Language);
-        }
+    pub(super) fn new(
+        model: &'a Model,
+        (positions, sampled): (usize, usize),
+        plan: Plan,
+    ) -> Built<Self> {
         if positions == 0 || positions > POSITIONS_MAX {
             return Err(CircuitError::Size {
                 what: "positions",
@@ -156,6 +183,7 @@ impl<'a> Builder<'a> {
             positions,
             log_positions: log2_ceil(positions),
             slots: FIXED_SLOTS,
+            sampled,
             ..Circuit::default()
         };
         Ok(Self {
@@ -166,6 +194,11 @@ impl<'a> Builder<'a> {
             tables: BTreeMap::new(),
             demands: Demands::default(),
             times: 1,
+            anchors: Vec::new(),
+            sights: BTreeMap::new(),
+            blinds: BTreeMap::new(),
+            rotations: BTreeMap::new(),
+            halves: BTreeMap::new(),
         })
     }
 
@@ -259,6 +292,9 @@ impl<'a> Builder<'a> {
             let public = self.public(&cells.iter().collect::<Vec<_>>())?;
             self.circuit.outputs.push(public);
         }
+        if let Some(language) = &model.program().spec().language {
+            self.sampled_logits(language.logits)?;
+        }
         Ok(())
     }
 
@@ -282,25 +318,23 @@ impl<'a> Builder<'a> {
             Op::ArgMax(op) => self.arg_max(op, cells)?,
             Op::TreeLeaves(op) => self.tree_leaves(op, cells)?,
             Op::GatherSum(op) => self.gather_sum(op, cells)?,
-            Op::Gather(_)
-            | Op::MatMul(_)
-            | Op::Divide(_)
-            | Op::Token(_)
-            | Op::Position(_)
-            | Op::Embed(_)
-            | Op::MaxAbs(_)
-            | Op::Quantise(_)
-            | Op::RmsRatio(_)
-            | Op::Mul(_)
-            | Op::Rope(_)
-            | Op::Scores(_)
-            | Op::Attend(_)
-            | Op::Hadamard(_) => {
-                return Err(CircuitError::Op {
-                    node: node.name.clone(),
-                    op: node.op.name(),
-                });
-            }
+            Op::Gather(op) => self.gather(op, id)?,
+            Op::MatMul(op) => self.mat_mul(op, id)?,
+            Op::Divide(op) => self.divide(op)?,
+            Op::Token(_) => self.token()?,
+            Op::Position(_) => Span {
+                start: POSITION,
+                len: 1,
+            },
+            Op::Embed(op) => self.embed(op, id)?,
+            Op::MaxAbs(op) => self.max_abs(op)?,
+            Op::Quantise(op) => self.quantise(op)?,
+            Op::RmsRatio(op) => self.rms_ratio(op)?,
+            Op::Mul(op) => self.mul(op)?,
+            Op::Rope(op) => self.rope(op)?,
+            Op::Scores(op) => self.scores(op)?,
+            Op::Attend(op) => self.attend(op, cells)?,
+            Op::Hadamard(op) => self.hadamard(op)?,
         };
         self.circuit.nodes.push(span);
         Ok(())
@@ -348,7 +382,40 @@ impl<'a> Builder<'a> {
             });
         };
         self.circuit.slots = end;
+        if !self.plan.counting {
+            self.anchors
+                .resize(usize::try_from(end).unwrap_or(usize::MAX), None);
+        }
         Ok(Span { start, len })
+    }
+
+    /// Says that a slot holds what the other does, if that is committed.
+    pub(super) fn alias(&mut self, slot: u32, other: u32) {
+        let anchor = self.anchor(other);
+        let at = usize::try_from(slot).unwrap_or(usize::MAX);
+        if let Some(own) = self.anchors.get_mut(at) {
+            *own = anchor;
+        }
+    }
+
+    fn anchor(&self, slot: u32) -> Option<u32> {
+        let at = usize::try_from(slot).unwrap_or(usize::MAX);
+        self.anchors.get(at).copied().flatten()
+    }
+
+    /// A committed slot that holds what this one does.
+    pub(super) fn anchored(&mut self, slot: u32) -> Built<u32> {
+        if self.plan.counting {
+            return Ok(slot);
+        }
+        if let Some(anchor) = self.anchor(slot) {
+            return Ok(anchor);
+        }
+        let of = self.hint_row(&Expr::slot(slot));
+        let copy = self.aux(Hint::Sum { of })?;
+        self.zero(&Expr::slot(copy).and(slot, -1));
+        self.alias(slot, copy);
+        Ok(copy)
     }
 
     /// New committed slots that the engine computes.
@@ -357,6 +424,11 @@ impl<'a> Builder<'a> {
         if !self.plan.counting {
             let slots = (span.start..).take(span.range().len());
             self.circuit.committed.extend(slots);
+            let own = (span.start..).map(Some);
+            let anchors = self.anchors.get_mut(span.range()).unwrap_or_default();
+            for (anchor, slot) in anchors.iter_mut().zip(own) {
+                *anchor = slot;
+            }
         }
         Ok(span)
     }
@@ -436,7 +508,7 @@ impl<'a> Builder<'a> {
     }
 
     /// New public slots, held to equal these.
-    fn public(&mut self, values: &[&Expr]) -> Built<Public> {
+    pub(super) fn public(&mut self, values: &[&Expr]) -> Built<Public> {
         let first = self.circuit.zeros.len();
         let slots = self.slots(narrow(values.len()))?;
         for (value, slot) in values.iter().zip((slots.start..).take(values.len())) {

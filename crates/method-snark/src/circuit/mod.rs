@@ -13,19 +13,26 @@
 
 mod arithmetic;
 mod builder;
+pub mod columns;
+mod divide;
 mod expr;
+mod language;
 mod limits;
+pub mod pairs;
 mod select;
+mod tensor;
 mod trees;
 
 use core::ops::Range;
 
-use credence_exact::{Conv, Op, ParamId};
+use credence_exact::{Conv, NodeId, ParamId};
 use credence_model::Model;
 
 pub use self::builder::CircuitError;
 use self::builder::{Builder, Plan};
+use self::columns::{Column, ColumnTerm};
 pub use self::limits::{LEAVES_LOG_MAX, LIMB_BITS_MAX, MODULUS, POSITIONS_MAX};
+use self::pairs::Pair;
 
 /// The slot that holds 1 at every position.
 pub const ONE: u32 = 0;
@@ -65,14 +72,23 @@ pub struct Term {
 }
 
 /// Rows of terms, one after another.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rows {
-    terms: Vec<Term>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows<T = Term> {
+    terms: Vec<T>,
     ends: Vec<usize>,
 }
 
-impl Rows {
-    fn push(&mut self, terms: impl IntoIterator<Item = Term>) {
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self {
+            terms: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+}
+
+impl<T> Rows<T> {
+    fn push(&mut self, terms: impl IntoIterator<Item = T>) {
         self.terms.extend(terms);
         self.ends.push(self.terms.len());
     }
@@ -91,7 +107,7 @@ impl Rows {
 
     /// Row number `index`, empty past the end.
     #[must_use]
-    pub fn get(&self, index: usize) -> &[Term] {
+    pub fn get(&self, index: usize) -> &[T] {
         let start = index
             .checked_sub(1)
             .map_or(Some(0), |before| self.ends.get(before).copied());
@@ -102,12 +118,12 @@ impl Rows {
     }
 
     /// The rows in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Term]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[T]> {
         self.some(0..self.len())
     }
 
     /// Some rows in order; none if there are not so many.
-    pub fn some(&self, rows: Range<usize>) -> impl ExactSizeIterator<Item = &[Term]> {
+    pub fn some(&self, rows: Range<usize>) -> impl ExactSizeIterator<Item = &[T]> {
         let before = rows.start.checked_sub(1);
         let mut start = before.map_or(Some(0), |before| self.ends.get(before).copied());
         let ends = self.ends.get(rows).unwrap_or_default();
@@ -156,6 +172,18 @@ pub enum Map {
     Sparse {
         /// The rows.
         rows: Range<usize>,
+    },
+    /// Each slot has a row of `Circuit::weighted`.
+    Weighted {
+        /// The rows.
+        rows: Range<usize>,
+    },
+    /// Sums and differences in blocks: `y[i] = Σ_j (−1)^ones(i, j)·x[j]`.
+    Hadamard {
+        /// The operand's slots.
+        x: Span,
+        /// The size of a block, a power of two.
+        size: usize,
     },
 }
 
@@ -351,6 +379,70 @@ pub enum Hint {
     },
     /// How often a row of an own table is looked up; counted when all else is filled.
     Count,
+    /// The row itself.
+    Sum {
+        /// Row.
+        of: usize,
+    },
+    /// A row of `Circuit::weighted`.
+    Weighted {
+        /// Row.
+        of: usize,
+    },
+    /// `⌊of / 2^shift⌋`, clamped.
+    Rounded {
+        /// Row.
+        of: usize,
+        /// Shift.
+        shift: u32,
+        /// Lower end.
+        min: i32,
+        /// Upper end.
+        max: i32,
+    },
+    /// A cell of a product of two values.
+    Pair {
+        /// Which.
+        pair: usize,
+        /// The cell.
+        cell: usize,
+    },
+    /// Bits of how far a quotient, times its divisor, lies beyond the result: above it, or below.
+    Beyond {
+        /// Row that is divided.
+        of: usize,
+        /// Row that it is divided by.
+        by: usize,
+        /// Slot of the result.
+        y: u32,
+        /// Which side.
+        below: bool,
+        /// First bit.
+        low: u32,
+        /// Number of bits.
+        width: u32,
+    },
+    /// The slot of the largest magnitude; 1 if all are 0.
+    Farthest {
+        /// Slots.
+        of: Span,
+    },
+    /// Bits of the integer square root of the row.
+    Root {
+        /// Row.
+        of: usize,
+        /// First bit.
+        low: u32,
+        /// Number of bits.
+        width: u32,
+    },
+    /// The largest of these slots of which the column, counted on from this one, is 1.
+    Seen {
+        /// Slots.
+        of: Span,
+        /// The first slot's column.
+        column: u32,
+    },
 }
 
 /// A program as constraints on its values. Made by [`Circuit::new`] alone.
@@ -390,6 +482,16 @@ pub struct Circuit {
     pub hints: Vec<(u32, Hint)>,
     /// Rows that hints read.
     pub hint_rows: Rows,
+    /// Rows of [`Map::Weighted`].
+    pub weighted: Rows<ColumnTerm>,
+    /// Public numbers, one for each position.
+    pub columns: Vec<Column>,
+    /// Products of two values.
+    pub pairs: Vec<Pair>,
+    /// Public nodes that the verifier computes from public ones: which of `inputs` each is.
+    pub known: Vec<(usize, NodeId)>,
+    /// Of a language model's run, how many of the last positions are sampled; 0 of a tensor model's.
+    pub sampled: usize,
 }
 
 impl Circuit {
@@ -398,10 +500,32 @@ impl Circuit {
     /// # Errors
     /// [`CircuitError`]: an op that has no proof, by name; or a size over its limit.
     pub fn new(model: &Model, positions: usize) -> Result<Self, CircuitError> {
-        let mut counting = Builder::new(model, positions, Plan::counting())?;
+        if model.program().language().is_some() {
+            return Err(CircuitError::Language);
+        }
+        Self::build(model, (positions, 0))
+    }
+
+    /// The circuit of a language model's run of so many tokens, of which the last `sampled` are followed by one that is drawn.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_tokens(
+        model: &Model,
+        positions: usize,
+        sampled: usize,
+    ) -> Result<Self, CircuitError> {
+        if model.program().language().is_none() || sampled == 0 || sampled > positions {
+            return Err(CircuitError::Tokens { positions, sampled });
+        }
+        Self::build(model, (positions, sampled))
+    }
+
+    fn build(model: &Model, sizes: (usize, usize)) -> Result<Self, CircuitError> {
+        let mut counting = Builder::new(model, sizes, Plan::counting())?;
         counting.program()?;
         let plan = counting.plan();
-        let mut builder = Builder::new(model, positions, plan)?;
+        let mut builder = Builder::new(model, sizes, plan)?;
         builder.program()?;
         builder.finish()
     }
@@ -457,41 +581,6 @@ impl Circuit {
 pub fn log2_ceil(len: usize) -> u32 {
     len.checked_next_power_of_two()
         .map_or(usize::BITS, usize::trailing_zeros)
-}
-
-/// Ops that have a proof.
-#[must_use]
-pub const fn is_proved(op: &Op) -> bool {
-    match op {
-        Op::Input(_)
-        | Op::Linear(_)
-        | Op::Conv(_)
-        | Op::Rescale(_)
-        | Op::Add(_)
-        | Op::Table(_)
-        | Op::MaxPool(_)
-        | Op::SumPool(_)
-        | Op::Reindex(_)
-        | Op::Concat(_)
-        | Op::Softmax(_)
-        | Op::ArgMax(_)
-        | Op::TreeLeaves(_)
-        | Op::GatherSum(_) => true,
-        Op::Gather(_)
-        | Op::MatMul(_)
-        | Op::Divide(_)
-        | Op::Token(_)
-        | Op::Position(_)
-        | Op::Embed(_)
-        | Op::MaxAbs(_)
-        | Op::Quantise(_)
-        | Op::RmsRatio(_)
-        | Op::Mul(_)
-        | Op::Rope(_)
-        | Op::Scores(_)
-        | Op::Attend(_)
-        | Op::Hadamard(_) => false,
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ enum Noticed {
     Lookups,
     Products,
     Equations,
+    Pairs,
 }
 
 fn noticed(result: Result<impl Sized, ProofError>) -> Option<Noticed> {
@@ -28,6 +29,7 @@ fn noticed(result: Result<impl Sized, ProofError>) -> Option<Noticed> {
         Err(ProofError::Lookup(LookupError::Sum)) => Some(Noticed::Lookups),
         Err(ProofError::Lookup(LookupError::Layer { .. })) => Some(Noticed::Products),
         Err(ProofError::Equations) => Some(Noticed::Equations),
+        Err(ProofError::Pairs(_)) => Some(Noticed::Pairs),
         Err(other) => panic!("{other:?}"),
     }
 }
@@ -91,7 +93,20 @@ fn the_result_of_no_op_can_be_another() {
         }
     }
     let committed = [
-        "add", "conv", "linear", "max_pool", "rescale", "softmax", "table",
+        "add",
+        "conv",
+        "divide",
+        "gather",
+        "linear",
+        "mat_mul",
+        "max_abs",
+        "max_pool",
+        "mul",
+        "quantise",
+        "rescale",
+        "rms_ratio",
+        "softmax",
+        "table",
     ];
     assert_eq!(Vec::from_iter(ops), committed);
 }
