@@ -5,7 +5,7 @@
 //! reader: a proof's bytes ──▶ values                               transcript: what was said so far ──▶ challenges
 //! sumcheck: a sum over {0,1}^n ──▶ one claim at a random point     pcs: a claim at a point ──▶ true or refused
 //!
-//! circuit: a model and a number of positions ──▶ slots and what must hold of them
+//! circuit: a model and a number of positions ──▶ slots and what must hold of them        relation: the two together, for good
 //! run: what of a run is public        lookup: all lookups and products ──▶ claims at one point
 //! functional: claims about slots ──▶ weights of committed and public ones        protocol, verify: all of it in order
 //! subject: what a claim says        snark: the method        security: every term of the error
@@ -37,6 +37,7 @@ pub mod mle;
 pub mod pcs;
 pub mod protocol;
 pub mod reader;
+mod relation;
 pub mod run;
 pub mod security;
 mod snark;
@@ -48,6 +49,7 @@ mod verify;
 pub use extension::K;
 pub use field::F;
 pub use reader::{ReadError, Reader};
+pub use relation::Relation;
 pub use snark::{EVIDENCE_BYTES_MAX, EVIDENCE_VERSION, EvidenceError, Snark};
 pub use subject::{CONTENT_BYTES_MAX, Subject};
 pub use transcript::Transcript;

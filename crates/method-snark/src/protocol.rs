@@ -10,7 +10,7 @@ use credence_model::Model;
 
 use crate::circuit::{Circuit, Leaf};
 use crate::extension::K;
-use crate::functional::{Functional, TIE_VARIABLES, TiePoints};
+use crate::functional::{Functional, PullBackError, TIE_VARIABLES, TiePoints};
 use crate::grid::Grid;
 use crate::lookup::LeafClaims;
 use crate::mle::eq_table;
@@ -89,6 +89,9 @@ pub fn lookup_challenges(transcript: &mut Transcript) -> LookupChallenges {
 }
 
 /// Draws what combines all claims, and combines them.
+///
+/// # Errors
+/// [`PullBackError`]: the circuit is not of this model.
 pub fn combine(
     circuit: &Circuit,
     model: &Model,
@@ -96,7 +99,7 @@ pub fn combine(
     challenges: LookupChallenges,
     claims: &LeafClaims,
     transcript: &mut Transcript,
-) -> LinearClaim {
+) -> Result<LinearClaim, PullBackError> {
     // A wrong equation or tie is right at these points with a chance of at most (coordinates) / |K|.
     let points = TiePoints {
         rows: transcript.challenge_ks("tie rows", TIE_VARIABLES),
@@ -142,20 +145,21 @@ pub fn combine(
 
     scale *= batch;
     let variables = usize::try_from(crate::circuit::log2_ceil(circuit.zeros.len()));
-    let zeros = zeros.get(..variables.unwrap_or(0)).unwrap_or_default();
+    let zeros = zeros.get(..variables.unwrap_or(usize::MAX));
+    let zeros = zeros.ok_or(PullBackError::Slots)?;
     let weights = eq_table(zeros, scale);
     functional.add_rows(&circuit.zeros, weights.into_iter());
 
-    functional.pull_back(circuit, model, &points, (scale * batch, batch));
+    functional.pull_back(circuit, model, &points, (scale * batch, batch))?;
     sum -= publics.weigh(circuit, &functional, &leaves);
     let rows = circuit.committed.iter().map(|&slot| functional.get(slot));
-    LinearClaim {
+    Ok(LinearClaim {
         rows: rows.collect(),
         first_entry,
         counts,
         sum,
         leaves,
-    }
+    })
 }
 
 impl LinearClaim {

@@ -20,6 +20,7 @@ use crate::circuit::{Circuit, CircuitError};
 use crate::pcs::{Params, ParamsError, Security};
 use crate::protocol::Statement;
 use crate::reader::{ReadError, Reader};
+use crate::relation::Relation;
 use crate::run::{PublicError, Publics};
 use crate::security;
 use crate::subject::{NO_EVIDENCE, Subject, malformed};
@@ -36,7 +37,7 @@ pub const EVIDENCE_BYTES_MAX: usize = 1 << 28;
 pub struct Snark {
     model: Option<Arc<Model>>,
     least: Security,
-    prepared: Vec<Circuit>,
+    prepared: Vec<Relation>,
 }
 
 /// Why evidence is no proof of the claim.
@@ -114,14 +115,15 @@ impl Snark {
         if let Some(model) = &self.model
             && self.ready(positions).is_none()
         {
-            self.prepared.push(Circuit::new(model, positions)?);
+            let relation = Relation::new(Arc::clone(model), positions)?;
+            self.prepared.push(relation);
         }
         Ok(())
     }
 
-    fn ready(&self, positions: usize) -> Option<&Circuit> {
+    fn ready(&self, positions: usize) -> Option<&Relation> {
         let mut prepared = self.prepared.iter();
-        prepared.find(|circuit| circuit.positions == positions)
+        prepared.find(|relation| relation.circuit().positions == positions)
     }
 
     fn security(&self, code: u8) -> Result<Security, EvidenceError> {
@@ -148,15 +150,15 @@ impl Snark {
 
     fn proof(
         &self,
-        model: &Model,
+        relation: &Relation,
         subject: &mut Subject<'_>,
-        circuit: &Circuit,
         evidence: &[u8],
     ) -> Result<Security, EvidenceError> {
         let (security, mut reader) = self.plausible(evidence)?;
+        let (program, circuit) = (relation.model().program(), relation.circuit());
         let inputs = core::mem::take(&mut subject.inputs);
-        let publics = Publics::read(inputs, circuit, model.program(), &mut reader)?;
-        let outputs = decode(model.program(), circuit.positions, &publics)?;
+        let publics = Publics::read(inputs, circuit, program, &mut reader)?;
+        let outputs = decode(program, circuit.positions, &publics)?;
         if outputs.encode() != subject.output() {
             return Err(EvidenceError::Output);
         }
@@ -164,7 +166,7 @@ impl Snark {
             bound: &subject.bound(),
             security,
         };
-        verify(&statement, model, circuit, &publics, reader)?;
+        verify(&statement, relation, &publics, reader)?;
         Ok(security)
     }
 }
@@ -218,17 +220,18 @@ impl Method for Snark {
             .map_err(|error| malformed(Part::Evidence, error))?;
         let mut subject = Subject::read(model.program(), case)?;
         let built;
-        let circuit = match self.ready(subject.positions) {
-            Some(circuit) => circuit,
+        let relation = match self.ready(subject.positions) {
+            Some(relation) => relation,
             None => {
-                built = Circuit::new(model, subject.positions)
+                built = Relation::new(Arc::clone(model), subject.positions)
                     .map_err(|error| MethodError::Failed(Box::new(error)))?;
                 &built
             }
         };
         let security = self
-            .proof(model, &mut subject, circuit, evidence)
+            .proof(relation, &mut subject, evidence)
             .map_err(|error| malformed(Part::Evidence, error))?;
+        let circuit = relation.circuit();
         let params = Params::new(circuit.witness_log(), security)
             .map_err(|error| MethodError::Failed(Box::new(error)))?;
         Ok(finding(circuit, &params))

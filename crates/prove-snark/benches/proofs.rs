@@ -13,11 +13,10 @@ use std::sync::Arc;
 use cpu_time::ProcessTime;
 
 use credence_exec::{Engine, Isa, Options};
-use credence_method_snark::circuit::Circuit;
 use credence_method_snark::pcs::{Params, Security};
 use credence_method_snark::protocol::Statement;
 use credence_method_snark::run::Publics;
-use credence_method_snark::{Reader, security, verify};
+use credence_method_snark::{Reader, Relation, security, verify};
 use credence_model::{Model, Tensors};
 use credence_prove_snark::prover::prove_witness;
 use credence_prove_snark::run::node_values;
@@ -79,18 +78,18 @@ fn measure(name: &str, model: Model, inputs: &Tensors) {
     let engine = Engine::new(Arc::clone(&model), options).unwrap();
     let (replay, execution) = least(|| engine.run(inputs).unwrap());
     let positions = usize::try_from(execution.positions).unwrap();
-    let (circuit_ms, circuit) = least(|| Circuit::new(&model, positions).unwrap());
+    let (circuit_ms, relation) = least(|| Relation::new(Arc::clone(&model), positions).unwrap());
+    let circuit = relation.circuit();
     let (witness_ms, witness) = least(|| {
         let (nodes, _, _) = node_values(&engine, inputs).unwrap();
-        Witness::new(&circuit, &nodes)
+        Witness::new(circuit, &nodes)
     });
-    let (prove_ms, proof) =
-        least(|| prove_witness(&STATEMENT, &model, &circuit, &witness).unwrap());
+    let (prove_ms, proof) = least(|| prove_witness(&STATEMENT, &model, circuit, &witness).unwrap());
     let (verify_ms, ()) = least(|| {
         let mut reader = Reader::new(&proof);
         let inputs = witness.publics.inputs.clone();
-        let publics = Publics::read(inputs, &circuit, model.program(), &mut reader).unwrap();
-        verify(&STATEMENT, &model, &circuit, &publics, reader).unwrap();
+        let publics = Publics::read(inputs, circuit, model.program(), &mut reader).unwrap();
+        verify(&STATEMENT, &relation, &publics, reader).unwrap();
     });
     let params = Params::new(circuit.witness_log(), STATEMENT.security).unwrap();
     println!(
@@ -98,7 +97,7 @@ fn measure(name: &str, model: Model, inputs: &Tensors) {
         model.parameter_count(),
         circuit.leaves_log(),
         circuit.witness_log(),
-        security::total(security::Sizes::of(&circuit), &params),
+        security::total(security::Sizes::of(circuit), &params),
         proof.len(),
     );
 }

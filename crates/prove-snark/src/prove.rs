@@ -9,6 +9,7 @@
 use credence_claim::{Case, MethodError};
 use credence_exec::{Engine, RunError};
 use credence_method_snark::circuit::{Circuit, CircuitError};
+use credence_method_snark::functional::PullBackError;
 use credence_method_snark::pcs::{Params, ParamsError, Security};
 use credence_method_snark::protocol::Statement;
 use credence_method_snark::{CONTENT_BYTES_MAX, K, Subject};
@@ -64,6 +65,9 @@ pub enum ProveError {
     /// More values than can be committed to.
     #[error("the run is too long for a proof")]
     Params(#[from] ParamsError),
+    /// The circuit is not of the model at hand.
+    #[error("the circuit is not of this model")]
+    OtherCircuit(#[from] PullBackError),
     /// The values cannot be committed to.
     #[error("the run's values cannot be committed to")]
     Commit(#[from] CommitError),

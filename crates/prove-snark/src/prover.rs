@@ -28,7 +28,7 @@ const SPLIT_MIN: usize = 1 << 11;
 /// Proves the witness, right or wrong.
 ///
 /// # Errors
-/// [`ProveError`] if there are more values than can be committed to.
+/// [`ProveError`] if there are more values than can be committed to, or the circuit is not of this model.
 pub fn prove_witness(
     statement: &Statement<'_>,
     model: &Model,
@@ -57,7 +57,7 @@ pub fn prove_witness(
         challenges,
         &claims,
         &mut transcript,
-    );
+    )?;
     let values = committed.values();
     let mut sum = WitnessSum {
         base: values.to_vec(),

@@ -226,13 +226,7 @@ fn an_input_cannot_be_another() {
                 &mut reader,
             )
             .unwrap();
-            let result = credence_method_snark::verify(
-                &STATEMENT,
-                &run.model,
-                &run.circuit,
-                &publics,
-                reader,
-            );
+            let result = run.check(&STATEMENT, &publics, reader);
             assert!(result.is_err(), "{name}");
         }
     }

@@ -10,7 +10,7 @@ use credence_method_snark::circuit::{Circuit, Leaf, Map, Term, is_proved};
 use credence_method_snark::pcs::Security;
 use credence_method_snark::protocol::Statement;
 use credence_method_snark::run::Publics;
-use credence_method_snark::{F, ProofError, Reader};
+use credence_method_snark::{F, ProofError, Reader, Relation};
 use credence_model::{Model, Tensors};
 use credence_prove_snark::prover::prove_witness;
 use credence_prove_snark::run::node_values;
@@ -70,8 +70,19 @@ impl Run {
         let inputs = self.witness.publics.inputs.clone();
         let program = self.model.program();
         let publics = Publics::read(inputs, &self.circuit, program, &mut reader)?;
-        credence_method_snark::verify(&STATEMENT, &self.model, &self.circuit, &publics, reader)?;
+        self.check(&STATEMENT, &publics, reader)?;
         Ok(publics)
+    }
+
+    /// What the verifier says, who builds the circuit itself.
+    pub(crate) fn check(
+        &self,
+        statement: &Statement<'_>,
+        publics: &Publics,
+        reader: Reader<'_>,
+    ) -> Result<(), ProofError> {
+        let relation = Relation::new(Arc::clone(&self.model), self.circuit.positions).unwrap();
+        credence_method_snark::verify(statement, &relation, publics, reader)
     }
 
     /// The first constraint that does not hold, in words.

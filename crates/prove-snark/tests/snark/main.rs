@@ -10,4 +10,5 @@ mod bytes;
 mod claims;
 mod common;
 mod programs;
+mod relation;
 mod small;
