@@ -69,7 +69,7 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
         CliError::because(Exit::Inconsistent, what, e)
     })?;
 
-    let security = security(args.bits);
+    let security = security(args.security);
     let options = Options {
         security,
         memory_bytes_max: args.memory.saturating_mul(1 << 20),
