@@ -12,9 +12,10 @@ use credence_method_snark::circuit::{Circuit, CircuitError};
 use credence_method_snark::functional::PullBackError;
 use credence_method_snark::pcs::{Params, ParamsError, Security};
 use credence_method_snark::protocol::Statement;
-use credence_method_snark::{CONTENT_BYTES_MAX, K, Subject};
+use credence_method_snark::{CONTENT_BYTES_MAX, Subject};
 use credence_model::{TensorError, TensorLimits, Tensors};
 
+use crate::memory::memory_bytes;
 use crate::pcs::CommitError;
 use crate::prover::prove_witness;
 use crate::run::node_values;
@@ -43,10 +44,10 @@ pub enum ProveError {
     Circuit(#[from] CircuitError),
     /// It would take more memory than it may.
     #[error(
-        "the proof would take {expected} bytes of memory, at most {max} are allowed: raise the limit or use smaller batches"
+        "the proof would take {expected} bytes of memory or more, at most {max} are allowed: raise the limit or use smaller batches"
     )]
     Memory {
-        /// The estimate.
+        /// The estimate, or what the circuit alone takes.
         expected: u64,
         /// The limit.
         max: u64,
@@ -73,21 +74,6 @@ pub enum ProveError {
     Commit(#[from] CommitError),
 }
 
-/// Bytes of memory that a proof takes, roughly: what is committed and opened, layers of fractions, values with their weights, and slots. The circuit itself is not in it.
-#[must_use]
-pub fn memory_bytes(circuit: &Circuit, params: &Params) -> u64 {
-    let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    let element = wide(K::BYTES);
-    let leaves = 1_u64 << circuit.leaves_log();
-    let committed = 1_u64 << circuit.witness_log();
-    let slots = u64::from(circuit.slots) * wide(circuit.width());
-    // Numerators and denominators of all layers, and an equality table; values, folded ones and weights.
-    leaves * element * 5
-        + committed * (2 * element + 8)
-        + slots * 8
-        + crate::pcs::memory_bytes(params)
-}
-
 /// Proves a claim about the engine's model.
 ///
 /// # Errors
@@ -98,7 +84,12 @@ pub fn prove(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Vec<u
         return Err(ProveError::Model);
     }
     let subject = Subject::read(model.program(), case).map_err(ProveError::Claim)?;
-    let circuit = Circuit::new(model, subject.positions)?;
+    let circuit = match Circuit::within(model, subject.positions, options.memory_bytes_max) {
+        Err(CircuitError::Memory { max, got: expected }) => {
+            return Err(ProveError::Memory { expected, max });
+        }
+        other => other?,
+    };
     let params = Params::new(circuit.witness_log(), options.security)?;
     let expected = memory_bytes(&circuit, &params);
     if expected > options.memory_bytes_max {
@@ -117,6 +108,7 @@ pub fn prove(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Vec<u
         return Err(ProveError::Output);
     }
     let witness = Witness::new(&circuit, &nodes);
+    drop(nodes);
     let statement = Statement {
         bound: &subject.bound(),
         security: options.security,

@@ -67,6 +67,7 @@ pub fn prove_witness(
     let reduced = prove_rounds(&mut sum, claim.sum, &mut transcript, &mut out);
     let value = sum.value();
     value.write(&mut out);
+    drop((sum, claim));
     committed.open(&reduced.point, value, &mut transcript, &mut out);
     Ok(out)
 }

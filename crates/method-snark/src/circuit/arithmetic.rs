@@ -257,6 +257,15 @@ impl Builder<'_> {
         Ok(y)
     }
 
+    /// A derived slot that holds a sum, for sums that many constraints have in them.
+    pub(super) fn derived(&mut self, sum: &Expr) -> Built<u32> {
+        let span = self.slots(1)?;
+        self.derive(span, core::iter::once(Ok(sum.clone())))?;
+        let of = self.hint_row(sum);
+        self.hint(span.start, Hint::Sum { of });
+        Ok(span.start)
+    }
+
     /// As [`Self::sparse`], for slots that are there already.
     pub(super) fn derive(
         &mut self,

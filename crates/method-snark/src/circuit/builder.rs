@@ -54,6 +54,16 @@ pub enum CircuitError {
         /// How many there are.
         got: usize,
     },
+    /// The circuit is larger than it may be.
+    #[error(
+        "the circuit alone takes {got} bytes of memory or more, at most {max} are allowed: raise the limit or use smaller batches"
+    )]
+    Memory {
+        /// The limit.
+        max: u64,
+        /// What is built so far.
+        got: u64,
+    },
     /// A checked program does not give this.
     #[error("node `{node}` lacks {what}, which a checked program has")]
     Absent {
@@ -119,6 +129,8 @@ pub(super) struct Builder<'a> {
     demands: Demands,
     /// How many times over what is built is counted.
     times: u64,
+    /// Most bytes of the circuit.
+    bytes_max: u64,
 }
 
 pub(super) type Built<T> = Result<T, CircuitError>;
@@ -155,6 +167,7 @@ impl<'a> Builder<'a> {
         let circuit = Circuit {
             positions,
             log_positions: log2_ceil(positions),
+            limb_bits: plan.limb_bits,
             slots: FIXED_SLOTS,
             ..Circuit::default()
         };
@@ -166,6 +179,24 @@ impl<'a> Builder<'a> {
             tables: BTreeMap::new(),
             demands: Demands::default(),
             times: 1,
+            bytes_max: u64::MAX,
+        })
+    }
+
+    /// Refuses to build more than so many bytes.
+    pub(super) const fn of_bytes(mut self, bytes_max: u64) -> Self {
+        self.bytes_max = bytes_max;
+        self
+    }
+
+    fn check_bytes(&self) -> Built<()> {
+        let got = self.circuit.memory_bytes();
+        if got <= self.bytes_max {
+            return Ok(());
+        }
+        Err(CircuitError::Memory {
+            max: self.bytes_max,
+            got,
         })
     }
 
@@ -215,6 +246,7 @@ impl<'a> Builder<'a> {
 
     /// The circuit, if it is not too large.
     pub(super) fn finish(self) -> Built<Circuit> {
+        self.check_bytes()?;
         let circuit = self.circuit;
         let max = 1_usize.checked_shl(LEAVES_LOG_MAX).unwrap_or(0);
         for (what, log, got) in [
@@ -348,6 +380,7 @@ impl<'a> Builder<'a> {
             });
         };
         self.circuit.slots = end;
+        self.check_bytes()?;
         Ok(Span { start, len })
     }
 
@@ -364,10 +397,15 @@ impl<'a> Builder<'a> {
     /// A new committed slot, and how it is filled.
     pub(super) fn aux(&mut self, hint: Hint) -> Built<u32> {
         let slot = self.committed(1)?.start;
+        self.hint(slot, hint);
+        Ok(slot)
+    }
+
+    /// How a slot is filled that the engine does not compute.
+    pub(super) fn hint(&mut self, slot: u32, hint: Hint) {
         if !self.plan.counting {
             self.circuit.hints.push((slot, hint));
         }
-        Ok(slot)
     }
 
     /// A row for hints.
@@ -395,12 +433,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The table of this key, made by `entries` if it is new.
     /// The table of this key, if it is there already.
     pub(super) fn known(&self, key: &TableKey) -> Option<usize> {
         self.tables.get(key).copied()
     }
 
+    /// The table of this key, made by `entries` if it is new.
     pub(super) fn fixed(&mut self, key: TableKey, entries: impl FnOnce() -> Entries) -> usize {
         if let Some(&table) = self.tables.get(&key) {
             return table;

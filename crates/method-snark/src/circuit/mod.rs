@@ -77,6 +77,10 @@ impl Rows {
         self.ends.push(self.terms.len());
     }
 
+    fn memory_bytes(&self) -> u64 {
+        bytes_of(&self.terms).saturating_add(bytes_of(&self.ends))
+    }
+
     /// Number of rows.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -260,7 +264,7 @@ pub struct Gates {
     pub c: Rows,
 }
 
-/// How an honest prover fills a slot. `of` and the like are rows of `Circuit::hint_rows`, read as integers.
+/// How an honest prover fills a slot that no engine computes. `of` and the like are rows of `Circuit::hint_rows`, read as integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// Bits `low .. low + width` of `⌊of / 2^shift⌋`.
@@ -293,6 +297,11 @@ pub enum Hint {
         a: usize,
         /// Row.
         b: usize,
+    },
+    /// The row itself: a derived slot's.
+    Sum {
+        /// Row.
+        of: usize,
     },
     /// 1 if the row is positive, else 0.
     Positive {
@@ -360,6 +369,8 @@ pub struct Circuit {
     pub positions: usize,
     /// Positions are laid out as if there were 2 to this.
     pub log_positions: u32,
+    /// Bits of the limbs that ranges are cut into.
+    pub limb_bits: u32,
     /// Number of slots.
     pub slots: u32,
     /// The slots of each node.
@@ -398,12 +409,48 @@ impl Circuit {
     /// # Errors
     /// [`CircuitError`]: an op that has no proof, by name; or a size over its limit.
     pub fn new(model: &Model, positions: usize) -> Result<Self, CircuitError> {
+        Self::within(model, positions, u64::MAX)
+    }
+
+    /// The same, of at most `bytes_max` bytes of memory ([`Self::memory_bytes`]).
+    ///
+    /// # Errors
+    /// [`CircuitError`], as soon as what is built is larger.
+    pub fn within(model: &Model, positions: usize, bytes_max: u64) -> Result<Self, CircuitError> {
         let mut counting = Builder::new(model, positions, Plan::counting())?;
         counting.program()?;
         let plan = counting.plan();
-        let mut builder = Builder::new(model, positions, plan)?;
+        let mut builder = Builder::new(model, positions, plan)?.of_bytes(bytes_max);
         builder.program()?;
         builder.finish()
+    }
+
+    /// Bytes of memory that the circuit itself takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let rows = [
+            &self.derived,
+            &self.looked_up,
+            &self.gates.a,
+            &self.gates.b,
+            &self.gates.c,
+            &self.zeros,
+            &self.hint_rows,
+        ];
+        let rows = rows.map(Rows::memory_bytes);
+        let tables = self.tables.iter().map(|table| match &table.entries {
+            Entries::Count(_) => 0,
+            Entries::Listed { cells, .. } => bytes_of(cells),
+        });
+        let lists = [
+            bytes_of(&self.committed),
+            bytes_of(&self.steps),
+            bytes_of(&self.leaves),
+            bytes_of(&self.shown),
+            bytes_of(&self.hints),
+        ];
+        let all = rows.into_iter().chain(lists).chain(tables);
+        all.fold(0, u64::saturating_add)
     }
 
     /// Positions as they are laid out: a power of two.
@@ -450,6 +497,11 @@ impl Circuit {
         let powers = self.looked_up.terms.iter().map(|term| term.power);
         powers.max().unwrap_or(0)
     }
+}
+
+/// Bytes of a list's elements.
+fn bytes_of<T>(list: &[T]) -> u64 {
+    u64::try_from(size_of_val(list)).unwrap_or(u64::MAX)
 }
 
 /// The least `n` with `2^n ≥ len`.
