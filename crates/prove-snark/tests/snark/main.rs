@@ -12,3 +12,5 @@ mod common;
 mod programs;
 mod relation;
 mod small;
+mod story;
+mod vectors;
