@@ -359,7 +359,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// What to demand, in a TOML file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["operator", "require", "nonce", "max_age"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["operator", "require", "nonce", "max_age", "min_bits"])]
     pub(crate) policy: Option<PathBuf>,
     /// Accept this operator's public key, 64 hexadecimal digits; may be repeated
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
@@ -385,6 +385,9 @@ pub(crate) struct VerifyArgs {
     /// Refuse receipts that are older, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) max_age: Option<u64>,
+    /// Refuse a check that lets a wrong output pass with a chance of more than 2^-BITS, 1 to 128
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=128))]
+    pub(crate) min_bits: Option<u32>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

@@ -2,7 +2,7 @@
 
 use credence_base::key::KeyError;
 use credence_base::{Digest, HexError, ModelId, Name, NameError, Nonce, PublicKey};
-use credence_claim::MethodId;
+use credence_claim::{HASH_COLLISION_BITS, MethodId};
 use credence_log::key::VerifierKeyError;
 use credence_log::{LogPolicy, LogPolicyError, VerifierKey};
 use credence_verify::{LogDemand, Policy};
@@ -59,6 +59,14 @@ pub(crate) enum PolicyError {
     /// Logs, witnesses and quorum that do not go together.
     #[error("`[log]` could not be met as it stands")]
     Log(#[from] LogPolicyError),
+    /// Bits that no check can give.
+    #[error(
+        "`min_bits` is {got}: ask for 1 to {HASH_COLLISION_BITS}, more than which no check gives"
+    )]
+    Bits {
+        /// What stands there.
+        got: u32,
+    },
     /// An empty list accepts nothing, and is more likely a mistake.
     #[error("`{field}` is empty, so nothing could be accepted")]
     Empty {
@@ -88,6 +96,7 @@ struct PolicyFile {
     max_age_s: Option<u64>,
     max_clock_skew_s: Option<u64>,
     nonce: Option<String>,
+    min_bits: Option<u32>,
     log: Option<LogTable>,
 }
 
@@ -127,6 +136,13 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Policy, PolicyError> {
         Some(got) => Some(digits("nonce", got, str::parse::<Nonce>)?),
         None => None,
     };
+    if let Some(got) = file
+        .min_bits
+        .filter(|n| !(1..=HASH_COLLISION_BITS).contains(n))
+    {
+        return Err(PolicyError::Bits { got });
+    }
+    policy.bits_min = file.min_bits;
     policy.log = file.log.map(log_demand).transpose()?;
     Ok(policy)
 }
@@ -232,7 +248,7 @@ mod tests {
         let (id, nonce) = ("ab".repeat(32), "cd".repeat(32));
         let text = format!(
             "require = ['signed']\noperators = ['{}']\nmodels = ['{id}']\nmax_age_s = 60\n\
-             max_clock_skew_s = 5\nnonce = '{nonce}'",
+             max_clock_skew_s = 5\nnonce = '{nonce}'\nmin_bits = 100",
             key()
         );
         let expected = Policy {
@@ -242,6 +258,7 @@ mod tests {
             age_max_s: Some(60),
             skew_max_s: 5,
             nonce: Some(nonce.parse().unwrap()),
+            bits_min: Some(100),
             log: None,
         };
         assert_eq!(read(text.as_bytes()).unwrap(), expected);
@@ -321,6 +338,8 @@ mod tests {
             ("models = ['AB']", "`AB`"),
             ("nonce = ''", "`nonce`"),
             ("max_age_s = -1", "not a policy"),
+            ("min_bits = 0", "`min_bits` is 0"),
+            ("min_bits = 129", "1 to 128"),
             ("max_age_s = 1\nmax_age_s = 2", "duplicate"),
             ("require = 'signed'", "sequence"),
         ];

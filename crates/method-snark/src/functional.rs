@@ -10,7 +10,7 @@
 
 use credence_exact::shape::window_cells;
 use credence_exact::{Conv, ParamId};
-use credence_model::Model;
+use credence_model::{Model, ParamView};
 
 use crate::circuit::{Circuit, Map, ONE, Rows, Span, Step, Term, log2_ceil};
 use crate::extension::K;
@@ -28,6 +28,30 @@ pub struct TiePoints {
     pub rows: Vec<K>,
     /// Over the last axis.
     pub columns: Vec<K>,
+}
+
+/// Why weights cannot be moved: the circuit is of another program than the one at hand, which a [`Relation`](crate::Relation) rules out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PullBackError {
+    /// A map names a parameter that is not there.
+    #[error("parameter {} of the program is not at hand: check with the model that the circuit is of", .param.0)]
+    Absent {
+        /// The parameter.
+        param: ParamId,
+    },
+    /// A parameter has another size than its map.
+    #[error("parameter {} has {got} entries where the circuit has {expected}: check with the model that the circuit is of", .param.0)]
+    Size {
+        /// The parameter.
+        param: ParamId,
+        /// Entries by the circuit.
+        expected: usize,
+        /// Entries that are there.
+        got: usize,
+    },
+    /// A map leads from slots that the circuit does not have, or has more runs than a point has coordinates for.
+    #[error("a map of the circuit is between slots that it does not have: build it of its model")]
+    Slots,
 }
 
 /// Weights of slots.
@@ -119,13 +143,16 @@ impl Functional {
     }
 
     /// Moves the weights of derived nodes to what they derive from, from the last node to the first; the tie of node number i of them, counted from 0, is weighted by `scale^(i+1)` times `first`.
+    ///
+    /// # Errors
+    /// [`PullBackError`]: the circuit is not of this model.
     pub fn pull_back(
         &mut self,
         circuit: &Circuit,
         model: &Model,
         points: &TiePoints,
         batch: (K, K),
-    ) {
+    ) -> Result<(), PullBackError> {
         let (first, scale) = batch;
         let mut tie = first;
         let mut tied = Vec::new();
@@ -137,8 +164,9 @@ impl Functional {
         }
         for step in circuit.steps.iter().rev() {
             let weight = if step.tied { tied.pop() } else { None };
-            self.step(step, circuit, model, weight.map(|weight| (weight, points)));
+            self.step(step, circuit, model, weight.map(|weight| (weight, points)))?;
         }
+        Ok(())
     }
 
     fn step(
@@ -147,20 +175,27 @@ impl Functional {
         circuit: &Circuit,
         model: &Model,
         tie: Option<(K, &TiePoints)>,
-    ) {
+    ) -> Result<(), PullBackError> {
         match &step.map {
             Map::Sparse { rows } => {
-                let weights = self.take(step.y);
                 let rows = circuit.derived.some(rows.clone());
+                if rows.len() != step.y.range().len() {
+                    return Err(PullBackError::Slots);
+                }
+                let weights = self.take(step.y)?;
                 for (row, weight) in rows.zip(weights) {
                     for term in row {
                         self.add(term.slot, times(weight, term.coefficient));
                     }
                 }
+                Ok(())
             }
             Map::Weighted { rows } => {
-                let weights = self.take(step.y);
                 let rows = circuit.weighted.some(rows.clone());
+                if rows.len() != step.y.range().len() {
+                    return Err(PullBackError::Slots);
+                }
+                let weights = self.take(step.y)?;
                 for (row, weight) in rows.zip(weights) {
                     self.moved.extend(row.iter().map(|term| Moved {
                         column: term.column,
@@ -168,34 +203,38 @@ impl Functional {
                         weight: times(weight, term.coefficient),
                     }));
                 }
+                Ok(())
             }
             Map::Hadamard { x, size } => {
-                let mut weights = self.take(step.y);
+                let mut weights = self.take(step.y)?;
                 // The matrix is its own transpose.
                 for block in weights.chunks_mut((*size).max(1)) {
                     hadamard(block);
                 }
-                let own = self.weights.get_mut(x.range()).unwrap_or_default();
-                for (own, weight) in own.iter_mut().zip(weights) {
+                let own = self.weights.get_mut(x.range());
+                let own = own.filter(|own| own.len() == weights.len());
+                for (own, weight) in own.ok_or(PullBackError::Slots)?.iter_mut().zip(weights) {
                     *own += weight;
                 }
+                Ok(())
             }
             Map::Matrix { x, weight, bias } => {
-                let Some(view) = model.param(*weight) else {
-                    return;
-                };
+                let view = matrix(model, *weight)?;
                 let columns = view.shape().last();
                 let rows = view.shape().cells().checked_div(columns).unwrap_or(0);
-                let (heads, u) = self.outer(step.y, rows, tie);
+                let (heads, u) = self.outer(step.y, rows, tie)?;
                 let folded = fold_rows(view.bytes(), columns, &u);
-                let runs = x.range().step_by(columns.max(1));
-                for (head, start) in heads.iter().zip(runs) {
-                    let own = self.weights.get_mut(start..).unwrap_or_default();
-                    for (own, value) in own.iter_mut().zip(&folded) {
+                let own = self.weights.get_mut(x.range());
+                let own = own.ok_or(PullBackError::Slots)?;
+                if heads.len().checked_mul(columns) != Some(own.len()) {
+                    return Err(PullBackError::Slots);
+                }
+                for (head, run) in heads.iter().zip(own.chunks_mut(columns.max(1))) {
+                    for (own, value) in run.iter_mut().zip(&folded) {
                         *own += *head * *value;
                     }
                 }
-                self.bias(model, *bias, &heads, &u);
+                self.bias(model, *bias, &heads, &u)
             }
             Map::Convolution {
                 x,
@@ -203,40 +242,51 @@ impl Functional {
                 y_dims,
                 op,
             } => {
-                let Some(view) = model.param(op.weight) else {
-                    return;
-                };
+                let view = matrix(model, op.weight)?;
                 let channels = view.shape().dims().first().copied().unwrap_or(0);
-                let (heads, u) = self.outer(step.y, channels, tie);
+                let (heads, u) = self.outer(step.y, channels, tie)?;
                 let image = Image {
                     x: *x,
                     x_dims: *x_dims,
                     y_dims: *y_dims,
                 };
-                self.convolution(op, &image, view.bytes(), (&heads, &u));
-                self.bias(model, op.bias, &heads, &u);
+                self.convolution(op, &image, view.bytes(), (&heads, &u))?;
+                self.bias(model, op.bias, &heads, &u)
             }
         }
     }
 
     /// The weights of a node's cells, which become 0.
-    fn take(&mut self, y: Span) -> Vec<K> {
-        let own = self.weights.get_mut(y.range()).unwrap_or_default();
+    fn take(&mut self, y: Span) -> Result<Vec<K>, PullBackError> {
+        let own = self.weights.get_mut(y.range());
+        let own = own.ok_or(PullBackError::Slots)?;
         let taken = own.to_vec();
         own.fill(K::ZERO);
-        taken
+        Ok(taken)
     }
 
     /// The weights of a node's cells as a product of weights of its runs and of its last axis: what is derived has one run; a tie has its random points, adds their weight to the committed
     /// cells, and hands on the opposite.
-    fn outer(&mut self, y: Span, last: usize, tie: Option<(K, &TiePoints)>) -> (Vec<K>, Vec<K>) {
+    fn outer(
+        &mut self,
+        y: Span,
+        last: usize,
+        tie: Option<(K, &TiePoints)>,
+    ) -> Result<(Vec<K>, Vec<K>), PullBackError> {
         let Some((weight, points)) = tie else {
-            return (vec![K::ONE], self.take(y));
+            return match self.take(y)? {
+                own if own.len() == last => Ok((vec![K::ONE], own)),
+                _ => Err(PullBackError::Slots),
+            };
         };
         let runs = y.range().len().checked_div(last).unwrap_or(0);
-        let mut heads = table_of(&points.rows, runs, weight);
-        let u = table_of(&points.columns, last, K::ONE);
-        let own = self.weights.get_mut(y.range()).unwrap_or_default();
+        let mut heads = table_of(&points.rows, runs, weight)?;
+        let u = table_of(&points.columns, last, K::ONE)?;
+        let own = self.weights.get_mut(y.range());
+        let own = own.ok_or(PullBackError::Slots)?;
+        if runs.checked_mul(last) != Some(own.len()) {
+            return Err(PullBackError::Slots);
+        }
         for (run, head) in own.chunks_mut(last.max(1)).zip(&heads) {
             for (own, u) in run.iter_mut().zip(&u) {
                 *own += *head * *u;
@@ -245,13 +295,27 @@ impl Functional {
         for head in &mut heads {
             *head = -*head;
         }
-        (heads, u)
+        Ok((heads, u))
     }
 
-    fn bias(&mut self, model: &Model, bias: Option<ParamId>, heads: &[K], u: &[K]) {
-        let Some(view) = bias.and_then(|bias| model.param(bias)) else {
-            return;
+    fn bias(
+        &mut self,
+        model: &Model,
+        bias: Option<ParamId>,
+        heads: &[K],
+        u: &[K],
+    ) -> Result<(), PullBackError> {
+        let Some(param) = bias else {
+            return Ok(());
         };
+        let view = model.param(param).ok_or(PullBackError::Absent { param })?;
+        if view.shape().cells() != u.len() {
+            return Err(PullBackError::Size {
+                param,
+                expected: u.len(),
+                got: view.shape().cells(),
+            });
+        }
         let sum: K = view
             .values()
             .zip(u)
@@ -259,9 +323,16 @@ impl Functional {
             .sum();
         let heads: K = heads.iter().copied().sum();
         self.add(ONE, heads * sum);
+        Ok(())
     }
 
-    fn convolution(&mut self, op: &Conv, image: &Image, weights: &[u8], outer: (&[K], &[K])) {
+    fn convolution(
+        &mut self,
+        op: &Conv,
+        image: &Image,
+        weights: &[u8],
+        outer: (&[K], &[K]),
+    ) -> Result<(), PullBackError> {
         let (heads, u) = outer;
         let groups = at(op.groups).max(1);
         let [height, width, channels] = image.x_dims;
@@ -271,6 +342,20 @@ impl Functional {
         let taps = kernel_rows.saturating_mul(kernel_columns);
         let columns = taps.saturating_mul(own_channels);
         let chunk = columns.saturating_mul(per_group).max(1);
+        let x = self.weights.get_mut(image.x.range());
+        let x = x.ok_or(PullBackError::Slots)?;
+        let cells = height.saturating_mul(width).saturating_mul(channels);
+        let expected = columns.saturating_mul(u.len());
+        if weights.len() != expected {
+            return Err(PullBackError::Size {
+                param: op.weight,
+                expected,
+                got: weights.len(),
+            });
+        }
+        if x.len() != cells {
+            return Err(PullBackError::Slots);
+        }
         for (group, (weights, u)) in weights
             .chunks(chunk)
             .zip(u.chunks(per_group.max(1)))
@@ -278,6 +363,7 @@ impl Functional {
         {
             // [u, v, c]
             let folded = fold_rows(weights, columns, u);
+            let first = group.saturating_mul(own_channels);
             let [rows, columns] = image.y_dims;
             for (i, heads) in (0..rows).zip(heads.chunks(columns.max(1))) {
                 for (v, row) in window_cells(op.window, 0, i, height) {
@@ -286,11 +372,8 @@ impl Functional {
                             let tap = v.saturating_mul(kernel_columns).saturating_add(h);
                             let taps = folded.chunks(own_channels.max(1)).nth(tap);
                             let cell = row.saturating_mul(width).saturating_add(column);
-                            let first = cell
-                                .saturating_mul(channels)
-                                .saturating_add(group.saturating_mul(own_channels))
-                                .saturating_add(at(image.x.start));
-                            let own = self.weights.get_mut(first..).unwrap_or_default();
+                            let start = cell.saturating_mul(channels).saturating_add(first);
+                            let own = x.get_mut(start..).unwrap_or_default();
                             for (own, value) in own.iter_mut().zip(taps.unwrap_or_default()) {
                                 *own += *head * *value;
                             }
@@ -299,6 +382,22 @@ impl Functional {
                 }
             }
         }
+        Ok(())
+    }
+}
+
+/// The weights of a matrix or a convolution.
+fn matrix(model: &Model, param: ParamId) -> Result<ParamView<'_>, PullBackError> {
+    let view = model.param(param).ok_or(PullBackError::Absent { param })?;
+    let (expected, got) = (view.shape().cells(), view.bytes().len());
+    if expected == got {
+        Ok(view)
+    } else {
+        Err(PullBackError::Size {
+            param,
+            expected,
+            got,
+        })
     }
 }
 
@@ -325,9 +424,11 @@ struct Image {
 }
 
 /// The first `len` of `scale·eq(point, ·)`, over as many coordinates as `len` needs.
-fn table_of(point: &[K], len: usize, scale: K) -> Vec<K> {
-    let variables = at(log2_ceil(len));
-    let mut table = eq_table(point.get(..variables).unwrap_or_default(), scale);
+fn table_of(point: &[K], len: usize, scale: K) -> Result<Vec<K>, PullBackError> {
+    let point = point
+        .get(..at(log2_ceil(len)))
+        .ok_or(PullBackError::Slots)?;
+    let mut table = eq_table(point, scale);
     table.truncate(len);
-    table
+    Ok(table)
 }

@@ -12,7 +12,7 @@ use credence_model::Model;
 
 use crate::circuit::{Circuit, Leaf, ONE};
 use crate::extension::K;
-use crate::functional::{Functional, TIE_VARIABLES, TiePoints, times};
+use crate::functional::{Functional, PullBackError, TIE_VARIABLES, TiePoints, times};
 use crate::grid::Grid;
 use crate::lookup::LeafClaims;
 use crate::mle::eq_table;
@@ -114,6 +114,9 @@ pub fn lookup_challenges(transcript: &mut Transcript) -> LookupChallenges {
 }
 
 /// Draws what combines all claims, and combines them.
+///
+/// # Errors
+/// [`PullBackError`]: the circuit is not of this model.
 pub fn combine(
     circuit: &Circuit,
     model: &Model,
@@ -121,7 +124,7 @@ pub fn combine(
     challenges: LookupChallenges,
     claims: &Claims,
     transcript: &mut Transcript,
-) -> LinearClaim {
+) -> Result<LinearClaim, PullBackError> {
     let Claims {
         leaves: claims,
         pairs,
@@ -171,7 +174,8 @@ pub fn combine(
 
     scale *= batch;
     let variables = usize::try_from(crate::circuit::log2_ceil(circuit.zeros.len()));
-    let zeros = zeros.get(..variables.unwrap_or(0)).unwrap_or_default();
+    let zeros = zeros.get(..variables.unwrap_or(usize::MAX));
+    let zeros = zeros.ok_or(PullBackError::Slots)?;
     let weights = eq_table(zeros, scale);
     functional.add_rows(&circuit.zeros, weights.into_iter());
 
@@ -179,19 +183,19 @@ pub fn combine(
     let behind = ties.fold(scale * batch, |scale, _| scale * batch);
     let (claimed, elsewhere) = pairs::combine(circuit, pairs, (behind, batch), &mut functional);
     sum += claimed;
-    functional.pull_back(circuit, model, &points, (scale * batch, batch));
+    functional.pull_back(circuit, model, &points, (scale * batch, batch))?;
     sum -= publics.weigh(circuit, &functional, &leaves);
-    let (moved, beside) = beside(circuit, &functional, &leaves, elsewhere);
+    let (moved, beside) = beside(circuit, &functional, &leaves, elsewhere)?;
     sum -= moved;
     let rows = circuit.committed.iter().map(|&slot| functional.get(slot));
-    LinearClaim {
+    Ok(LinearClaim {
         rows: rows.collect(),
         first_entry,
         counts,
         beside,
         sum,
         leaves,
-    }
+    })
 }
 
 /// What is weighted at other positions, by committed rows; and what that gives of constants.
@@ -200,21 +204,21 @@ fn beside(
     functional: &Functional,
     leaves: &Grid,
     elsewhere: [Elsewhere; 2],
-) -> (K, Vec<Beside>) {
+) -> Result<(K, Vec<Beside>), PullBackError> {
     let mut sum = K::ZERO;
     let mut all = Vec::new();
     if circuit.pairs.is_empty() && circuit.columns.is_empty() {
-        return (sum, all);
+        return Ok((sum, all));
     }
     let mut row_of = BTreeMap::new();
     row_of.extend(circuit.committed.iter().copied().zip(0_usize..));
-    let row = |slot: u32| row_of.get(&slot).copied();
+    let row = |slot: u32| row_of.get(&slot).copied().ok_or(PullBackError::Slots);
     for own in elsewhere {
         let rows = own.slots.iter();
-        let rows = rows.filter_map(|&(slot, weight)| Some((row(slot)?, weight)));
+        let rows = rows.map(|&(slot, weight)| Ok((row(slot)?, weight)));
         all.push(Beside {
             positions: own.positions,
-            rows: rows.collect(),
+            rows: rows.collect::<Result<_, PullBackError>>()?,
         });
     }
     let mut columns: Vec<Vec<(usize, K)>> = vec![Vec::new(); circuit.columns.len()];
@@ -222,11 +226,10 @@ fn beside(
     for moved in functional.moved() {
         let at = usize::try_from(moved.column).unwrap_or(usize::MAX);
         if moved.slot == ONE {
-            if let Some(own) = ones.get_mut(at) {
-                *own += moved.weight;
-            }
-        } else if let Some(own) = columns.get_mut(at) {
-            own.extend(row(moved.slot).map(|row| (row, moved.weight)));
+            *ones.get_mut(at).ok_or(PullBackError::Slots)? += moved.weight;
+        } else {
+            let own = columns.get_mut(at).ok_or(PullBackError::Slots)?;
+            own.push((row(moved.slot)?, moved.weight));
         }
     }
     for ((column, rows), one) in circuit.columns.iter().zip(columns).zip(ones) {
@@ -235,7 +238,7 @@ fn beside(
         sum += one * positions.iter().copied().sum::<K>();
         all.push(Beside { positions, rows });
     }
-    (sum, all)
+    Ok((sum, all))
 }
 
 impl LinearClaim {

@@ -126,17 +126,29 @@ impl Publics {
     /// The bytes that [`Self::read`] reads.
     #[must_use]
     pub fn front(&self) -> Vec<u8> {
+        let cells = self.outputs.iter().flat_map(|cells| self.of_sampled(cells));
+        let cells = cells.map(|&cell| i32::try_from(cell).unwrap_or(0).to_le_bytes());
+        let rows = self.shown.iter().flatten().map(|row| row.to_le_bytes());
+        cells.chain(rows).flatten().collect()
+    }
+
+    /// Those of an output's cells that are shown: all of a tensor model's, those of sampled positions of a language model's.
+    fn of_sampled<'c>(&self, cells: &'c [i64]) -> &'c [i64] {
         let before = match self.sampled {
             0 => 0,
             sampled => self.positions.saturating_sub(sampled),
         };
-        let cells = self.outputs.iter().flat_map(|cells| {
-            let width = cells.len().checked_div(self.positions).unwrap_or(0);
-            cells.iter().skip(before.saturating_mul(width))
-        });
-        let cells = cells.map(|&cell| i32::try_from(cell).unwrap_or(0).to_le_bytes());
-        let rows = self.shown.iter().flatten().map(|row| row.to_le_bytes());
-        cells.chain(rows).flatten().collect()
+        let width = cells.len().checked_div(self.positions).unwrap_or(0);
+        cells
+            .get(before.saturating_mul(width)..)
+            .unwrap_or_default()
+    }
+
+    /// The cells of a language model's logits, or of an encoder's embedding, at sampled positions.
+    #[must_use]
+    pub fn sampled_cells(&self) -> Vec<i64> {
+        let cells = self.outputs.iter().flat_map(|cells| self.of_sampled(cells));
+        cells.copied().collect()
     }
 
     /// What the functional gives of constants and public values, positions weighted by the grid.

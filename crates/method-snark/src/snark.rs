@@ -1,8 +1,9 @@
-//! The method: a claim about a tensor model, and a proof as its evidence.
+//! The method: a claim about a model, and a proof as its evidence.
 //!
 //! ```text
 //! evidence = u8 security (100 or 128) ‖ proof
 //! Case ─▶ Subject ─▶ Circuit ─▶ outputs at the proof's front, decoded, are the claimed ones ─▶ verify ─▶ Finding
+//! Case ─▶ Speech ─▶ Circuit ─▶ verify ─▶ what follows from the logits at the proof's front is the claimed answer ─▶ Finding
 //! ```
 //!
 //! The verifier holds the model with its weights, of which it reads each once. It deliberately runs nothing.
@@ -16,13 +17,15 @@ use credence_model::{
     BorderValueError, Model, Program, Tensor, TensorError, Tensors, decode_elements,
 };
 
-use crate::circuit::{Circuit, CircuitError};
+use crate::circuit::{Circuit, CircuitError, Extent};
 use crate::known::{self, KnownError};
 use crate::pcs::{Params, ParamsError, Security};
 use crate::protocol::Statement;
 use crate::reader::{ReadError, Reader};
+use crate::relation::Relation;
 use crate::run::{PublicError, Publics};
 use crate::security;
+use crate::speech::Speech;
 use crate::subject::{NO_EVIDENCE, Subject, malformed};
 use crate::verify::{ProofError, verify};
 
@@ -37,7 +40,7 @@ pub const EVIDENCE_BYTES_MAX: usize = 1 << 28;
 pub struct Snark {
     model: Option<Arc<Model>>,
     least: Security,
-    prepared: Vec<Circuit>,
+    prepared: Vec<Relation>,
 }
 
 /// Why evidence is no proof of the claim.
@@ -114,18 +117,74 @@ impl Snark {
     ///
     /// # Errors
     /// [`CircuitError`] if the model's runs cannot be proved.
-    pub fn prepare(&mut self, positions: usize) -> Result<(), CircuitError> {
+    pub fn prepare(&mut self, extent: impl Into<Extent>) -> Result<(), CircuitError> {
+        let extent = extent.into();
         if let Some(model) = &self.model
-            && self.ready(positions).is_none()
+            && self.ready(extent).is_none()
         {
-            self.prepared.push(Circuit::new(model, positions)?);
+            let relation = Relation::new(Arc::clone(model), extent)?;
+            self.prepared.push(relation);
         }
         Ok(())
     }
 
-    fn ready(&self, positions: usize) -> Option<&Circuit> {
+    fn ready(&self, extent: Extent) -> Option<&Relation> {
         let mut prepared = self.prepared.iter();
-        prepared.find(|circuit| circuit.positions == positions)
+        prepared.find(|relation| relation.circuit().extent() == extent)
+    }
+
+    /// The relation of this extent: one that is ready, or `built`.
+    fn relation<'r>(
+        &'r self,
+        model: &Arc<Model>,
+        extent: Extent,
+        built: &'r mut Option<Relation>,
+    ) -> Result<&'r Relation, MethodError> {
+        if let Some(ready) = self.ready(extent) {
+            return Ok(ready);
+        }
+        let relation = Relation::new(Arc::clone(model), extent);
+        let relation = relation.map_err(|error| MethodError::Failed(Box::new(error)))?;
+        Ok(built.insert(relation))
+    }
+
+    /// Checks a claim about a language model: the proof first, so that what is drawn from its logits is the model's word.
+    fn spoken(
+        &self,
+        model: &Arc<Model>,
+        case: &Case<'_>,
+        evidence: &[u8],
+    ) -> Result<Finding, MethodError> {
+        let speech = Speech::read(model, case)?;
+        let mut built = None;
+        let relation = self.relation(model, speech.extent(), &mut built)?;
+        let (security, logits) = self
+            .logits(relation, &speech, evidence)
+            .map_err(|error| malformed(Part::Evidence, error))?;
+        speech.check(case, &logits)?;
+        let mut finding = finding(relation.circuit(), security)?;
+        finding.not_checked.extend(speech.unsaid());
+        Ok(finding)
+    }
+
+    /// The proved cells of the logits at sampled positions.
+    fn logits(
+        &self,
+        relation: &Relation,
+        speech: &Speech<'_>,
+        evidence: &[u8],
+    ) -> Result<(Security, Vec<i64>), EvidenceError> {
+        let (security, mut reader) = self.plausible(evidence)?;
+        let (model, circuit) = (relation.model(), relation.circuit());
+        let tokens = speech.tokens().iter().map(|&token| token.into());
+        let inputs = known::cells(model, circuit, vec![tokens.collect()])?;
+        let publics = Publics::read(inputs, circuit, model.program(), &mut reader)?;
+        let statement = Statement {
+            bound: &speech.bound(),
+            security,
+        };
+        verify(&statement, relation, &publics, reader)?;
+        Ok((security, publics.sampled_cells()))
     }
 
     fn security(&self, code: u8) -> Result<Security, EvidenceError> {
@@ -152,16 +211,16 @@ impl Snark {
 
     fn proof(
         &self,
-        model: &Model,
+        relation: &Relation,
         subject: &mut Subject<'_>,
-        circuit: &Circuit,
         evidence: &[u8],
     ) -> Result<Security, EvidenceError> {
         let (security, mut reader) = self.plausible(evidence)?;
+        let (program, circuit) = (relation.model().program(), relation.circuit());
         let given = core::mem::take(&mut subject.inputs);
-        let inputs = known::cells(model, circuit, given)?;
-        let publics = Publics::read(inputs, circuit, model.program(), &mut reader)?;
-        let outputs = decode(model.program(), circuit.positions, &publics)?;
+        let inputs = known::cells(relation.model(), circuit, given)?;
+        let publics = Publics::read(inputs, circuit, program, &mut reader)?;
+        let outputs = decode(program, circuit.positions, &publics)?;
         if outputs.encode() != subject.output() {
             return Err(EvidenceError::Output);
         }
@@ -169,7 +228,7 @@ impl Snark {
             bound: &subject.bound(),
             security,
         };
-        verify(&statement, model, circuit, &publics, reader)?;
+        verify(&statement, relation, &publics, reader)?;
         Ok(security)
     }
 }
@@ -221,26 +280,22 @@ impl Method for Snark {
         let evidence = evidence.ok_or(NO_EVIDENCE)?;
         self.plausible(evidence)
             .map_err(|error| malformed(Part::Evidence, error))?;
+        if model.program().language().is_some() {
+            return self.spoken(model, case, evidence);
+        }
         let mut subject = Subject::read(model.program(), case)?;
-        let built;
-        let circuit = match self.ready(subject.positions) {
-            Some(circuit) => circuit,
-            None => {
-                built = Circuit::new(model, subject.positions)
-                    .map_err(|error| MethodError::Failed(Box::new(error)))?;
-                &built
-            }
-        };
+        let mut built = None;
+        let relation = self.relation(model, subject.positions.into(), &mut built)?;
         let security = self
-            .proof(model, &mut subject, circuit, evidence)
+            .proof(relation, &mut subject, evidence)
             .map_err(|error| malformed(Part::Evidence, error))?;
-        let params = Params::new(circuit.witness_log(), security)
-            .map_err(|error| MethodError::Failed(Box::new(error)))?;
-        Ok(finding(circuit, &params))
+        finding(relation.circuit(), security)
     }
 }
 
-fn finding(circuit: &Circuit, params: &Params) -> Finding {
+fn finding(circuit: &Circuit, security: Security) -> Result<Finding, MethodError> {
+    let params = &Params::new(circuit.witness_log(), security)
+        .map_err(|error| MethodError::Failed(Box::new(error)))?;
     let count = |name, n: usize| Number {
         name,
         quantity: Quantity::Count(u64::try_from(n).unwrap_or(u64::MAX)),
@@ -251,7 +306,7 @@ fn finding(circuit: &Circuit, params: &Params) -> Finding {
     };
     let sizes = security::Sizes::of(circuit);
     let total = security::total(sizes, params);
-    Finding {
+    Ok(Finding {
         basis: Basis::Proved,
         shown: vec![
             "the model, run exactly on the opened input, gives exactly the claimed output"
@@ -281,5 +336,5 @@ fn finding(circuit: &Circuit, params: &Params) -> Finding {
                 .to_owned(),
         ],
         soundness: Soundness::Bits(total),
-    }
+    })
 }

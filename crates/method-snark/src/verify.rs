@@ -1,4 +1,4 @@
-//! The verifier: from a circuit, public values and a proof's bytes to yes, or the first reason why not.
+//! The verifier: from a model's relation, public values and a proof's bytes to yes, or the first reason why not.
 //!
 //! ```text
 //! outputs, shown rows ‖ commitment ‖ lookup argument ‖ sumcheck over the committed values ‖ their value at one point ‖ its opening
@@ -6,14 +6,13 @@
 //!
 //! Every length is the circuit's. It deliberately knows no claim: `snark.rs` does.
 
-use credence_model::Model;
-
-use crate::circuit::Circuit;
+use crate::functional::PullBackError;
 use crate::lookup::{self, LookupError};
 use crate::pairs::{self, PairError};
 use crate::pcs::{self, Commitment, Params, ParamsError, PcsError};
 use crate::protocol::{Claims, Statement, combine, lookup_challenges, start};
 use crate::reader::{ReadError, Reader};
+use crate::relation::Relation;
 use crate::run::{PublicError, Publics, fits};
 use crate::sumcheck::{self, SumcheckError};
 
@@ -41,6 +40,9 @@ pub enum ProofError {
     /// The sumcheck over the committed values cannot be read.
     #[error("the sumcheck over the committed values is refused")]
     Sumcheck(#[from] SumcheckError),
+    /// The circuit is not of the model at hand.
+    #[error("the circuit is not of this model")]
+    Circuit(#[from] PullBackError),
     /// The committed values do not have the sums that the program asks of them.
     #[error("the committed values do not satisfy the program's equations")]
     Equations,
@@ -58,11 +60,11 @@ pub enum ProofError {
 /// [`ProofError`], the first that is met.
 pub fn verify(
     statement: &Statement<'_>,
-    model: &Model,
-    circuit: &Circuit,
+    relation: &Relation,
     publics: &Publics,
     mut reader: Reader<'_>,
 ) -> Result<(), ProofError> {
+    let (model, circuit) = (relation.model(), relation.circuit());
     if !fits(model, circuit, publics) {
         return Err(ProofError::Sizes);
     }
@@ -82,7 +84,7 @@ pub fn verify(
         challenges,
         &claims,
         &mut transcript,
-    );
+    )?;
     let rounds = usize::try_from(circuit.witness_log()).unwrap_or(usize::MAX);
     let reduced = sumcheck::verify(
         rounds,

@@ -3,7 +3,7 @@
 //! ```text
 //! prove: a claim ─▶ its evidence
 //! run: a request ─engine─▶ all values of all nodes ─▶ witness: slots, counts, publics
-//! prover: witness ─▶ proof          lookup: all lookups and products          pairs: products of two values
+//! prover: witness ─▶ proof          lookup: all lookups and products          pairs: products of two values          memory: how much it will take
 //! pcs: values ──▶ commitment, and openings of it        sumcheck: the prover of a sum over {0,1}^n, round by round        vector: loops over K
 //! ```
 //!
@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod lookup;
+mod memory;
 pub mod pairs;
 pub mod pcs;
 mod prove;
@@ -20,4 +21,5 @@ pub mod sumcheck;
 pub mod vector;
 pub mod witness;
 
-pub use prove::{Options, ProveError, memory_bytes, prove};
+pub use memory::memory_bytes;
+pub use prove::{Options, ProveError, prove};

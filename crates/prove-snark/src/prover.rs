@@ -29,7 +29,7 @@ const SPLIT_MIN: usize = 1 << 11;
 /// Proves the witness, right or wrong.
 ///
 /// # Errors
-/// [`ProveError`] if there are more values than can be committed to.
+/// [`ProveError`] if there are more values than can be committed to, or the circuit is not of this model.
 pub fn prove_witness(
     statement: &Statement<'_>,
     model: &Model,
@@ -66,7 +66,7 @@ pub fn prove_witness(
         challenges,
         &claims,
         &mut transcript,
-    );
+    )?;
     let values = committed.values();
     let mut sum = WitnessSum {
         base: values.to_vec(),
@@ -76,6 +76,7 @@ pub fn prove_witness(
     let reduced = prove_rounds(&mut sum, claim.sum, &mut transcript, &mut out);
     let value = sum.value();
     value.write(&mut out);
+    drop((sum, claim));
     committed.open(&reduced.point, value, &mut transcript, &mut out);
     Ok(out)
 }

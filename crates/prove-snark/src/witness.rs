@@ -361,6 +361,7 @@ impl Filler<'_> {
                 return self.slots.sum(rows.get(a), position)
                     * self.slots.sum(rows.get(b), position);
             }
+            Hint::Sum { of } => self.small(of, position),
             Hint::Positive { of } => i64::from(self.row(of, position) > 0),
             Hint::Max { of } => {
                 let cells = of.range().filter_map(|slot| u32::try_from(slot).ok());
@@ -391,9 +392,6 @@ impl Filler<'_> {
                 self.feature(number, x, position)
             }
             Hint::Count => 0,
-            Hint::Sum { of } => {
-                return self.slots.sum(self.circuit.hint_rows.get(of), position);
-            }
             Hint::Weighted { .. }
             | Hint::Rounded { .. }
             | Hint::Pair { .. }

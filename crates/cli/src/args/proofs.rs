@@ -10,8 +10,8 @@ use super::EngineArgs;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     credence prove out.bundle.json\n  \
-    credence prove out.bundle.json --bits 128 --out proved.bundle.json\n  \
-    credence verify out.bundle.json --require snark\n\n\
+    credence prove out.bundle.json --security 128 --out proved.bundle.json\n  \
+    credence verify out.bundle.json --require snark --min-bits 100\n\n\
     Tensor models of the ops of arithmetic.md, section 5 (no attention, no norms by their own scale); what has no proof is refused by name. Whoever checks the proof reads the model's weights once \
     and runs nothing. The proof hides nothing: it may show values of the run.")]
 pub(crate) struct ProveArgs {
@@ -20,9 +20,9 @@ pub(crate) struct ProveArgs {
     /// The model: a name, an id, or a `.safetensors` file [default: the claimed one, from the home folder]
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// Bits of security, 100 or 128
-    #[arg(long, value_name = "BITS", default_value_t = 100, value_parser = parse_bits)]
-    pub(crate) bits: u32,
+    /// Bits of security that the proof aims at, 100 or 128
+    #[arg(long, alias = "bits", value_name = "BITS", default_value_t = 100, value_parser = parse_bits)]
+    pub(crate) security: u32,
     /// Write the bundle with the proof to FILE [default: in place of the bundle]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

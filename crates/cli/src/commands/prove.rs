@@ -69,7 +69,7 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
         CliError::because(Exit::Inconsistent, what, e)
     })?;
 
-    let security = security(args.bits);
+    let security = security(args.security);
     let options = Options {
         security,
         memory_bytes_max: args.memory.saturating_mul(1 << 20),
@@ -172,7 +172,7 @@ fn unproved(path: &Path, error: ProveError) -> CliError {
         ProveError::Claim(_) | ProveError::Model => Exit::Inconsistent,
         ProveError::Tensors(_) | ProveError::Run(_) => Exit::Malformed,
         ProveError::Circuit(_) | ProveError::Memory { .. } | ProveError::Params(_) => Exit::Usage,
-        ProveError::Commit(_) => Exit::Failed,
+        ProveError::Commit(_) | ProveError::OtherCircuit(_) => Exit::Failed,
     };
     CliError::because(exit, format!("`{}` is not proved", path.display()), error)
 }

@@ -133,6 +133,7 @@ fn verify(
     };
     let cheap = Policy {
         required: Vec::new(),
+        bits_min: None,
         ..policy.clone()
     };
     let signed = check(&bundle, &cheap, &[], &facts).map_err(|e| refuse(&e))?;
@@ -214,6 +215,7 @@ fn demanded(args: &VerifyArgs) -> Result<Policy, CliError> {
         operators,
         nonce: args.nonce,
         age_max_s: args.max_age,
+        bits_min: args.min_bits,
         ..usual
     })
 }
@@ -283,6 +285,12 @@ fn hint(refusal: &Refusal) -> Option<&'static str> {
         }
         Refusal::NoMethod { .. } => {
             Some("this build has the methods `signed`, `replay`, `spot` and `snark`")
+        }
+        Refusal::Bits { .. } => Some(
+            "ask the operator for a stronger proof, `credence prove --security 128`, or require `replay`",
+        ),
+        Refusal::NoBits { .. } => {
+            Some("a signature and a spot check bound nothing: require `replay` or `snark` as well")
         }
         Refusal::Future { .. } => {
             Some("compare the clocks; `max_clock_skew_s` in a policy allows more")

@@ -23,14 +23,36 @@ fn a_proof_is_added_and_anyone_with_the_model_checks_it() {
     assert!(verified.out.contains("soundness"), "{verified:#?}");
 
     // Again, stronger, elsewhere: one proof replaces the other.
-    let stronger = ["prove", bundle, "--bits", "128", "--out", "128.json"];
+    let stronger = ["prove", bundle, "--security", "128", "--out", "128.json"];
     place.run(&stronger).expect(0);
     let again: Value =
         serde_json::from_slice(&std::fs::read(place.path("128.json")).unwrap()).unwrap();
     assert_eq!(again["evidence"].as_array().unwrap().len(), 1);
     place
-        .run(&["verify", "128.json", "--require", "snark"])
+        .run(&[
+            "verify",
+            "128.json",
+            "--require",
+            "snark",
+            "--min-bits",
+            "128",
+        ])
         .expect(0);
+    // The first proof is less sure, and a policy that asks for more refuses it by name.
+    let sure = [&verify[..], &["--min-bits", "128"]].concat();
+    place.run(&sure).expect(6).says("method `snark` bounds");
+    place.write("sure.toml", b"require = ['snark']\nmin_bits = 128");
+    place
+        .run(&["verify", bundle, "--policy", "sure.toml"])
+        .expect(6)
+        .says("2^-128");
+    place
+        .run(&["verify", bundle, "--require", "signed", "--min-bits", "1"])
+        .expect(6)
+        .says("no method that it requires");
+    place
+        .run(&["verify", bundle, "--min-bits", "129"])
+        .expect_usage();
 
     // Without the model there is nothing to check it by; with it named, no home is needed.
     let empty = place.path("empty");
@@ -62,7 +84,9 @@ fn a_proof_with_a_changed_byte_is_refused() {
 fn what_has_no_proof_is_refused_by_name() {
     let place = Place::new();
     let bundle = bundle(&place);
-    place.run(&["prove", bundle, "--bits", "64"]).expect_usage();
+    place
+        .run(&["prove", bundle, "--security", "64"])
+        .expect_usage();
     place
         .run(&["prove", bundle, "--memory", "0"])
         .expect(2)

@@ -6,7 +6,8 @@ use credence_exact::shape::window_cells;
 use credence_exact::{Add, Concat, Conv, Linear, NodeId, Reindex, Rescale, Shift, SumPool, Table};
 use credence_model::Interval;
 
-use super::builder::{Builder, Built, CircuitError, TableKey, bits_of};
+use super::builder::{Builder, Built, TableKey, bits_of};
+use super::error::CircuitError;
 use super::expr::Expr;
 use super::limits::{MODULUS, SLOTS_MAX, WINDOW_CELLS_MAX};
 use super::{Entries, Hint, Map, ONE, Span, Step};
@@ -262,6 +263,15 @@ impl Builder<'_> {
         let y = self.slots(u32::try_from(cells).unwrap_or(u32::MAX))?;
         self.derive(y, rows)?;
         Ok(y)
+    }
+
+    /// A derived slot that holds a sum, for sums that many constraints have in them.
+    pub(super) fn derived(&mut self, sum: &Expr) -> Built<u32> {
+        let span = self.slots(1)?;
+        self.derive(span, core::iter::once(Ok(sum.clone())))?;
+        let of = self.hint_row(sum);
+        self.hint(span.start, Hint::Sum { of });
+        Ok(span.start)
     }
 
     /// As [`Self::sparse`], for slots that are there already.

@@ -9,72 +9,16 @@ use credence_exact::{NodeId, Op, ParamId};
 use credence_model::{Interval, Model, NodeSpec};
 
 use super::arithmetic::slots;
+use super::error::CircuitError;
 use super::expr::Expr;
 use super::limits::{
     LEAVES_LOG_MAX, LIMB_BITS_MAX, LIMB_BITS_MIN, POSITIONS_MAX, SHOWN_LOOKUPS_MAX, SHOWN_RATIO,
     SLOTS_MAX,
 };
 use super::{
-    Circuit, Entries, FIXED_SLOTS, Hint, Leaf, POSITION, Public, Shown, Span, Table, log2_ceil,
+    Circuit, Entries, Extent, FIXED_SLOTS, Hint, Leaf, POSITION, Public, Shown, Span, Table,
+    log2_ceil,
 };
-
-/// Why a program has no circuit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CircuitError {
-    /// An op has no proof where it stands: rows of numbers that are computed, `embed` alone.
-    #[error(
-        "node `{node}` is of op `{op}`, which cannot be proved of what it reads: check by replay or spot check"
-    )]
-    Op {
-        /// The node.
-        node: String,
-        /// Its op.
-        op: &'static str,
-    },
-    /// A language model's program, where a tensor model's is asked for.
-    #[error("a language model's runs are of tokens: ask for the circuit of tokens")]
-    Language,
-    /// No run of a language model.
-    #[error(
-        "expected a language model's run, got {positions} positions of which {sampled} are sampled"
-    )]
-    Tokens {
-        /// Positions.
-        positions: usize,
-        /// Of which are sampled.
-        sampled: usize,
-    },
-    /// A range is wider than the field can hold apart.
-    #[error(
-        "node `{node}` needs a range of {bits} bits, which its proof cannot hold: use smaller multipliers"
-    )]
-    Wide {
-        /// The node.
-        node: String,
-        /// The range.
-        bits: u32,
-    },
-    /// Too many of something.
-    #[error(
-        "{what}: at most {max} can be proved at once, got {got}: use smaller batches, or check by replay"
-    )]
-    Size {
-        /// Of what.
-        what: &'static str,
-        /// The limit.
-        max: usize,
-        /// How many there are.
-        got: usize,
-    },
-    /// A checked program does not give this.
-    #[error("node `{node}` lacks {what}, which a checked program has")]
-    Absent {
-        /// The node.
-        node: String,
-        /// What is not there.
-        what: &'static str,
-    },
-}
 
 /// What a fixed table is, so that equal ones are made once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,7 +80,7 @@ pub(super) struct Builder<'a> {
     /// How many times over what is built is counted.
     times: u64,
     /// For each slot, a committed one that holds the same, if there is one.
-    anchors: Vec<Option<u32>>,
+    pub(super) anchors: Vec<Option<u32>>,
     /// The first column of each kind of sight.
     pub(super) sights: BTreeMap<(u32, bool), u32>,
     /// What is not seen, by the first column of a sight.
@@ -145,6 +89,8 @@ pub(super) struct Builder<'a> {
     pub(super) rotations: BTreeMap<u32, u32>,
     /// The halves of divisors.
     pub(super) halves: BTreeMap<u32, Expr>,
+    /// Most bytes of the circuit.
+    bytes_max: u64,
 }
 
 pub(super) type Built<T> = Result<T, CircuitError>;
@@ -169,7 +115,7 @@ fn limbs_of(bits: u32, limb_bits: u32) -> impl Iterator<Item = (u32, u32)> {
 impl<'a> Builder<'a> {
     pub(super) fn new(
         model: &'a Model,
-        (positions, sampled): (usize, usize),
+        Extent { positions, sampled }: Extent,
         plan: Plan,
     ) -> Built<Self> {
         if positions == 0 || positions > POSITIONS_MAX {
@@ -182,6 +128,7 @@ impl<'a> Builder<'a> {
         let circuit = Circuit {
             positions,
             log_positions: log2_ceil(positions),
+            limb_bits: plan.limb_bits,
             slots: FIXED_SLOTS,
             sampled,
             ..Circuit::default()
@@ -199,6 +146,24 @@ impl<'a> Builder<'a> {
             blinds: BTreeMap::new(),
             rotations: BTreeMap::new(),
             halves: BTreeMap::new(),
+            bytes_max: u64::MAX,
+        })
+    }
+
+    /// Refuses to build more than so many bytes.
+    pub(super) const fn of_bytes(mut self, bytes_max: u64) -> Self {
+        self.bytes_max = bytes_max;
+        self
+    }
+
+    pub(super) fn check_bytes(&self) -> Built<()> {
+        let got = self.circuit.memory_bytes();
+        if got <= self.bytes_max {
+            return Ok(());
+        }
+        Err(CircuitError::Memory {
+            max: self.bytes_max,
+            got,
         })
     }
 
@@ -248,6 +213,7 @@ impl<'a> Builder<'a> {
 
     /// The circuit, if it is not too large.
     pub(super) fn finish(self) -> Built<Circuit> {
+        self.check_bytes()?;
         let circuit = self.circuit;
         let max = 1_usize.checked_shl(LEAVES_LOG_MAX).unwrap_or(0);
         for (what, log, got) in [
@@ -386,36 +352,8 @@ impl<'a> Builder<'a> {
             self.anchors
                 .resize(usize::try_from(end).unwrap_or(usize::MAX), None);
         }
+        self.check_bytes()?;
         Ok(Span { start, len })
-    }
-
-    /// Says that a slot holds what the other does, if that is committed.
-    pub(super) fn alias(&mut self, slot: u32, other: u32) {
-        let anchor = self.anchor(other);
-        let at = usize::try_from(slot).unwrap_or(usize::MAX);
-        if let Some(own) = self.anchors.get_mut(at) {
-            *own = anchor;
-        }
-    }
-
-    fn anchor(&self, slot: u32) -> Option<u32> {
-        let at = usize::try_from(slot).unwrap_or(usize::MAX);
-        self.anchors.get(at).copied().flatten()
-    }
-
-    /// A committed slot that holds what this one does.
-    pub(super) fn anchored(&mut self, slot: u32) -> Built<u32> {
-        if self.plan.counting {
-            return Ok(slot);
-        }
-        if let Some(anchor) = self.anchor(slot) {
-            return Ok(anchor);
-        }
-        let of = self.hint_row(&Expr::slot(slot));
-        let copy = self.aux(Hint::Sum { of })?;
-        self.zero(&Expr::slot(copy).and(slot, -1));
-        self.alias(slot, copy);
-        Ok(copy)
     }
 
     /// New committed slots that the engine computes.
@@ -436,10 +374,15 @@ impl<'a> Builder<'a> {
     /// A new committed slot, and how it is filled.
     pub(super) fn aux(&mut self, hint: Hint) -> Built<u32> {
         let slot = self.committed(1)?.start;
+        self.hint(slot, hint);
+        Ok(slot)
+    }
+
+    /// How a slot is filled that the engine does not compute.
+    pub(super) fn hint(&mut self, slot: u32, hint: Hint) {
         if !self.plan.counting {
             self.circuit.hints.push((slot, hint));
         }
-        Ok(slot)
     }
 
     /// A row for hints.
@@ -467,12 +410,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The table of this key, made by `entries` if it is new.
     /// The table of this key, if it is there already.
     pub(super) fn known(&self, key: &TableKey) -> Option<usize> {
         self.tables.get(key).copied()
     }
 
+    /// The table of this key, made by `entries` if it is new.
     pub(super) fn fixed(&mut self, key: TableKey, entries: impl FnOnce() -> Entries) -> usize {
         if let Some(&table) = self.tables.get(&key) {
             return table;

@@ -34,30 +34,39 @@ fn narrow(n: usize) -> u32 {
 }
 
 impl Builder<'_> {
-    fn column(&mut self, values: Vec<i64>) -> u32 {
+    fn column(&mut self, values: Vec<i64>) -> Built<u32> {
         let column = narrow(self.circuit.columns.len());
+        self.count_apart(values.len(), 8)?;
         self.circuit.columns.push(Column { values });
-        column
+        Ok(column)
+    }
+
+    /// Counts memory of lists that are no rows.
+    pub(super) fn count_apart(&mut self, len: usize, bytes: u64) -> Built<()> {
+        let len = u64::try_from(len).unwrap_or(u64::MAX);
+        let own = &mut self.circuit.apart_bytes;
+        *own = own.saturating_add(len.saturating_mul(bytes));
+        self.check_bytes()
     }
 
     /// The first of as many columns as there are positions: column `first + t` is 1 where a position sees t, else 0.
-    pub(super) fn sight(&mut self, sight: Sight) -> u32 {
+    pub(super) fn sight(&mut self, sight: Sight) -> Built<u32> {
         let key = (sight.window.unwrap_or(u32::MAX), sight.ahead);
         if let Some(&first) = self.sights.get(&key) {
-            return first;
+            return Ok(first);
         }
         let first = narrow(self.circuit.columns.len());
         if self.is_counting() {
-            return first;
+            return Ok(first);
         }
         let positions = self.circuit.positions;
         for t in 0..positions {
             let sees = |position| sight.range(position, positions).contains(&t);
             let values = (0..positions).map(|position| sees(position).into());
-            self.column(values.collect());
+            self.column(values.collect())?;
         }
         self.sights.insert(key, first);
-        first
+        Ok(first)
     }
 
     /// The first of as many columns as a table of rows by position has.
@@ -78,14 +87,14 @@ impl Builder<'_> {
             if own.len() != self.circuit.positions {
                 return self.absent("a row of its table for every position");
             }
-            self.column(own);
+            self.column(own)?;
         }
         self.rotations.insert(key, first);
         Ok(first)
     }
 
     /// The column of sampled positions, the last ones.
-    pub(super) fn sampled_column(&mut self) -> u32 {
+    pub(super) fn sampled_column(&mut self) -> Built<u32> {
         let positions = self.circuit.positions;
         let first = positions.saturating_sub(self.circuit.sampled);
         let values = (0..positions).map(|position| (position >= first).into());
@@ -110,7 +119,7 @@ impl Builder<'_> {
             }
             let of = self.circuit.weighted.len();
             self.circuit.weighted.push(terms);
-            self.circuit.hints.push((slot, Hint::Weighted { of }));
+            self.hint(slot, Hint::Weighted { of });
         }
         let rows = first..self.circuit.weighted.len();
         let (tied, map) = (false, Map::Weighted { rows });

@@ -7,9 +7,10 @@ use credence_exact::fixed::{EXP_256_ENTRIES, exp_256};
 use credence_exact::{Attend, Embed, Hadamard, NodeId, Op, Rope, Scores, Shift, Sight};
 
 use super::arithmetic::{Rounding, Sum, plus, slots};
-use super::builder::{Builder, Built, CircuitError, TableKey};
+use super::builder::{Builder, Built, TableKey};
 use super::columns::ColumnTerm;
 use super::divide::{Divisor, Quotient, products};
+use super::error::CircuitError;
 use super::expr::Expr;
 use super::pairs::{Kind, Operands};
 use super::{Entries, Hint, Map, ONE, Span, Step};
@@ -166,16 +167,14 @@ impl Builder<'_> {
         let cells = self.alike(sums.range().len());
         for (sum, y) in slots(sums).zip(slots(y)).take(cells) {
             let expr = Expr::default().and(sum, m);
-            if !self.is_counting() {
-                let of = self.hint_row(&expr.clone().and(ONE, half));
-                let hint = Hint::Rounded {
-                    of,
-                    shift,
-                    min: op.min,
-                    max: op.max,
-                };
-                self.circuit.hints.push((y, hint));
-            }
+            let of = self.hint_row(&expr.clone().and(ONE, half));
+            let hint = Hint::Rounded {
+                of,
+                shift,
+                min: op.min,
+                max: op.max,
+            };
+            self.hint(y, hint);
             self.round(Sum { expr, ends }, rounding, y)?;
         }
         self.count_as(1);
@@ -226,7 +225,7 @@ impl Builder<'_> {
 
     /// The largest score that is seen, held to be one of them and exceeded by none, and the weights of all.
     fn attention_row(&mut self, row: &[u32], sight: Sight, farthest: i64) -> Built<Row> {
-        let column = self.sight(sight);
+        let column = self.sight(sight)?;
         let Some((&start, len)) = row.first().zip(u32::try_from(row.len()).ok()) else {
             return self.absent("a position");
         };
@@ -265,8 +264,7 @@ impl Builder<'_> {
         let sum = weights
             .iter()
             .fold(Expr::default(), |sum, &weight| sum.and(weight, 1));
-        let of = self.hint_row(&sum);
-        let sum = self.derived_sum(sum, of)?;
+        let sum = Expr::slot(self.derived(&sum)?);
         Ok(Row { weights, sum })
     }
 
@@ -281,16 +279,6 @@ impl Builder<'_> {
             self.blinds.insert(column, blind);
         }
         Ok(blind)
-    }
-
-    /// A slot that is the sum: read many times, written out once.
-    fn derived_sum(&mut self, sum: Expr, of: usize) -> Built<Expr> {
-        let y = self.slots(1)?;
-        if !self.is_counting() {
-            self.circuit.hints.push((y.start, Hint::Sum { of }));
-        }
-        self.derive(y, core::iter::once(Ok(sum)))?;
-        Ok(Expr::slot(y.start))
     }
 
     /// `exp256` of a distance: of the distance, or of 2,840 if that is less, where it is 0.
@@ -374,7 +362,7 @@ impl Builder<'_> {
     /// Logits are shown at sampled positions, and 0 at others.
     pub(super) fn sampled_logits(&mut self, logits: NodeId) -> Built<()> {
         let span = self.of(logits)?;
-        let column = self.sampled_column();
+        let column = self.sampled_column()?;
         let rows = slots(span).map(|slot| vec![term(slot, column, 1)]);
         let shown = self.weighted(rows.collect())?;
         let cells: Vec<Expr> = slots(shown).map(Expr::slot).collect();

@@ -15,7 +15,9 @@ mod arithmetic;
 mod builder;
 pub mod columns;
 mod divide;
+mod error;
 mod expr;
+mod hint;
 mod language;
 mod limits;
 pub mod pairs;
@@ -28,11 +30,28 @@ use core::ops::Range;
 use credence_exact::{Conv, NodeId, ParamId};
 use credence_model::Model;
 
-pub use self::builder::CircuitError;
 use self::builder::{Builder, Plan};
 use self::columns::{Column, ColumnTerm};
+pub use self::error::CircuitError;
+pub use self::hint::Hint;
 pub use self::limits::{LEAVES_LOG_MAX, LIMB_BITS_MAX, MODULUS, POSITIONS_MAX};
 use self::pairs::Pair;
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Its positions.
+    pub positions: usize,
+    /// Of a language model's run, how many of the last positions are sampled; 0 of a tensor model's.
+    pub sampled: usize,
+}
+
+impl From<usize> for Extent {
+    fn from(positions: usize) -> Self {
+        let sampled = 0;
+        Self { positions, sampled }
+    }
+}
 
 /// The slot that holds 1 at every position.
 pub const ONE: u32 = 0;
@@ -91,6 +110,10 @@ impl<T> Rows<T> {
     fn push(&mut self, terms: impl IntoIterator<Item = T>) {
         self.terms.extend(terms);
         self.ends.push(self.terms.len());
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        bytes_of(&self.terms).saturating_add(bytes_of(&self.ends))
     }
 
     /// Number of rows.
@@ -288,163 +311,6 @@ pub struct Gates {
     pub c: Rows,
 }
 
-/// How an honest prover fills a slot. `of` and the like are rows of `Circuit::hint_rows`, read as integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hint {
-    /// Bits `low .. low + width` of `⌊of / 2^shift⌋`.
-    Bits {
-        /// Row.
-        of: usize,
-        /// First bit.
-        low: u32,
-        /// Number of bits.
-        width: u32,
-    },
-    /// The same of `max(0, ⌊of / 2^shift⌋ − limit)`, or of `max(0, limit − ⌊of / 2^shift⌋)` if `below`.
-    Excess {
-        /// Row.
-        of: usize,
-        /// Shift.
-        shift: u32,
-        /// Limit.
-        limit: i64,
-        /// Which side of the limit.
-        below: bool,
-        /// First bit.
-        low: u32,
-        /// Number of bits.
-        width: u32,
-    },
-    /// The product of two rows, in the field.
-    Product {
-        /// Row.
-        a: usize,
-        /// Row.
-        b: usize,
-    },
-    /// 1 if the row is positive, else 0.
-    Positive {
-        /// Row.
-        of: usize,
-    },
-    /// The largest of these slots.
-    Max {
-        /// Slots.
-        of: Span,
-    },
-    /// The row, or the limit if that is less.
-    AtMost {
-        /// Row.
-        of: usize,
-        /// Limit.
-        limit: i64,
-    },
-    /// A component of the row whose first component is `key` in a listed table that begins with `base`.
-    Entry {
-        /// Row.
-        key: usize,
-        /// Table.
-        table: usize,
-        /// Component.
-        component: usize,
-    },
-    /// Bits of the remainder of `of` divided by `by`.
-    Remainder {
-        /// Row.
-        of: usize,
-        /// Row.
-        by: usize,
-        /// First bit.
-        low: u32,
-        /// Number of bits.
-        width: u32,
-    },
-    /// A component of the row of a table of tree steps that is taken from the state `from`: number of the row is `2·state` or one more; see `trees.rs`.
-    Branch {
-        /// Row that holds the state.
-        from: usize,
-        /// The features' slots.
-        x: Span,
-        /// Table.
-        table: usize,
-        /// Component.
-        component: usize,
-    },
-    /// The feature that a signed number names.
-    Feature {
-        /// Row that holds the number.
-        number: usize,
-        /// The features' slots.
-        x: Span,
-    },
-    /// How often a row of an own table is looked up; counted when all else is filled.
-    Count,
-    /// The row itself.
-    Sum {
-        /// Row.
-        of: usize,
-    },
-    /// A row of `Circuit::weighted`.
-    Weighted {
-        /// Row.
-        of: usize,
-    },
-    /// `⌊of / 2^shift⌋`, clamped.
-    Rounded {
-        /// Row.
-        of: usize,
-        /// Shift.
-        shift: u32,
-        /// Lower end.
-        min: i32,
-        /// Upper end.
-        max: i32,
-    },
-    /// A cell of a product of two values.
-    Pair {
-        /// Which.
-        pair: usize,
-        /// The cell.
-        cell: usize,
-    },
-    /// Bits of how far a quotient, times its divisor, lies beyond the result: above it, or below.
-    Beyond {
-        /// Row that is divided.
-        of: usize,
-        /// Row that it is divided by.
-        by: usize,
-        /// Slot of the result.
-        y: u32,
-        /// Which side.
-        below: bool,
-        /// First bit.
-        low: u32,
-        /// Number of bits.
-        width: u32,
-    },
-    /// The slot of the largest magnitude; 1 if all are 0.
-    Farthest {
-        /// Slots.
-        of: Span,
-    },
-    /// Bits of the integer square root of the row.
-    Root {
-        /// Row.
-        of: usize,
-        /// First bit.
-        low: u32,
-        /// Number of bits.
-        width: u32,
-    },
-    /// The largest of these slots of which the column, counted on from this one, is 1.
-    Seen {
-        /// Slots.
-        of: Span,
-        /// The first slot's column.
-        column: u32,
-    },
-}
-
 /// A program as constraints on its values. Made by [`Circuit::new`] alone.
 #[derive(Debug, Default)]
 pub struct Circuit {
@@ -452,6 +318,8 @@ pub struct Circuit {
     pub positions: usize,
     /// Positions are laid out as if there were 2 to this.
     pub log_positions: u32,
+    /// Bits of the limbs that ranges are cut into.
+    pub limb_bits: u32,
     /// Number of slots.
     pub slots: u32,
     /// The slots of each node.
@@ -488,6 +356,8 @@ pub struct Circuit {
     pub columns: Vec<Column>,
     /// Products of two values.
     pub pairs: Vec<Pair>,
+    /// Bytes of columns and of products' operands.
+    apart_bytes: u64,
     /// Public nodes that the verifier computes from public ones: which of `inputs` each is.
     pub known: Vec<(usize, NodeId)>,
     /// Of a language model's run, how many of the last positions are sampled; 0 of a tensor model's.
@@ -495,39 +365,74 @@ pub struct Circuit {
 }
 
 impl Circuit {
-    /// The circuit of a tensor model over so many positions.
+    /// The circuit of a model's run of this extent: of so many positions, of a tensor model's.
     ///
     /// # Errors
     /// [`CircuitError`]: an op that has no proof, by name; or a size over its limit.
-    pub fn new(model: &Model, positions: usize) -> Result<Self, CircuitError> {
-        if model.program().language().is_some() {
-            return Err(CircuitError::Language);
-        }
-        Self::build(model, (positions, 0))
+    pub fn new(model: &Model, positions: impl Into<Extent>) -> Result<Self, CircuitError> {
+        Self::within(model, positions, u64::MAX)
     }
 
-    /// The circuit of a language model's run of so many tokens, of which the last `sampled` are followed by one that is drawn.
+    /// The same, of at most `bytes_max` bytes of memory ([`Self::memory_bytes`]).
     ///
     /// # Errors
-    /// As [`Self::new`].
-    pub fn of_tokens(
+    /// [`CircuitError`], as soon as what is built is larger.
+    pub fn within(
         model: &Model,
-        positions: usize,
-        sampled: usize,
+        extent: impl Into<Extent>,
+        bytes_max: u64,
     ) -> Result<Self, CircuitError> {
-        if model.program().language().is_none() || sampled == 0 || sampled > positions {
-            return Err(CircuitError::Tokens { positions, sampled });
+        let extent = extent.into();
+        let Extent { positions, sampled } = extent;
+        let language = model.program().language().is_some();
+        if language && (sampled == 0 || sampled > positions) || !language && sampled > 0 {
+            return Err(CircuitError::Extent { positions, sampled });
         }
-        Self::build(model, (positions, sampled))
-    }
-
-    fn build(model: &Model, sizes: (usize, usize)) -> Result<Self, CircuitError> {
-        let mut counting = Builder::new(model, sizes, Plan::counting())?;
+        let mut counting = Builder::new(model, extent, Plan::counting())?;
         counting.program()?;
         let plan = counting.plan();
-        let mut builder = Builder::new(model, sizes, plan)?;
+        let mut builder = Builder::new(model, extent, plan)?.of_bytes(bytes_max);
         builder.program()?;
         builder.finish()
+    }
+
+    /// Bytes of memory that the circuit itself takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let rows = [
+            &self.derived,
+            &self.looked_up,
+            &self.gates.a,
+            &self.gates.b,
+            &self.gates.c,
+            &self.zeros,
+            &self.hint_rows,
+        ];
+        let rows = rows.map(Rows::memory_bytes);
+        let tables = self.tables.iter().map(|table| match &table.entries {
+            Entries::Count(_) => 0,
+            Entries::Listed { cells, .. } => bytes_of(cells),
+        });
+        let lists = [
+            bytes_of(&self.committed),
+            bytes_of(&self.steps),
+            bytes_of(&self.leaves),
+            bytes_of(&self.shown),
+            bytes_of(&self.hints),
+            self.weighted.memory_bytes(),
+            self.apart_bytes,
+        ];
+        let all = rows.into_iter().chain(lists).chain(tables);
+        all.fold(0, u64::saturating_add)
+    }
+
+    /// How long its run is.
+    #[must_use]
+    pub const fn extent(&self) -> Extent {
+        Extent {
+            positions: self.positions,
+            sampled: self.sampled,
+        }
     }
 
     /// Positions as they are laid out: a power of two.
@@ -574,6 +479,11 @@ impl Circuit {
         let powers = self.looked_up.terms.iter().map(|term| term.power);
         powers.max().unwrap_or(0)
     }
+}
+
+/// Bytes of a list's elements.
+fn bytes_of<T>(list: &[T]) -> u64 {
+    u64::try_from(size_of_val(list)).unwrap_or(u64::MAX)
 }
 
 /// The least `n` with `2^n ≥ len`.

@@ -11,6 +11,7 @@ use credence_exact::{MatMul, NodeId};
 
 use super::arithmetic::slots;
 use super::builder::{Builder, Built};
+use super::expr::Expr;
 use super::{Hint, Span};
 
 /// Which positions a product reads.
@@ -98,6 +99,35 @@ pub(super) struct Operands {
 }
 
 impl Builder<'_> {
+    /// Says that a slot holds what the other does, if that is committed.
+    pub(super) fn alias(&mut self, slot: u32, other: u32) {
+        let anchor = self.anchor(other);
+        let at = usize::try_from(slot).unwrap_or(usize::MAX);
+        if let Some(own) = self.anchors.get_mut(at) {
+            *own = anchor;
+        }
+    }
+
+    fn anchor(&self, slot: u32) -> Option<u32> {
+        let at = usize::try_from(slot).unwrap_or(usize::MAX);
+        self.anchors.get(at).copied().flatten()
+    }
+
+    /// A committed slot that holds what this one does.
+    pub(super) fn anchored(&mut self, slot: u32) -> Built<u32> {
+        if self.is_counting() {
+            return Ok(slot);
+        }
+        if let Some(anchor) = self.anchor(slot) {
+            return Ok(anchor);
+        }
+        let of = self.hint_row(&Expr::slot(slot));
+        let copy = self.aux(Hint::Sum { of })?;
+        self.zero(&Expr::slot(copy).and(slot, -1));
+        self.alias(slot, copy);
+        Ok(copy)
+    }
+
     fn anchor_all(&mut self, slots: &mut [u32]) -> Built<()> {
         for slot in slots {
             *slot = self.anchored(*slot)?;
@@ -133,6 +163,7 @@ impl Builder<'_> {
                 .map(|(slot, cell)| (slot, Hint::Pair { pair, cell }));
             self.circuit.hints.extend(hints);
         }
+        self.count_apart(a.len().saturating_add(b.len()), 4)?;
         self.circuit.pairs.push(Pair {
             kind,
             y,

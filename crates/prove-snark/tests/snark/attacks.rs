@@ -16,14 +16,14 @@ use credence_testkit::program_gen::{Choices, request};
 
 /// Which check noticed.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-enum Noticed {
+pub(crate) enum Noticed {
     Lookups,
     Products,
     Equations,
     Pairs,
 }
 
-fn noticed(result: Result<impl Sized, ProofError>) -> Option<Noticed> {
+pub(crate) fn noticed(result: Result<impl Sized, ProofError>) -> Option<Noticed> {
     match result {
         Ok(_) => None,
         Err(ProofError::Lookup(LookupError::Sum)) => Some(Noticed::Lookups),
@@ -36,7 +36,7 @@ fn noticed(result: Result<impl Sized, ProofError>) -> Option<Noticed> {
 
 impl Run {
     /// Committed slots but own counts, which are counted anew after each lie: they have a test of their own.
-    fn told(&self) -> Vec<u32> {
+    pub(crate) fn told(&self) -> Vec<u32> {
         let counts = self.circuit.leaves.iter().filter_map(|leaf| match leaf {
             Leaf::Counted { count } => Some(*count),
             Leaf::Fixed { .. } | Leaf::Own { .. } => None,
@@ -47,7 +47,7 @@ impl Run {
     }
 
     /// What is noticed of the run after one slot is changed and lookups are counted anew.
-    fn after(&mut self, slot: u32, position: usize, delta: F) -> Option<Noticed> {
+    pub(crate) fn after(&mut self, slot: u32, position: usize, delta: F) -> Option<Noticed> {
         let before = self.witness.clone();
         let value = self.witness.slots.get(slot, position) + delta;
         self.witness.slots.set(slot, position, value);
@@ -123,7 +123,7 @@ impl Run {
         let witness = Witness::new(&self.circuit, &nodes);
         Self {
             model: self.model.clone(),
-            circuit: Circuit::new(&self.model, self.circuit.positions).unwrap(),
+            circuit: Circuit::new(&self.model, self.extent()).unwrap(),
             witness,
             nodes,
         }
@@ -241,13 +241,7 @@ fn an_input_cannot_be_another() {
                 &mut reader,
             )
             .unwrap();
-            let result = credence_method_snark::verify(
-                &STATEMENT,
-                &run.model,
-                &run.circuit,
-                &publics,
-                reader,
-            );
+            let result = run.check(&STATEMENT, &publics, reader);
             assert!(result.is_err(), "{name}");
         }
     }

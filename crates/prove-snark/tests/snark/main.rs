@@ -10,4 +10,8 @@ mod bytes;
 mod claims;
 mod common;
 mod programs;
+mod relation;
 mod small;
+mod story;
+mod tokens;
+mod vectors;
