@@ -8,6 +8,8 @@
 //! over to them: reverse-mode differentiation, one pass for all claims at once. A product of matrices costs one fold of its weights. Both sides do it by this code.
 //! It deliberately knows no value of a run, so it costs the same for one position as for a million.
 
+use core::ops::Range;
+
 use credence_exact::shape::window_cells;
 use credence_exact::{Conv, ParamId};
 use credence_model::{Model, ParamView};
@@ -177,47 +179,9 @@ impl Functional {
         tie: Option<(K, &TiePoints)>,
     ) -> Result<(), PullBackError> {
         match &step.map {
-            Map::Sparse { rows } => {
-                let rows = circuit.derived.some(rows.clone());
-                if rows.len() != step.y.range().len() {
-                    return Err(PullBackError::Slots);
-                }
-                let weights = self.take(step.y)?;
-                for (row, weight) in rows.zip(weights) {
-                    for term in row {
-                        self.add(term.slot, times(weight, term.coefficient));
-                    }
-                }
-                Ok(())
-            }
-            Map::Weighted { rows } => {
-                let rows = circuit.weighted.some(rows.clone());
-                if rows.len() != step.y.range().len() {
-                    return Err(PullBackError::Slots);
-                }
-                let weights = self.take(step.y)?;
-                for (row, weight) in rows.zip(weights) {
-                    self.moved.extend(row.iter().map(|term| Moved {
-                        column: term.column,
-                        slot: term.slot,
-                        weight: times(weight, term.coefficient),
-                    }));
-                }
-                Ok(())
-            }
-            Map::Hadamard { x, size } => {
-                let mut weights = self.take(step.y)?;
-                // The matrix is its own transpose.
-                for block in weights.chunks_mut((*size).max(1)) {
-                    hadamard(block);
-                }
-                let own = self.weights.get_mut(x.range());
-                let own = own.filter(|own| own.len() == weights.len());
-                for (own, weight) in own.ok_or(PullBackError::Slots)?.iter_mut().zip(weights) {
-                    *own += weight;
-                }
-                Ok(())
-            }
+            Map::Sparse { rows } => self.sparse(step.y, circuit, rows.clone()),
+            Map::Weighted { rows } => self.weighted(step.y, circuit, rows.clone()),
+            Map::Hadamard { x, size } => self.blocks(step.y, *x, *size),
             Map::Matrix { x, weight, bias } => {
                 let view = matrix(model, *weight)?;
                 let columns = view.shape().last();
@@ -254,6 +218,60 @@ impl Functional {
                 self.bias(model, op.bias, &heads, &u)
             }
         }
+    }
+
+    fn sparse(
+        &mut self,
+        y: Span,
+        circuit: &Circuit,
+        rows: Range<usize>,
+    ) -> Result<(), PullBackError> {
+        let rows = circuit.derived.some(rows);
+        if rows.len() != y.range().len() {
+            return Err(PullBackError::Slots);
+        }
+        let weights = self.take(y)?;
+        for (row, weight) in rows.zip(weights) {
+            for term in row {
+                self.add(term.slot, times(weight, term.coefficient));
+            }
+        }
+        Ok(())
+    }
+
+    fn weighted(
+        &mut self,
+        y: Span,
+        circuit: &Circuit,
+        rows: Range<usize>,
+    ) -> Result<(), PullBackError> {
+        let rows = circuit.weighted.some(rows);
+        if rows.len() != y.range().len() {
+            return Err(PullBackError::Slots);
+        }
+        let weights = self.take(y)?;
+        for (row, weight) in rows.zip(weights) {
+            self.moved.extend(row.iter().map(|term| Moved {
+                column: term.column,
+                slot: term.slot,
+                weight: times(weight, term.coefficient),
+            }));
+        }
+        Ok(())
+    }
+
+    fn blocks(&mut self, y: Span, x: Span, size: usize) -> Result<(), PullBackError> {
+        let mut weights = self.take(y)?;
+        // The matrix is its own transpose.
+        for block in weights.chunks_mut(size.max(1)) {
+            hadamard(block);
+        }
+        let own = self.weights.get_mut(x.range());
+        let own = own.filter(|own| own.len() == weights.len());
+        for (own, weight) in own.ok_or(PullBackError::Slots)?.iter_mut().zip(weights) {
+            *own += weight;
+        }
+        Ok(())
     }
 
     /// The weights of a node's cells, which become 0.

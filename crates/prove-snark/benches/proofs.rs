@@ -25,13 +25,13 @@ use credence_method_snark::pcs::{Params, Security};
 use credence_method_snark::protocol::Statement;
 use credence_method_snark::run::Publics;
 use credence_method_snark::{Reader, Relation, security, verify};
-use credence_model::{Model, Tensors};
+use credence_model::Model;
 use credence_prove_snark::memory_bytes;
 use credence_prove_snark::prover::prove_witness;
-use credence_prove_snark::run::node_values;
 use credence_prove_snark::witness::Witness;
 
 use figures::{Figures, Rates, Time, page, resident, work};
+use workloads::Request;
 
 /// Runs of which the least time counts.
 const RUNS: usize = 5;
@@ -118,7 +118,7 @@ fn least<T>(mut work: impl FnMut() -> T) -> (Time, T) {
     least.unwrap()
 }
 
-fn measure(model: Model, inputs: &Tensors, security: Security) -> Figures {
+fn measure(model: Model, inputs: &Request, security: Security) -> Figures {
     let statement = Statement {
         bound: &[("claim", b"a benchmark")],
         security,
@@ -129,22 +129,21 @@ fn measure(model: Model, inputs: &Tensors, security: Security) -> Figures {
         isa: *Isa::available().last().unwrap(),
     };
     let engine = Engine::new(Arc::clone(&model), options).unwrap();
-    let execution = engine.run(inputs).unwrap();
-    let positions = usize::try_from(execution.positions).unwrap();
-    drop(execution);
+    let extent = inputs.extent();
+    inputs.run(&engine);
 
     // First of all, before anything lies about that may be used again: one proof, and what it took.
     resident::forget_peak();
     let before = resident::now();
-    let relation = Relation::new(Arc::clone(&model), positions).unwrap();
+    let relation = Relation::new(Arc::clone(&model), extent).unwrap();
     let circuit = relation.circuit();
     let params = Params::new(circuit.witness_log(), security).unwrap();
     let witness = witnessed(&engine, inputs, circuit);
     let proof = prove_witness(&statement, &model, circuit, &witness).unwrap();
     let peak = resident::peak().saturating_sub(before);
 
-    let (replay, _) = least(|| engine.run(inputs).unwrap());
-    let (circuit_time, _) = least(|| Relation::new(Arc::clone(&model), positions).unwrap());
+    let (replay, _) = least(|| inputs.run(&engine));
+    let (circuit_time, _) = least(|| Relation::new(Arc::clone(&model), extent).unwrap());
     let (witness_time, _) = least(|| witnessed(&engine, inputs, circuit));
     let (prove, _) = least(|| prove_witness(&statement, &model, circuit, &witness).unwrap());
     let (verify, ()) = least(|| {
@@ -156,7 +155,7 @@ fn measure(model: Model, inputs: &Tensors, security: Security) -> Figures {
     let (multiplications, hashed) = work(circuit, &params);
     Figures {
         parameters: model.parameter_count(),
-        positions,
+        positions: extent.positions,
         leaves_log: circuit.leaves_log(),
         witness_log: circuit.witness_log(),
         bits: security::total(security::Sizes::of(circuit), &params),
@@ -175,9 +174,8 @@ fn measure(model: Model, inputs: &Tensors, security: Security) -> Figures {
 
 fn witnessed(
     engine: &Engine,
-    inputs: &Tensors,
+    inputs: &Request,
     circuit: &credence_method_snark::circuit::Circuit,
 ) -> Witness {
-    let (nodes, _, _) = node_values(engine, inputs).unwrap();
-    Witness::new(circuit, &nodes)
+    Witness::new(circuit, &inputs.values(engine))
 }

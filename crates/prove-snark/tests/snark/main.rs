@@ -12,6 +12,7 @@ mod common;
 mod programs;
 mod relation;
 mod small;
+mod speech;
 mod story;
 mod tokens;
 mod vectors;
