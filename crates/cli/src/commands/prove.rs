@@ -170,7 +170,7 @@ fn unproved(path: &Path, error: ProveError) -> CliError {
     let exit = match &error {
         ProveError::Output => Exit::Refuted,
         ProveError::Claim(_) | ProveError::Model => Exit::Inconsistent,
-        ProveError::Tensors(_) | ProveError::Run(_) => Exit::Malformed,
+        ProveError::Tensors(_) | ProveError::Run(_) | ProveError::Session(_) => Exit::Malformed,
         ProveError::Circuit(_) | ProveError::Memory { .. } | ProveError::Params(_) => Exit::Usage,
         ProveError::Commit(_) | ProveError::OtherCircuit(_) => Exit::Failed,
     };

@@ -169,7 +169,7 @@ impl Draft {
         let scale = self.node(Op::MaxAbs(MaxAbs { x }), Dtype::I32, true);
         let limit = 127;
         let op = Quantise { x, scale, limit };
-        (self.node(Op::Quantise(op), Dtype::I8, false), scale)
+        (self.node(Op::Quantise(op), Dtype::I8, true), scale)
     }
 
     fn norm(&mut self, x: NodeId) -> (NodeId, NodeId) {
@@ -181,7 +181,7 @@ impl Draft {
             epsilon: 1 << 10,
             max: 1 << 20,
         };
-        (normal, self.node(Op::RmsRatio(op), Dtype::I32, false))
+        (normal, self.node(Op::RmsRatio(op), Dtype::I32, true))
     }
 
     /// A product of a matrix, brought back by the scale beside the operand.
@@ -237,7 +237,7 @@ impl Draft {
         let [width, heads] = [sizes.width, sizes.heads];
         let [q, k, v] = [(); 3].map(|()| {
             // 2^3 times as fine, a mean of them still has 16 bits.
-            let ends = (4_095, Dtype::I16, false);
+            let ends = (4_095, Dtype::I16, true);
             let all = self.product(normed, (width, width), 18, ends);
             self.shaped(all, &[heads, width / heads])
         });
@@ -262,7 +262,7 @@ impl Draft {
     fn feed(&mut self, x: NodeId, width: u32) -> NodeId {
         let normed = self.norm(x);
         let hidden = 4 * width;
-        let ends = (2_000, Dtype::I16, false);
+        let ends = (2_000, Dtype::I16, true);
         let up = self.product(normed, (width, hidden), 20, ends);
         let table = self.gelu();
         let op = Table {
@@ -270,7 +270,7 @@ impl Draft {
             table,
             base: -2_000,
         };
-        let gelu = self.node(Op::Table(op), Dtype::I16, false);
+        let gelu = self.node(Op::Table(op), Dtype::I16, true);
         let scaled = self.scaled(gelu);
         self.product(scaled, (hidden, width), 15, (1 << 25, Dtype::I32, true))
     }
