@@ -12,13 +12,15 @@ use credence_method_snark::circuit::{Circuit, CircuitError};
 use credence_method_snark::functional::PullBackError;
 use credence_method_snark::pcs::{Params, ParamsError, Security};
 use credence_method_snark::protocol::Statement;
-use credence_method_snark::{CONTENT_BYTES_MAX, Subject};
+use credence_method_snark::weights::WeightsError;
+use credence_method_snark::{CONTENT_BYTES_MAX, Known as _, Subject};
 use credence_model::{TensorError, TensorLimits, Tensors};
 
-use crate::memory::memory_bytes;
+use crate::memory::{memory_bytes, memory_bytes_apart};
 use crate::pcs::CommitError;
-use crate::prover::prove_witness;
+use crate::prover::{prove_apart, prove_witness};
 use crate::run::node_values;
+use crate::weights::Weights;
 use crate::witness::Witness;
 
 /// How a proof is made.
@@ -69,6 +71,12 @@ pub enum ProveError {
     /// The circuit is not of the model at hand.
     #[error("the circuit is not of this model")]
     OtherCircuit(#[from] PullBackError),
+    /// The weights are of another model.
+    #[error("the committed weights are of another model than the one at hand")]
+    Weights,
+    /// The circuit is not of the weights' card.
+    #[error("the circuit is not of the card of these weights")]
+    OtherCard(#[from] WeightsError),
     /// The values cannot be committed to.
     #[error("the run's values cannot be committed to")]
     Commit(#[from] CommitError),
@@ -79,19 +87,52 @@ pub enum ProveError {
 /// # Errors
 /// [`ProveError`].
 pub fn prove(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Vec<u8>, ProveError> {
+    prove_claim(engine, case, options, None)
+}
+
+/// The same, with weights that are committed to: whoever checks needs their card and not the weights.
+///
+/// # Errors
+/// [`ProveError`].
+pub fn prove_with_weights(
+    engine: &Engine,
+    case: &Case<'_>,
+    options: Options,
+    weights: &Weights,
+) -> Result<Vec<u8>, ProveError> {
+    prove_claim(engine, case, options, Some(weights))
+}
+
+fn prove_claim(
+    engine: &Engine,
+    case: &Case<'_>,
+    options: Options,
+    weights: Option<&Weights>,
+) -> Result<Vec<u8>, ProveError> {
     let model = engine.model();
+    if weights.is_some_and(|weights| weights.card().id() != model.id()) {
+        return Err(ProveError::Weights);
+    }
     if case.claim().fields().model != model.id() {
         return Err(ProveError::Model);
     }
     let subject = Subject::read(model.program(), case).map_err(ProveError::Claim)?;
-    let circuit = match Circuit::within(model, subject.positions, options.memory_bytes_max) {
+    let (positions, max) = (subject.positions, options.memory_bytes_max);
+    let circuit = match weights {
+        None => Circuit::within(model, positions, max),
+        Some(_) => Circuit::apart(model, positions, max),
+    };
+    let circuit = match circuit {
         Err(CircuitError::Memory { max, got: expected }) => {
             return Err(ProveError::Memory { expected, max });
         }
         other => other?,
     };
     let params = Params::new(circuit.witness_log(), options.security)?;
-    let expected = memory_bytes(&circuit, &params);
+    let expected = match weights {
+        None => memory_bytes(&circuit, &params),
+        Some(weights) => memory_bytes_apart(&circuit, &params, weights),
+    };
     if expected > options.memory_bytes_max {
         return Err(ProveError::Memory {
             expected,
@@ -115,6 +156,9 @@ pub fn prove(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Vec<u
     };
     let code = u8::try_from(options.security.bits()).unwrap_or(0);
     let mut evidence = vec![code];
-    evidence.extend(prove_witness(&statement, model, &circuit, &witness)?);
+    evidence.extend(match weights {
+        None => prove_witness(&statement, model, &circuit, &witness)?,
+        Some(weights) => prove_apart(&statement, (model, weights), &circuit, &witness)?,
+    });
     Ok(evidence)
 }

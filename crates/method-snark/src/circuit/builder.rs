@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use credence_exact::{NodeId, Op, ParamId};
-use credence_model::{Interval, Model, NodeSpec};
+use credence_model::{Interval, NodeSpec};
 
 use super::arithmetic::slots;
 use super::expr::Expr;
@@ -14,7 +14,11 @@ use super::limits::{
     LEAVES_LOG_MAX, LIMB_BITS_MAX, LIMB_BITS_MIN, POSITIONS_MAX, SHOWN_LOOKUPS_MAX, SHOWN_RATIO,
     SLOTS_MAX,
 };
-use super::{Circuit, Entries, FIXED_SLOTS, Hint, Leaf, Public, Shown, Span, Table, log2_ceil};
+use super::{
+    Circuit, Entries, FIXED_SLOTS, Hint, Leaf, Public, Shown, Span, Table, is_proved_apart,
+    log2_ceil,
+};
+use crate::known::Known;
 
 /// Why a program has no circuit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,14 +99,16 @@ pub(super) enum TableKey {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     counting: bool,
+    apart: bool,
     limb_bits: u32,
     shown: BTreeSet<TableKey>,
 }
 
 impl Plan {
-    pub(super) const fn counting() -> Self {
+    pub(super) const fn counting(apart: bool) -> Self {
         Self {
             counting: true,
+            apart,
             limb_bits: 8,
             shown: BTreeSet::new(),
         }
@@ -121,7 +127,7 @@ struct Demands {
 }
 
 pub(super) struct Builder<'a> {
-    pub(super) model: &'a Model,
+    pub(super) model: &'a dyn Known,
     pub(super) circuit: Circuit,
     pub(super) node: String,
     plan: Plan,
@@ -153,7 +159,7 @@ fn limbs_of(bits: u32, limb_bits: u32) -> impl Iterator<Item = (u32, u32)> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(model: &'a Model, positions: usize, plan: Plan) -> Built<Self> {
+    pub(super) fn new(model: &'a dyn Known, positions: usize, plan: Plan) -> Built<Self> {
         if model.program().language().is_some() {
             return Err(CircuitError::Language);
         }
@@ -168,6 +174,7 @@ impl<'a> Builder<'a> {
             positions,
             log_positions: log2_ceil(positions),
             limb_bits: plan.limb_bits,
+            apart: plan.apart,
             slots: FIXED_SLOTS,
             ..Circuit::default()
         };
@@ -239,6 +246,7 @@ impl<'a> Builder<'a> {
         });
         Plan {
             counting: false,
+            apart: self.plan.apart,
             limb_bits,
             shown: shown.map(|(&key, _)| key).collect(),
         }
@@ -295,6 +303,12 @@ impl<'a> Builder<'a> {
     }
 
     fn one(&mut self, id: NodeId, node: &NodeSpec, cells: usize) -> Built<()> {
+        if self.plan.apart && !is_proved_apart(&node.op) {
+            return Err(CircuitError::Op {
+                node: node.name.clone(),
+                op: node.op.name(),
+            });
+        }
         let span = match &node.op {
             Op::Input(_) => {
                 let span = self.slots(narrow(cells))?;

@@ -23,6 +23,8 @@ use core::ops::Range;
 use credence_exact::{Conv, Op, ParamId};
 use credence_model::Model;
 
+use crate::known::Known;
+
 pub use self::builder::CircuitError;
 use self::builder::{Builder, Plan};
 pub use self::limits::{LEAVES_LOG_MAX, LIMB_BITS_MAX, MODULUS, POSITIONS_MAX};
@@ -371,6 +373,8 @@ pub struct Circuit {
     pub log_positions: u32,
     /// Bits of the limbs that ranges are cut into.
     pub limb_bits: u32,
+    /// Whether weights of matrices and convolutions are committed to apart, so that each of them is tied.
+    pub apart: bool,
     /// Number of slots.
     pub slots: u32,
     /// The slots of each node.
@@ -417,10 +421,31 @@ impl Circuit {
     /// # Errors
     /// [`CircuitError`], as soon as what is built is larger.
     pub fn within(model: &Model, positions: usize, bytes_max: u64) -> Result<Self, CircuitError> {
-        let mut counting = Builder::new(model, positions, Plan::counting())?;
+        Self::build(model, positions, bytes_max, false)
+    }
+
+    /// The circuit of a model whose weights are committed to apart, by the model or by its card: the same one.
+    ///
+    /// # Errors
+    /// [`CircuitError`].
+    pub fn apart(
+        known: &dyn Known,
+        positions: usize,
+        bytes_max: u64,
+    ) -> Result<Self, CircuitError> {
+        Self::build(known, positions, bytes_max, true)
+    }
+
+    fn build(
+        known: &dyn Known,
+        positions: usize,
+        bytes_max: u64,
+        apart: bool,
+    ) -> Result<Self, CircuitError> {
+        let mut counting = Builder::new(known, positions, Plan::counting(apart))?;
         counting.program()?;
         let plan = counting.plan();
-        let mut builder = Builder::new(model, positions, plan)?.of_bytes(bytes_max);
+        let mut builder = Builder::new(known, positions, plan)?.of_bytes(bytes_max);
         builder.program()?;
         builder.finish()
     }
@@ -509,6 +534,27 @@ fn bytes_of<T>(list: &[T]) -> u64 {
 pub fn log2_ceil(len: usize) -> u32 {
     len.checked_next_power_of_two()
         .map_or(usize::BITS, usize::trailing_zeros)
+}
+
+/// Ops that have a proof where weights are committed to: those whose parameters, but for matrices and convolutions, are public and small.
+const fn is_proved_apart(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Input(_)
+            | Op::Linear(_)
+            | Op::Conv(_)
+            | Op::Rescale(_)
+            | Op::Add(_)
+            | Op::Table(_)
+            | Op::MaxPool(_)
+            | Op::SumPool(_)
+            | Op::Reindex(_)
+            | Op::Concat(_)
+            | Op::Softmax(_)
+            | Op::ArgMax(_)
+            | Op::TreeLeaves(_)
+            | Op::GatherSum(_)
+    )
 }
 
 /// Ops that have a proof.
