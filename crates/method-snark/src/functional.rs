@@ -106,6 +106,13 @@ impl Functional {
         }
     }
 
+    /// Adds another functional over the same slots.
+    pub fn add_all(&mut self, other: &Self) {
+        for (own, other) in self.weights.iter_mut().zip(&other.weights) {
+            *own += *other;
+        }
+    }
+
     /// Adds a row times a weight, components of a tuple times powers of `gamma`.
     #[inline]
     pub fn add_row(&mut self, row: &[Term], weight: K, gamma: K) {

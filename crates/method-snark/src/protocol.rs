@@ -8,13 +8,13 @@
 
 use crate::circuit::Circuit;
 use crate::extension::K;
-use crate::functional::{Functional, PullBackError, TIE_VARIABLES, TiePoints};
+use crate::functional::{PullBackError, TIE_VARIABLES, TiePoints};
 use crate::grid::Grid;
 use crate::known::Known;
 use crate::lookup::LeafClaims;
 use crate::mle::eq_table;
 use crate::pcs::Security;
-use crate::rows::{add_lookups, add_rows};
+use crate::rows::{Factors, add_all};
 use crate::run::{Publics, weigh_tables};
 use crate::transcript::Transcript;
 use crate::weights::{Apart, forwards};
@@ -123,12 +123,20 @@ pub fn combine(
     let batch = transcript.challenge_k("batch");
 
     let leaves = Grid::new(&claims.point, circuit.log_positions, circuit.positions);
-    let mut functional = Functional::new(circuit);
+    let (_, point) = claims.point.split_first().unwrap_or((&K::ZERO, &[]));
+    let gates = Grid::new(point, circuit.log_positions, circuit.positions);
     let LookupChallenges { gamma, alpha } = challenges;
+    let squared = batch * batch;
+    let products = [squared, squared * batch, squared * squared];
+    let factors = Factors {
+        gamma,
+        count: batch,
+        products,
+    };
+    let (mut functional, rows) = add_all(circuit, (&leaves, &gates), factors);
 
     // Denominators: α − value where there is a leaf, 1 where there is none. Numerators: 1 for a lookup, minus its count for an entry.
     let mut scale = batch;
-    let rows = add_lookups(&mut functional, circuit, &leaves, (gamma, scale));
     let ones = rows.all - rows.counted;
     let first_entry = circuit.looked_up.len();
     let entries = || leaves.list(first_entry).take(circuit.entries());
@@ -139,12 +147,8 @@ pub fn combine(
     sum += scale * (ones * leaves.real() - claims.p);
     let counts = scale;
 
-    let (_, point) = claims.point.split_first().unwrap_or((&K::ZERO, &[]));
-    let gates = Grid::new(point, circuit.log_positions, circuit.positions);
-    let rows = [&circuit.gates.a, &circuit.gates.b, &circuit.gates.c];
-    for (rows, claim) in rows.into_iter().zip(claims.products) {
-        scale *= batch;
-        add_rows(&mut functional, rows, &gates, scale);
+    for (factor, claim) in products.into_iter().zip(claims.products) {
+        scale = factor;
         sum += scale * claim;
     }
 

@@ -3,6 +3,8 @@
 //! A circuit has millions of rows, so a weight is one product, of a part by block and a part by place in it ([`Grid::blocks`]); what all rows of a block have in common is multiplied once a block. It deliberately knows no
 //! challenge's meaning.
 
+use core::ops::Range;
+
 use crate::circuit::{Circuit, Leaf, ONE, Rows, Term};
 use crate::extension::K;
 use crate::field::F;
@@ -18,11 +20,82 @@ pub(crate) struct LookupSums {
     pub(crate) counted: K,
 }
 
-/// Adds the compressed tuples of all lookups, each times its weight, and to the slots that count rows their weight times `count`.
-pub(crate) fn add_lookups(
+/// Rows from which a second thread is worth its functional.
+const THREAD_ROWS_MIN: usize = 1 << 15;
+
+/// Lookups of ten that the second thread takes, beside all products.
+const SHARE: usize = 3;
+
+/// What rows are weighted by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Factors {
+    /// Compresses tuples.
+    pub(crate) gamma: K,
+    /// Of numerators.
+    pub(crate) count: K,
+    /// Of A, B and C.
+    pub(crate) products: [K; 3],
+}
+
+/// Adds all lookups and products, on two threads where there are many and the system gives one more. The sums are the same.
+pub(crate) fn add_all(
+    circuit: &Circuit,
+    (leaves, gates): (&Grid, &Grid),
+    factors: Factors,
+) -> (Functional, LookupSums) {
+    let blocks = leaves.blocks(circuit.looked_up.len()).count();
+    let apart = if circuit.looked_up.len() < THREAD_ROWS_MIN {
+        0
+    } else {
+        blocks.saturating_mul(SHARE).checked_div(10).unwrap_or(0)
+    };
+    let here = blocks.saturating_sub(apart);
+    let Factors {
+        gamma,
+        count,
+        products,
+    } = factors;
+    let one = || {
+        let mut functional = Functional::new(circuit);
+        let sums = add_lookups(&mut functional, circuit, leaves, 0..here, (gamma, count));
+        (functional, sums)
+    };
+    let other = || {
+        let mut functional = Functional::new(circuit);
+        let sums = add_lookups(
+            &mut functional,
+            circuit,
+            leaves,
+            here..blocks,
+            (gamma, count),
+        );
+        let lists = [&circuit.gates.a, &circuit.gates.b, &circuit.gates.c];
+        for (rows, scale) in lists.into_iter().zip(products) {
+            add_rows(&mut functional, rows, gates, scale);
+        }
+        (functional, sums)
+    };
+    let (mut one, other) = std::thread::scope(|scope| {
+        let spawned = (apart > 0)
+            .then(|| std::thread::Builder::new().spawn_scoped(scope, other).ok())
+            .flatten();
+        let one = one();
+        // A thread that died is no reason to stop: this one can do its work.
+        let done = spawned.and_then(|thread| thread.join().ok());
+        (one, done.unwrap_or_else(other))
+    });
+    one.0.add_all(&other.0);
+    one.1.all += other.1.all;
+    one.1.counted += other.1.counted;
+    one
+}
+
+/// Adds the compressed tuples of the lookups of some blocks, each times its weight, and to the slots that count rows their weight times `count`.
+fn add_lookups(
     functional: &mut Functional,
     circuit: &Circuit,
     grid: &Grid,
+    some: Range<usize>,
     (gamma, count): (K, K),
 ) -> LookupSums {
     let rows = &circuit.looked_up;
@@ -32,8 +105,8 @@ pub(crate) fn add_lookups(
     };
     let mut constants = K::ZERO;
     let scaled = grid.scaled(gamma);
-    let blocks = grid.blocks(rows.len());
-    for (block, tuples) in blocks.zip(scaled.blocks(rows.len())) {
+    let blocks = grid.blocks(rows.len()).zip(scaled.blocks(rows.len()));
+    for (block, tuples) in blocks.skip(some.start).take(some.len()) {
         let end = block.first.saturating_add(block.low.len());
         let leaves = circuit.leaves.get(block.first..end).unwrap_or_default();
         let lists = rows.some(block.first..end).zip(leaves);
@@ -63,7 +136,7 @@ pub(crate) fn add_lookups(
 }
 
 /// Adds rows that are no tuples, each times its weight and `scale`.
-pub(crate) fn add_rows(functional: &mut Functional, rows: &Rows, grid: &Grid, scale: K) {
+fn add_rows(functional: &mut Functional, rows: &Rows, grid: &Grid, scale: K) {
     let mut constants = K::ZERO;
     let scaled = grid.scaled(scale);
     for block in scaled.blocks(rows.len()) {

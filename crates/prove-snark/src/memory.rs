@@ -38,8 +38,8 @@ pub fn memory_bytes(circuit: &Circuit, params: &Params) -> u64 {
     // All layers of fractions, numerators and denominators; A, B and C of each product.
     let products = 3 * wide(circuit.gates.a.len()) * width * element;
     let lookups = 4 * leaves * element + products;
-    // The functional, weights of rows and of all values, and the values once more with their first fold.
-    let functional = u64::from(circuit.slots) * element;
+    // Two functionals, weights of rows and of all values, and the values once more with their first fold.
+    let functional = u64::from(circuit.slots) * element * 2;
     let linear = committed * (element + word + element / 2);
     let linear = functional.max(linear) + rows * element;
     let steps = lookups.max(linear).max(opening_bytes(params));
