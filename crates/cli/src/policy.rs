@@ -29,8 +29,10 @@ pub(crate) enum PolicyError {
         source: NameError,
     },
     /// A public key.
-    #[error("`operators` holds `{got}`")]
+    #[error("`{field}` holds `{got}`")]
     Operator {
+        /// The field.
+        field: &'static str,
         /// What stands there.
         got: String,
         /// Why it is no key.
@@ -97,6 +99,7 @@ struct PolicyFile {
     max_clock_skew_s: Option<u64>,
     nonce: Option<String>,
     min_bits: Option<u32>,
+    vouchers: Option<Vec<String>>,
     log: Option<LogTable>,
 }
 
@@ -119,13 +122,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Policy, PolicyError> {
         let methods = names.iter().map(|name| method(name));
         policy.required = methods.collect::<Result<_, _>>()?;
     }
-    if let Some(keys) = not_empty("operators", file.operators)? {
-        let key = |got: String| match public_key(&got) {
-            Ok(key) => Ok(key),
-            Err(source) => Err(PolicyError::Operator { got, source }),
-        };
-        policy.operators = Some(keys.into_iter().map(key).collect::<Result<_, _>>()?);
-    }
+    policy.operators = keys("operators", file.operators)?;
+    policy.vouchers = keys("vouchers", file.vouchers)?;
     if let Some(ids) = not_empty("models", file.models)? {
         let id = |got: String| digits("models", got, str::parse::<ModelId>);
         policy.models = Some(ids.into_iter().map(id).collect::<Result<_, _>>()?);
@@ -145,6 +143,20 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Policy, PolicyError> {
     policy.bits_min = file.min_bits;
     policy.log = file.log.map(log_demand).transpose()?;
     Ok(policy)
+}
+
+/// The public keys of a list that is there.
+fn keys(
+    field: &'static str,
+    list: Option<Vec<String>>,
+) -> Result<Option<Vec<PublicKey>>, PolicyError> {
+    let key = |got: String| match public_key(&got) {
+        Ok(key) => Ok(key),
+        Err(source) => Err(PolicyError::Operator { field, got, source }),
+    };
+    let list = not_empty(field, list)?;
+    list.map(|keys| keys.into_iter().map(key).collect())
+        .transpose()
 }
 
 /// What the table `[log]` asks for. Who names witnesses and no quorum means all of them.
@@ -248,7 +260,8 @@ mod tests {
         let (id, nonce) = ("ab".repeat(32), "cd".repeat(32));
         let text = format!(
             "require = ['signed']\noperators = ['{}']\nmodels = ['{id}']\nmax_age_s = 60\n\
-             max_clock_skew_s = 5\nnonce = '{nonce}'\nmin_bits = 100",
+             max_clock_skew_s = 5\nnonce = '{nonce}'\nmin_bits = 100\nvouchers = ['{}']",
+            key(),
             key()
         );
         let expected = Policy {
@@ -259,6 +272,7 @@ mod tests {
             skew_max_s: 5,
             nonce: Some(nonce.parse().unwrap()),
             bits_min: Some(100),
+            vouchers: Some(vec![key()]),
             log: None,
         };
         assert_eq!(read(text.as_bytes()).unwrap(), expected);
@@ -332,6 +346,8 @@ mod tests {
             ("require = []", "empty"),
             ("operators = []", "empty"),
             ("models = []", "empty"),
+            ("vouchers = []", "empty"),
+            ("vouchers = ['ab']", "`vouchers`"),
             ("require = ['Replay']", "`Replay`"),
             ("operators = ['ab']", "`ab`"),
             (&weak, "no Ed25519"),

@@ -12,13 +12,15 @@ use core::ops::Range;
 
 use credence_exact::shape::window_cells;
 use credence_exact::{Conv, ParamId};
-use credence_model::{Model, ParamView};
+use credence_model::ParamView;
 
 use crate::circuit::{Circuit, Map, ONE, Rows, Span, Step, Term, log2_ceil};
 use crate::extension::K;
 use crate::field::F;
 use crate::fold::fold_rows;
+use crate::known::Known;
 use crate::mle::eq_table;
+use crate::weights::Apart;
 
 /// Coordinates of a point over the rows or the last axis of any node.
 pub const TIE_VARIABLES: usize = 32;
@@ -61,6 +63,7 @@ pub enum PullBackError {
 pub struct Functional {
     weights: Vec<K>,
     moved: Vec<Moved>,
+    apart: Vec<Apart>,
 }
 
 /// A weight of a slot at positions that are weighted by a column.
@@ -96,6 +99,7 @@ impl Functional {
         Self {
             weights: vec![K::ZERO; at(circuit.slots)],
             moved: Vec::new(),
+            apart: Vec::new(),
         }
     }
 
@@ -124,6 +128,13 @@ impl Functional {
         }
     }
 
+    /// Adds another functional over the same slots.
+    pub fn add_all(&mut self, other: &Self) {
+        for (own, other) in self.weights.iter_mut().zip(&other.weights) {
+            *own += *other;
+        }
+    }
+
     /// Adds a row times a weight, components of a tuple times powers of `gamma`.
     #[inline]
     pub fn add_row(&mut self, row: &[Term], weight: K, gamma: K) {
@@ -138,20 +149,27 @@ impl Functional {
     }
 
     /// Adds rows that are no tuples, each times its weight.
-    pub fn add_rows(&mut self, rows: &Rows, weights: impl Iterator<Item = K>) {
+    pub fn add_rows(&mut self, rows: &Rows, weights: &[K]) {
         for (row, weight) in rows.iter().zip(weights) {
-            self.add_row(row, weight, K::ONE);
+            self.add_row(row, *weight, K::ONE);
         }
     }
 
+    /// Maps whose weights were not at hand when weights were moved through them: their operands lack what they hand on.
+    #[must_use]
+    pub fn into_apart(self) -> Vec<Apart> {
+        self.apart
+    }
+
     /// Moves the weights of derived nodes to what they derive from, from the last node to the first; the tie of node number i of them, counted from 0, is weighted by `scale^(i+1)` times `first`.
+    /// In a circuit whose weights are committed to, maps whose weights are not at hand are kept apart.
     ///
     /// # Errors
     /// [`PullBackError`]: the circuit is not of this model.
     pub fn pull_back(
         &mut self,
         circuit: &Circuit,
-        model: &Model,
+        model: &dyn Known,
         points: &TiePoints,
         batch: (K, K),
     ) -> Result<(), PullBackError> {
@@ -164,18 +182,19 @@ impl Functional {
                 tie *= scale;
             }
         }
-        for step in circuit.steps.iter().rev() {
+        for (number, step) in circuit.steps.iter().enumerate().rev() {
             let weight = if step.tied { tied.pop() } else { None };
-            self.step(step, circuit, model, weight.map(|weight| (weight, points)))?;
+            let tie = weight.map(|weight| (weight, points));
+            self.step((number, step), circuit, model, tie)?;
         }
         Ok(())
     }
 
     fn step(
         &mut self,
-        step: &Step,
+        (number, step): (usize, &Step),
         circuit: &Circuit,
-        model: &Model,
+        model: &dyn Known,
         tie: Option<(K, &TiePoints)>,
     ) -> Result<(), PullBackError> {
         match &step.map {
@@ -183,10 +202,21 @@ impl Functional {
             Map::Weighted { rows } => self.weighted(step.y, circuit, rows.clone()),
             Map::Hadamard { x, size } => self.blocks(step.y, *x, *size),
             Map::Matrix { x, weight, bias } => {
-                let view = matrix(model, *weight)?;
-                let columns = view.shape().last();
-                let rows = view.shape().cells().checked_div(columns).unwrap_or(0);
+                let shape = model.program().param_shape(*weight);
+                let absent = PullBackError::Absent { param: *weight };
+                let shape = shape.ok_or(absent)?;
+                let columns = shape.last();
+                let rows = shape.cells().checked_div(columns).unwrap_or(0);
                 let (heads, u) = self.outer(step.y, rows, tie)?;
+                self.bias(model, *bias, &heads, &u)?;
+                let Some(view) = matrix(model, circuit, *weight)? else {
+                    self.apart.push(Apart {
+                        step: number,
+                        heads,
+                        u,
+                    });
+                    return Ok(());
+                };
                 let folded = fold_rows(view.bytes(), columns, &u);
                 let own = self.weights.get_mut(x.range());
                 let own = own.ok_or(PullBackError::Slots)?;
@@ -198,7 +228,7 @@ impl Functional {
                         *own += *head * *value;
                     }
                 }
-                self.bias(model, *bias, &heads, &u)
+                Ok(())
             }
             Map::Convolution {
                 x,
@@ -206,16 +236,25 @@ impl Functional {
                 y_dims,
                 op,
             } => {
-                let view = matrix(model, op.weight)?;
-                let channels = view.shape().dims().first().copied().unwrap_or(0);
-                let (heads, u) = self.outer(step.y, channels, tie)?;
+                let shape = model.program().param_shape(op.weight);
+                let channels = shape.and_then(|shape| shape.dims().first().copied());
+                let absent = PullBackError::Absent { param: op.weight };
+                let (heads, u) = self.outer(step.y, channels.ok_or(absent)?, tie)?;
+                self.bias(model, op.bias, &heads, &u)?;
+                let Some(view) = matrix(model, circuit, op.weight)? else {
+                    self.apart.push(Apart {
+                        step: number,
+                        heads,
+                        u,
+                    });
+                    return Ok(());
+                };
                 let image = Image {
                     x: *x,
                     x_dims: *x_dims,
                     y_dims: *y_dims,
                 };
-                self.convolution(op, &image, view.bytes(), (&heads, &u))?;
-                self.bias(model, op.bias, &heads, &u)
+                self.convolution(op, &image, view.bytes(), (&heads, &u))
             }
         }
     }
@@ -318,7 +357,7 @@ impl Functional {
 
     fn bias(
         &mut self,
-        model: &Model,
+        model: &dyn Known,
         bias: Option<ParamId>,
         heads: &[K],
         u: &[K],
@@ -404,12 +443,22 @@ impl Functional {
     }
 }
 
-/// The weights of a matrix or a convolution.
-fn matrix(model: &Model, param: ParamId) -> Result<ParamView<'_>, PullBackError> {
-    let view = model.param(param).ok_or(PullBackError::Absent { param })?;
+/// The weights of a matrix or a convolution; `None` if they are committed to and not at hand.
+fn matrix<'a>(
+    model: &'a dyn Known,
+    circuit: &Circuit,
+    param: ParamId,
+) -> Result<Option<ParamView<'a>>, PullBackError> {
+    let Some(view) = model.param(param) else {
+        return if circuit.apart {
+            Ok(None)
+        } else {
+            Err(PullBackError::Absent { param })
+        };
+    };
     let (expected, got) = (view.shape().cells(), view.bytes().len());
     if expected == got {
-        Ok(view)
+        Ok(Some(view))
     } else {
         Err(PullBackError::Size {
             param,

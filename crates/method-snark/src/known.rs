@@ -1,112 +1,72 @@
-//! Public nodes that are no inputs: rows of tables that public numbers name. The verifier reads them itself, for no more than they cost to run.
+//! What is known of a model by whoever builds its circuit: all of it, or all but the weights that a proof commits to.
 //!
-//! ```text
-//! cells of inputs, or tokens ─▶ cells of all public nodes, in the order of `Circuit::inputs`
-//! ```
-//!
-//! It deliberately evaluates nothing else: what a verifier would have to run, it is shown a proof of.
+//! It deliberately runs nothing.
 
-use credence_exact::{Embed, NodeId, Op, ParamId, clamp, rescale};
-use credence_model::Model;
+use core::fmt::Debug;
+use std::sync::Arc;
 
-use crate::circuit::{Circuit, POSITION};
+use credence_base::ModelId;
+use credence_exact::{NodeId, ParamId};
+use credence_model::{Interval, Model, ParamView, Program};
 
-/// Why public nodes have no cells.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KnownError {
-    /// Not as many inputs as the program has, or other lengths.
-    #[error("the inputs are not those of this model and number of positions")]
-    Inputs,
-    /// A number that names no row.
-    #[error("node `{node}` is asked for row {got}, which its table does not have")]
-    Row {
-        /// The node.
-        node: String,
-        /// The row.
-        got: i64,
-    },
+use crate::weights::WeightsId;
+
+/// A model, or a card of one.
+pub trait Known: Debug + Send + Sync {
+    /// The model's id.
+    fn id(&self) -> ModelId;
+
+    /// Its program.
+    fn program(&self) -> &Program;
+
+    /// What a node's cells can be.
+    fn bounds(&self, node: NodeId) -> Option<Interval>;
+
+    /// The commitment to the weights that are not known, if they are committed to.
+    fn weights(&self) -> Option<WeightsId> {
+        None
+    }
+
+    /// A parameter; `None` if it is not there, or committed to and not known.
+    fn param(&self, param: ParamId) -> Option<ParamView<'_>>;
 }
 
-/// The cells of all public nodes, from those that are given: of inputs, or the tokens.
-///
-/// # Errors
-/// [`KnownError`].
-pub fn cells(
-    model: &Model,
-    circuit: &Circuit,
-    given: Vec<Vec<i64>>,
-) -> Result<Vec<Vec<i64>>, KnownError> {
-    let mut given = given.into_iter();
-    let mut known = circuit.known.iter().peekable();
-    let mut all: Vec<Vec<i64>> = Vec::with_capacity(circuit.inputs.len());
-    for (index, span) in circuit.inputs.iter().enumerate() {
-        let own = known.next_if(|(input, _)| *input == index);
-        let cells = match own {
-            Some((_, node)) => computed(model, circuit, *node, &all)?,
-            None => given.next().ok_or(KnownError::Inputs)?,
-        };
-        let expected = span.range().len().checked_mul(circuit.positions);
-        if expected != Some(cells.len()) {
-            return Err(KnownError::Inputs);
-        }
-        all.push(cells);
+impl Known for Model {
+    fn id(&self) -> ModelId {
+        self.id()
     }
-    match given.next() {
-        None => Ok(all),
-        Some(_) => Err(KnownError::Inputs),
+
+    fn program(&self) -> &Program {
+        self.program()
+    }
+
+    fn bounds(&self, node: NodeId) -> Option<Interval> {
+        self.bounds(node)
+    }
+
+    fn param(&self, param: ParamId) -> Option<ParamView<'_>> {
+        self.param(param)
     }
 }
 
-fn computed(
-    model: &Model,
-    circuit: &Circuit,
-    id: NodeId,
-    before: &[Vec<i64>],
-) -> Result<Vec<i64>, KnownError> {
-    let node = model.program().node(id).ok_or(KnownError::Inputs)?;
-    let (x, table, scaled) = if let Op::Gather(op) = &node.op {
-        (op.x, op.table, None)
-    } else if let Op::Embed(op) = &node.op {
-        (op.x, op.table, Some(op))
-    } else {
-        return Err(KnownError::Inputs);
-    };
-    let at = usize::try_from(x.0).unwrap_or(usize::MAX);
-    let span = circuit.nodes.get(at).ok_or(KnownError::Inputs)?;
-    let positions: Vec<i64>;
-    let numbers = if span.start == POSITION {
-        positions = (0_i64..).take(circuit.positions).collect();
-        &positions
-    } else {
-        let index = circuit.inputs.iter().position(|own| own == span);
-        let cells = index.and_then(|index| before.get(index));
-        cells.ok_or(KnownError::Inputs)?
-    };
-    let mut cells = Vec::new();
-    for &number in numbers {
-        let row = row(model, table, scaled, number);
-        cells.extend(row.ok_or_else(|| KnownError::Row {
-            node: node.name.clone(),
-            got: number,
-        })?);
+impl<T: Known> Known for Arc<T> {
+    fn id(&self) -> ModelId {
+        self.as_ref().id()
     }
-    Ok(cells)
-}
 
-fn row(model: &Model, table: ParamId, scaled: Option<&Embed>, number: i64) -> Option<Vec<i64>> {
-    let view = model.param(table)?;
-    let width = view.shape().last();
-    let index = usize::try_from(number).ok()?;
-    let first = index.checked_mul(width)?;
-    let cells = (first..).take(width).map(|at| view.get(at));
-    let cells: Vec<i64> = cells.collect::<Option<_>>()?;
-    let Some(op) = scaled else {
-        return Some(cells);
-    };
-    let multiplier = model.param(op.multiplier)?.get(index)?;
-    let scaled = cells.into_iter().map(|cell| {
-        let product = cell.checked_mul(multiplier)?;
-        Some(clamp(rescale(product, op.shift).ok()?, op.min, op.max))
-    });
-    scaled.collect()
+    fn program(&self) -> &Program {
+        self.as_ref().program()
+    }
+
+    fn bounds(&self, node: NodeId) -> Option<Interval> {
+        self.as_ref().bounds(node)
+    }
+
+    fn weights(&self) -> Option<WeightsId> {
+        self.as_ref().weights()
+    }
+
+    fn param(&self, param: ParamId) -> Option<ParamView<'_>> {
+        self.as_ref().param(param)
+    }
 }

@@ -8,21 +8,25 @@
 
 use std::collections::BTreeMap;
 
-use credence_model::Model;
-
-use crate::circuit::{Circuit, Leaf, ONE};
+use crate::circuit::{Circuit, ONE};
 use crate::extension::K;
 use crate::functional::{Functional, PullBackError, TIE_VARIABLES, TiePoints, times};
 use crate::grid::Grid;
+use crate::known::Known;
 use crate::lookup::LeafClaims;
 use crate::mle::eq_table;
 use crate::pairs::{self, Elsewhere, PairClaims};
 use crate::pcs::Security;
+use crate::rows::{Factors, add_all};
 use crate::run::{Publics, weigh_tables};
 use crate::transcript::Transcript;
+use crate::weights::{Apart, forwards};
 
 /// The protocol's name and version, the first that a transcript absorbs.
 const PROTOCOL: &str = "snark/1";
+
+/// The same where weights are committed to.
+const PROTOCOL_APART: &str = "snark/1, weights committed";
 
 /// What is proved, apart from public values.
 #[derive(Debug, Clone, Copy)]
@@ -74,20 +78,29 @@ pub struct LinearClaim {
     beside: Vec<Beside>,
     /// What the weighted values must sum to.
     pub sum: K,
+    /// Maps whose weights were not at hand: what they add stands neither in the weights nor in the sum.
+    pub apart: Vec<Apart>,
 }
 
 /// Starts the transcript: statement, model, sizes and public values.
 #[must_use]
 pub fn start(
     statement: &Statement<'_>,
-    model: &Model,
+    model: &dyn Known,
     circuit: &Circuit,
     publics: &Publics,
 ) -> Transcript {
-    let mut transcript = Transcript::new(PROTOCOL);
+    let protocol = match model.weights() {
+        None => PROTOCOL,
+        Some(_) => PROTOCOL_APART,
+    };
+    let mut transcript = Transcript::new(protocol);
     let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     transcript.absorb_u64("security", statement.security.bits().into());
     transcript.absorb_digest("model", &model.id().digest());
+    if let Some(weights) = model.weights() {
+        transcript.absorb_digest("weights", &weights.root);
+    }
     transcript.absorb_u64("positions", number(circuit.positions));
     if circuit.sampled > 0 {
         transcript.absorb_u64("sampled", number(circuit.sampled));
@@ -119,7 +132,7 @@ pub fn lookup_challenges(transcript: &mut Transcript) -> LookupChallenges {
 /// [`PullBackError`]: the circuit is not of this model.
 pub fn combine(
     circuit: &Circuit,
-    model: &Model,
+    model: &dyn Known,
     publics: &Publics,
     challenges: LookupChallenges,
     claims: &Claims,
@@ -139,36 +152,32 @@ pub fn combine(
     let batch = transcript.challenge_k("batch");
 
     let leaves = Grid::new(&claims.point, circuit.log_positions, circuit.positions);
-    let mut functional = Functional::new(circuit);
+    let (_, point) = claims.point.split_first().unwrap_or((&K::ZERO, &[]));
+    let gates = Grid::new(point, circuit.log_positions, circuit.positions);
     let LookupChallenges { gamma, alpha } = challenges;
+    let squared = batch * batch;
+    let products = [squared, squared * batch, squared * squared];
+    let factors = Factors {
+        gamma,
+        count: batch,
+        products,
+    };
+    let (mut functional, rows) = add_all(circuit, (&leaves, &gates), factors);
 
     // Denominators: α − value where there is a leaf, 1 where there is none. Numerators: 1 for a lookup, minus its count for an entry.
     let mut scale = batch;
-    let (mut row_weights, mut ones) = (K::ZERO, K::ZERO);
-    let rows = circuit.looked_up.iter().zip(&circuit.leaves);
-    for ((row, leaf), weight) in rows.zip(leaves.rows(0)) {
-        functional.add_row(row, weight, gamma);
-        row_weights += weight;
-        match leaf {
-            Leaf::Fixed { .. } | Leaf::Own { .. } => ones += weight,
-            Leaf::Counted { count } => functional.add(*count, scale * weight),
-        }
-    }
+    let ones = rows.all - rows.counted;
     let first_entry = circuit.looked_up.len();
     let entries = || leaves.list(first_entry).take(circuit.entries());
     let entry_weights: K = entries().sum();
-    let real = row_weights * leaves.real() + entry_weights;
+    let real = rows.all * leaves.real() + entry_weights;
     let listed = weigh_tables(circuit, entries(), gamma);
     let mut sum = alpha * real + (K::ONE - real) - listed - claims.q;
     sum += scale * (ones * leaves.real() - claims.p);
     let counts = scale;
 
-    let (_, point) = claims.point.split_first().unwrap_or((&K::ZERO, &[]));
-    let gates = Grid::new(point, circuit.log_positions, circuit.positions);
-    let rows = [&circuit.gates.a, &circuit.gates.b, &circuit.gates.c];
-    for (rows, claim) in rows.into_iter().zip(claims.products) {
-        scale *= batch;
-        functional.add_rows(rows, gates.rows(0).map(|weight| scale * weight));
+    for (factor, claim) in products.into_iter().zip(claims.products) {
+        scale = factor;
         sum += scale * claim;
     }
 
@@ -177,7 +186,7 @@ pub fn combine(
     let zeros = zeros.get(..variables.unwrap_or(usize::MAX));
     let zeros = zeros.ok_or(PullBackError::Slots)?;
     let weights = eq_table(zeros, scale);
-    functional.add_rows(&circuit.zeros, weights.into_iter());
+    functional.add_rows(&circuit.zeros, &weights);
 
     let ties = circuit.steps.iter().filter(|step| step.tied);
     let behind = ties.fold(scale * batch, |scale, _| scale * batch);
@@ -195,6 +204,7 @@ pub fn combine(
         beside,
         sum,
         leaves,
+        apart: functional.into_apart(),
     })
 }
 
@@ -267,15 +277,40 @@ impl LinearClaim {
         weights
     }
 
+    /// What public slots add to the maps that are kept apart: each slot's value, weighted by position, derived slots by those before them.
+    #[must_use]
+    pub fn public_values(&self, circuit: &Circuit, publics: &Publics) -> Vec<K> {
+        let mut values = publics.weighted(circuit, &self.leaves);
+        forwards(circuit, &mut values);
+        values
+    }
+
+    /// What committed slots add to them at a point over the committed values: the weight that the point gives to each slot.
+    #[must_use]
+    pub fn committed_values(&self, circuit: &Circuit, point: &[K]) -> Vec<K> {
+        let grid = Grid::new(point, circuit.log_positions, circuit.positions);
+        let ours = self.leaves.positions().iter();
+        let positions: K = ours.zip(grid.positions()).map(|(a, b)| *a * *b).sum();
+        let mut values = vec![K::ZERO; usize::try_from(circuit.slots).unwrap_or(0)];
+        for (&slot, row) in circuit.committed.iter().zip(grid.rows(0)) {
+            if let Some(value) = values.get_mut(usize::try_from(slot).unwrap_or(usize::MAX)) {
+                *value = row * positions;
+            }
+        }
+        forwards(circuit, &mut values);
+        values
+    }
+
     /// The weights' multilinear polynomial at a point over the committed values.
     #[must_use]
     pub fn weights_at(&self, circuit: &Circuit, point: &[K]) -> K {
         let grid = Grid::new(point, circuit.log_positions, circuit.positions);
-        let rows: K = self
-            .rows
-            .iter()
-            .zip(grid.rows(0))
-            .map(|(a, b)| *a * b)
+        let rows: K = grid
+            .blocks(self.rows.len())
+            .map(|block| {
+                let own = self.rows.get(block.first..).unwrap_or_default();
+                block.high * K::dot(own, block.low)
+            })
             .sum();
         let ours = self.leaves.positions().iter();
         let positions: K = ours.zip(grid.positions()).map(|(a, b)| *a * *b).sum();

@@ -4,13 +4,14 @@
 //! deliberately knows no claim.
 
 use credence_exact::Dtype;
-use credence_model::{Model, Program};
+use credence_model::Program;
 
 use crate::circuit::{Circuit, Entries, ONE, POSITION, Span};
 use crate::extension::K;
 use crate::field::F;
 use crate::functional::Functional;
 use crate::grid::Grid;
+use crate::known::Known;
 use crate::reader::{ReadError, Reader};
 
 /// Why the front of a proof is refused.
@@ -151,6 +152,37 @@ impl Publics {
         cells.copied().collect()
     }
 
+    /// For each public slot its sum over positions, weighted by the grid; 0 for all others.
+    #[must_use]
+    pub fn weighted(&self, circuit: &Circuit, grid: &Grid) -> Vec<K> {
+        let positions = grid.positions();
+        let mut values = vec![K::ZERO; usize::try_from(circuit.slots).unwrap_or(0)];
+        let numbers: Vec<i64> = (0_i64..).take(positions.len()).collect();
+        let one = |start| Span { start, len: 1 };
+        add_cells(&mut values, one(ONE), &vec![1; positions.len()], positions);
+        add_cells(&mut values, one(POSITION), &numbers, positions);
+        for (&span, cells) in circuit.inputs.iter().zip(&self.inputs) {
+            add_cells(&mut values, span, cells, positions);
+        }
+        for (public, cells) in circuit.outputs.iter().zip(&self.outputs) {
+            add_cells(&mut values, public.slots, cells, positions);
+        }
+        for (own, rows) in circuit.shown.iter().zip(&self.shown) {
+            let Some(table) = circuit.tables.get(own.table) else {
+                continue;
+            };
+            let slots = values.get_mut(own.public.slots.range()).unwrap_or_default();
+            for (position, &row) in positions.iter().zip(rows) {
+                let index = usize::try_from(row).unwrap_or(usize::MAX);
+                let cells = table.entries.row(index).unwrap_or_default();
+                for (value, &cell) in slots.iter_mut().zip(cells) {
+                    *value += *position * F::from_i64(cell);
+                }
+            }
+        }
+        values
+    }
+
     /// What the functional gives of constants and public values, positions weighted by the grid.
     #[must_use]
     pub fn weigh(&self, circuit: &Circuit, functional: &Functional, grid: &Grid) -> K {
@@ -177,6 +209,17 @@ impl Publics {
             }
         }
         sum
+    }
+}
+
+/// Adds to each slot of the span its cells' sum, positions weighted.
+fn add_cells(values: &mut [K], span: Span, cells: &[i64], positions: &[K]) {
+    let own = values.get_mut(span.range()).unwrap_or_default();
+    let blocks = cells.chunks(own.len().max(1));
+    for (position, block) in positions.iter().zip(blocks) {
+        for (value, &cell) in own.iter_mut().zip(block) {
+            *value += *position * F::from_i64(cell);
+        }
     }
 }
 
@@ -235,7 +278,7 @@ pub fn weigh_tables(circuit: &Circuit, mut weights: impl Iterator<Item = K>, gam
 
 /// Whether all public nodes have cells: what a caller must know before it weighs them.
 #[must_use]
-pub fn fits(model: &Model, circuit: &Circuit, publics: &Publics) -> bool {
+pub fn fits(model: &dyn Known, circuit: &Circuit, publics: &Publics) -> bool {
     let spec = model.program().spec();
     let len = |span: &Span| span.range().len().checked_mul(circuit.positions);
     let all = |spans: &mut dyn ExactSizeIterator<Item = &Span>, cells: &[Vec<i64>]| {

@@ -9,6 +9,7 @@ use crate::functional::TIE_VARIABLES;
 use crate::lookup;
 use crate::pcs::soundness::{Bound, Entry, report};
 use crate::pcs::{Bits, Params};
+use crate::weights::WEIGHTS_SECURITY;
 
 /// log₂ of |K|, rounded down; what the transcript's challenges lack of being uniform is less than what that leaves out.
 const FIELD_BITS: u32 = 191;
@@ -44,10 +45,12 @@ pub struct Sizes {
     pub pairs: usize,
     /// Variables of the sumcheck of those.
     pub pair_variables: usize,
+    /// Logarithm of the committed weights, where they are committed to.
+    pub log_weights: Option<u32>,
 }
 
 impl Sizes {
-    /// Those of a circuit.
+    /// Those of a circuit whose weights are at hand.
     #[must_use]
     pub fn of(circuit: &Circuit) -> Self {
         Self {
@@ -57,6 +60,7 @@ impl Sizes {
             ties: circuit.steps.iter().filter(|step| step.tied).count(),
             pairs: circuit.pairs.len(),
             pair_variables: crate::pairs::rounds(circuit),
+            log_weights: None,
         }
     }
 }
@@ -89,6 +93,10 @@ pub fn terms(sizes: Sizes) -> Vec<Term> {
         .saturating_mul(wide(crate::pairs::DEGREE))
         .saturating_add(points)
         .saturating_add(pairs);
+    // Two sums in one, and degree 2 in each variable.
+    let weights = sizes
+        .log_weights
+        .map(|log| u128::from(log).saturating_mul(2));
     vec![
         Term {
             name: "a lookup that is in no table, or tuples that compress to one value",
@@ -122,6 +130,10 @@ pub fn terms(sizes: Sizes) -> Vec<Term> {
             name: "the sumcheck over the committed values",
             bad: variables.saturating_mul(2),
         },
+        Term {
+            name: "committed weights: their two sums in one, and its sumcheck",
+            bad: weights.map_or(0, |bad| bad.saturating_add(1)),
+        },
     ]
 }
 
@@ -148,7 +160,13 @@ pub fn total_without_work(sizes: Sizes, params: &Params) -> u32 {
 }
 
 fn with(sizes: Sizes, params: &Params, bits: impl Fn(&Entry) -> Bits) -> u32 {
-    let opening = report(params, Bound::Johnson2025);
+    let mut opening = report(params, Bound::Johnson2025);
+    let weights = sizes
+        .log_weights
+        .map(|log| Params::new(log, WEIGHTS_SECURITY));
+    if let Some(Ok(weights)) = weights {
+        opening.extend(report(&weights, Bound::Johnson2025));
+    }
     let mut errors: Vec<Bits> = opening.iter().map(bits).collect();
     errors.push(interactive(sizes));
     let sum = u32::try_from(Bits::of_sum(&errors).floor()).unwrap_or(0);
@@ -173,6 +191,7 @@ mod tests {
                 ties: 100,
                 pairs: 0,
                 pair_variables: 0,
+                log_weights: None,
             };
             let bits = |security| {
                 let params = Params::new(log, security).unwrap();
@@ -180,6 +199,19 @@ mod tests {
             };
             let (usual, plain) = bits(Security::Bits100);
             let (high, high_plain) = bits(Security::Bits128);
+            // Committed weights, as many as values, cost less than a bit of a hundred.
+            let apart = Sizes {
+                log_weights: Some(log),
+                ..sizes
+            };
+            for security in [Security::Bits100, Security::Bits128] {
+                let params = Params::new(log, security).unwrap();
+                let (with, without) = (total(apart, &params), total(sizes, &params));
+                assert!(
+                    with >= security.bits() && with <= without && with + 1 >= without,
+                    "{with} {without}"
+                );
+            }
             let own = interactive(sizes).floor();
             let line = format!("| 2^{log} | {own} | {usual} | {plain} | {high} | {high_plain} |");
             assert!(usual >= 100 && high >= 128, "{line}");
@@ -195,6 +227,7 @@ mod tests {
             ties: 0,
             pairs: 0,
             pair_variables: 0,
+            log_weights: None,
         }) {
             assert!(page.contains(term.name), "{}", term.name);
         }

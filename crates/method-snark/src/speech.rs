@@ -17,11 +17,12 @@ use credence_generate::{
     Content, Finish, Generation, GenerationError, Limits, Output, Prompt, PromptError,
 };
 use credence_model::{
-    BorderValueError, Decode, LanguageSpec, Model, Tensor, TensorError, Tensors, decode_elements,
+    BorderValueError, Decode, LanguageSpec, Tensor, TensorError, Tensors, decode_elements,
 };
 use credence_text::{Text, TextError, TextSpec};
 
 use crate::circuit::Extent;
+use crate::known::Known;
 use crate::subject::{check_fixed, check_params, malformed};
 
 /// The name of the one tensor that an encoder's output holds.
@@ -96,7 +97,7 @@ impl<'a> Speech<'a> {
     ///
     /// # Errors
     /// [`MethodError`]: something is not opened, has no sense, or contradicts the claim.
-    pub fn read(model: &Model, case: &Case<'a>) -> Result<Self, MethodError> {
+    pub fn read(model: &dyn Known, case: &Case<'a>) -> Result<Self, MethodError> {
         let language = model.program().spec().language.as_ref();
         let Some(language) = language else {
             return Err(malformed(Part::Input, SpeechError::NotLanguage));
@@ -270,7 +271,7 @@ impl<'a> Speech<'a> {
 }
 
 /// The tokeniser and template that the model pins.
-fn text(model: &Model, language: &LanguageSpec) -> Result<Text, SpeechError> {
+fn text(model: &dyn Known, language: &LanguageSpec) -> Result<Text, SpeechError> {
     let param = model.param(language.text);
     let bytes = param.map(|param| param.bytes().to_vec());
     let text = Text::new(&TextSpec::from_bytes(&bytes.unwrap_or_default())?)?;

@@ -12,6 +12,7 @@ use credence_method_snark::pcs::Params;
 use credence_method_snark::{F, K};
 
 use crate::pcs::{kept_bytes, opening_bytes};
+use crate::weights::Weights;
 
 /// Bytes of an indexed row of a table beside its cells: a list, its place in a map, and what a map leaves free.
 const INDEX_BYTES: u64 = 72;
@@ -37,13 +38,31 @@ pub fn memory_bytes(circuit: &Circuit, params: &Params) -> u64 {
     // All layers of fractions, numerators and denominators; A, B and C of each product.
     let products = 3 * wide(circuit.gates.a.len()) * width * element;
     let lookups = 4 * leaves * element + products;
-    // The functional, weights of rows and of all values, and the values once more with their first fold.
-    let functional = u64::from(circuit.slots) * element;
+    // Two functionals, weights of rows and of all values, and the values once more with their first fold.
+    let functional = u64::from(circuit.slots) * element * 2;
     let linear = committed * (element + word + element / 2);
     let linear = functional.max(linear) + rows * element;
-    let slots = u64::from(circuit.slots) * width * word;
     let steps = lookups.max(linear).max(opening_bytes(params));
-    APART_BYTES + circuit.memory_bytes() + slots + nodes.max(kept_bytes(params) + steps)
+    let kept = kept_bytes(params);
+    resting(circuit, params) - kept + nodes.max(kept + steps)
+}
+
+/// The same where weights are committed to; the commitment that is kept is counted, since it is there for proofs alone.
+#[must_use]
+pub fn memory_bytes_apart(circuit: &Circuit, params: &Params, weights: &Weights) -> u64 {
+    let (word, element) = (wide(F::BYTES), wide(K::BYTES));
+    let own = weights.committed().params();
+    let committed = 1_u64 << own.log_len();
+    // Coefficients and values of the sumcheck over the weights, then its opening; beside what the proof keeps meanwhile.
+    let sum = committed * (element + word + element / 2);
+    let step = sum.max(opening_bytes(own));
+    kept_bytes(own) + memory_bytes(circuit, params).max(resting(circuit, params) + step)
+}
+
+/// What a proof holds beside its steps.
+fn resting(circuit: &Circuit, params: &Params) -> u64 {
+    let slots = u64::from(circuit.slots) * wide(circuit.width()) * wide(F::BYTES);
+    APART_BYTES + circuit.memory_bytes() + slots + kept_bytes(params)
 }
 
 /// Bytes of the maps in which rows of tables are found.

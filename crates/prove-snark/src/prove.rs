@@ -12,13 +12,15 @@ use credence_method_snark::circuit::{Circuit, CircuitError, Extent};
 use credence_method_snark::functional::PullBackError;
 use credence_method_snark::pcs::{Params, ParamsError, Security};
 use credence_method_snark::protocol::Statement;
-use credence_method_snark::{CONTENT_BYTES_MAX, Speech, Subject};
+use credence_method_snark::weights::WeightsError;
+use credence_method_snark::{CONTENT_BYTES_MAX, Known as _, Speech, Subject};
 use credence_model::{Model, TensorError, TensorLimits, Tensors};
 
-use crate::memory::memory_bytes;
+use crate::memory::{memory_bytes, memory_bytes_apart};
 use crate::pcs::CommitError;
-use crate::prover::prove_witness;
+use crate::prover::{prove_apart, prove_witness};
 use crate::run::{node_values, token_values};
+use crate::weights::Weights;
 use crate::witness::{NodeValues, Witness};
 
 /// How a proof is made.
@@ -72,6 +74,12 @@ pub enum ProveError {
     /// The circuit is not of the model at hand.
     #[error("the circuit is not of this model")]
     OtherCircuit(#[from] PullBackError),
+    /// The weights are of another model.
+    #[error("the committed weights are of another model than the one at hand")]
+    Weights,
+    /// The circuit is not of the weights' card.
+    #[error("the circuit is not of the card of these weights")]
+    OtherCard(#[from] WeightsError),
     /// The values cannot be committed to.
     #[error("the run's values cannot be committed to")]
     Commit(#[from] CommitError),
@@ -82,15 +90,40 @@ pub enum ProveError {
 /// # Errors
 /// [`ProveError`].
 pub fn prove(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Vec<u8>, ProveError> {
+    prove_claim(engine, case, options, None)
+}
+
+/// The same, with weights that are committed to: whoever checks needs their card and not the weights.
+///
+/// # Errors
+/// [`ProveError`].
+pub fn prove_with_weights(
+    engine: &Engine,
+    case: &Case<'_>,
+    options: Options,
+    weights: &Weights,
+) -> Result<Vec<u8>, ProveError> {
+    prove_claim(engine, case, options, Some(weights))
+}
+
+fn prove_claim(
+    engine: &Engine,
+    case: &Case<'_>,
+    options: Options,
+    weights: Option<&Weights>,
+) -> Result<Vec<u8>, ProveError> {
     let model = engine.model();
+    if weights.is_some_and(|weights| weights.card().id() != model.id()) {
+        return Err(ProveError::Weights);
+    }
     if case.claim().fields().model != model.id() {
         return Err(ProveError::Model);
     }
     if model.program().language().is_some() {
-        return prove_speech(engine, case, options);
+        return prove_speech(engine, case, (options, weights));
     }
     let subject = Subject::read(model.program(), case).map_err(ProveError::Claim)?;
-    let circuit = circuit(model, subject.positions.into(), options)?;
+    let circuit = circuit(model, subject.positions.into(), (options, weights))?;
     let limits = TensorLimits {
         bytes_max: CONTENT_BYTES_MAX,
     };
@@ -100,14 +133,22 @@ pub fn prove(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Vec<u
     if outputs.encode() != subject.output() {
         return Err(ProveError::Output);
     }
-    evidence(model, &circuit, nodes, (&subject.bound(), options.security))
+    let statement = Statement {
+        bound: &subject.bound(),
+        security: options.security,
+    };
+    evidence(&statement, (model, weights), &circuit, nodes)
 }
 
 /// Proves a claim about the engine's language model, whose tokens must follow from its logits.
-fn prove_speech(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Vec<u8>, ProveError> {
+fn prove_speech(
+    engine: &Engine,
+    case: &Case<'_>,
+    (options, weights): (Options, Option<&Weights>),
+) -> Result<Vec<u8>, ProveError> {
     let model = engine.model();
     let speech = Speech::read(model, case).map_err(ProveError::Claim)?;
-    let circuit = circuit(model, speech.extent(), options)?;
+    let circuit = circuit(model, speech.extent(), (options, weights))?;
     let nodes = token_values(engine, speech.tokens())?;
     let language = model.program().spec().language.as_ref();
     let at = language.and_then(|language| usize::try_from(language.logits.0).ok());
@@ -120,39 +161,54 @@ fn prove_speech(engine: &Engine, case: &Case<'_>, options: Options) -> Result<Ve
     speech
         .check(case, logits.unwrap_or_default())
         .map_err(ProveError::Claim)?;
-    evidence(model, &circuit, nodes, (&speech.bound(), options.security))
+    let statement = Statement {
+        bound: &speech.bound(),
+        security: options.security,
+    };
+    evidence(&statement, (model, weights), &circuit, nodes)
 }
 
 /// The circuit, if a proof of it fits into the memory.
-fn circuit(model: &Model, extent: Extent, options: Options) -> Result<Circuit, ProveError> {
-    let circuit = match Circuit::within(model, extent, options.memory_bytes_max) {
+fn circuit(
+    model: &Model,
+    extent: Extent,
+    (options, weights): (Options, Option<&Weights>),
+) -> Result<Circuit, ProveError> {
+    let max = options.memory_bytes_max;
+    let circuit = match weights {
+        None => Circuit::within(model, extent, max),
+        Some(_) => Circuit::apart(model, extent, max),
+    };
+    let circuit = match circuit {
         Err(CircuitError::Memory { max, got: expected }) => {
             return Err(ProveError::Memory { expected, max });
         }
         other => other?,
     };
     let params = Params::new(circuit.witness_log(), options.security)?;
-    let expected = memory_bytes(&circuit, &params);
-    if expected > options.memory_bytes_max {
-        return Err(ProveError::Memory {
-            expected,
-            max: options.memory_bytes_max,
-        });
+    let expected = match weights {
+        None => memory_bytes(&circuit, &params),
+        Some(weights) => memory_bytes_apart(&circuit, &params, weights),
+    };
+    if expected > max {
+        return Err(ProveError::Memory { expected, max });
     }
     Ok(circuit)
 }
 
 fn evidence(
-    model: &Model,
+    statement: &Statement<'_>,
+    (model, weights): (&Model, Option<&Weights>),
     circuit: &Circuit,
     nodes: NodeValues,
-    (bound, security): (&[(&str, &[u8])], Security),
 ) -> Result<Vec<u8>, ProveError> {
     let witness = Witness::new(circuit, &nodes);
     drop(nodes);
-    let statement = Statement { bound, security };
-    let code = u8::try_from(security.bits()).unwrap_or(0);
+    let code = u8::try_from(statement.security.bits()).unwrap_or(0);
     let mut evidence = vec![code];
-    evidence.extend(prove_witness(&statement, model, circuit, &witness)?);
+    evidence.extend(match weights {
+        None => prove_witness(statement, model, circuit, &witness)?,
+        Some(weights) => prove_apart(statement, (model, weights), circuit, &witness)?,
+    });
     Ok(evidence)
 }

@@ -19,6 +19,7 @@ mod dispute;
 mod encoder;
 mod language;
 mod log;
+mod snark;
 mod spot;
 
 /// One decoder.
@@ -97,6 +98,9 @@ pub const TARGETS: &[Target] = &[
     log::ADD_CHECKPOINT,
     log::TILE_PATH,
     log::ENTRIES,
+    snark::PROOF,
+    snark::APART,
+    snark::CARD,
     spot::EVIDENCE,
     spot::CARD,
     spot::CHECK,

@@ -186,6 +186,7 @@ fn check_policy(inference: &Inference, policy: &Policy, facts: &Facts) -> Result
         operators: _,
         log: _,
         bits_min: _,
+        vouchers: _,
         models,
         age_max_s,
         skew_max_s,

@@ -225,6 +225,14 @@ pub enum Refusal {
         /// The method.
         method: MethodId,
     },
+    /// The policy does not take this key's word for weights.
+    #[error(
+        "key {got} vouches for the committed weights, and is not among those whose word the policy takes"
+    )]
+    Voucher {
+        /// The key that signed the weights binding.
+        got: PublicKey,
+    },
     /// A required method is less sure of the output than the policy asks for.
     #[error(
         "method `{method}` bounds the chance of a wrong output by 2^-{got}, the policy asks for 2^-{expected}"
@@ -317,6 +325,7 @@ impl Refusal {
             | Self::Future { .. }
             | Self::Age { .. }
             | Self::Nonce { .. }
+            | Self::Voucher { .. }
             | Self::Bits { .. }
             | Self::NoBits { .. }
             | Self::NoMethod { .. } => RefusalKind::PolicyUnmet,

@@ -111,3 +111,75 @@ fn what_has_no_proof_is_refused_by_name() {
     let other = ["prove", bundle, "--model", "forest"];
     place.run_at(&own, &other).expect(5).says("another model");
 }
+
+#[test]
+fn a_proof_with_committed_weights_is_checked_by_someone_s_word() {
+    let place = Place::new();
+    let bundle = bundle(&place);
+    let commit = ["weights", "commit"];
+    let model = model_file();
+    let model = model.to_str().unwrap();
+    let made = place.run(
+        &[
+            &commit[..],
+            &[model, "--out", "w.json", "--no-log", "--json"],
+        ]
+        .concat(),
+    );
+    let made = made.expect(0).json_of("cli-weights");
+    let voucher = made["voucher"].as_str().unwrap();
+    place
+        .run(&["weights", "check", "w.json", "--model", model, "--json"])
+        .expect(0)
+        .json_of("cli-weights");
+    place
+        .run(&["prove", bundle, "--weights", "committed"])
+        .expect(0);
+
+    // Whoever checks has no model, and is told whose word it took.
+    let empty = place.path("empty");
+    let verify = [
+        "verify",
+        bundle,
+        "--require",
+        "snark",
+        "--weights",
+        "w.json",
+    ];
+    let anyone = place.run_at(&empty, &verify).expect(0);
+    assert!(anyone.out.contains(voucher), "{anyone:#?}");
+    assert!(anyone.out.contains("any key was accepted"), "{anyone:#?}");
+    let trusting = [&verify[..], &["--voucher", voucher]].concat();
+    let known = place.run_at(&empty, &trusting).expect(0);
+    assert!(!known.out.contains("any key was accepted"), "{known:#?}");
+    // By the model alone there is no proof to check: this one commits to weights.
+    place
+        .run(&["verify", bundle, "--require", "snark"])
+        .expect(7);
+
+    // A stranger's word.
+    let other = place.path("other");
+    let stranger = [
+        &commit[..],
+        &[model, "--out", "s.json", "--no-log", "--json"],
+    ]
+    .concat();
+    place.run_at(&other, &stranger).expect(0);
+    let by_stranger = [
+        "verify",
+        bundle,
+        "--require",
+        "snark",
+        "--weights",
+        "s.json",
+    ];
+    let asked = [&by_stranger[..], &["--voucher", voucher]].concat();
+    place.run_at(&empty, &asked).expect(6).says("vouches for");
+    // A binding that was changed.
+    let text = std::fs::read_to_string(place.path("w.json")).unwrap();
+    let at = text.find("\"bytes\":\"").unwrap() + 60;
+    let mut bytes = text.into_bytes();
+    bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+    place.write("w.json", &bytes);
+    place.run_at(&empty, &verify).expect(5).says("card");
+}

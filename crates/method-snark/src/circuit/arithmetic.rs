@@ -37,7 +37,7 @@ impl Builder<'_> {
         };
         let len = u32::try_from(cells).unwrap_or(u32::MAX);
         // One run of columns is one dot product with the functional; more are folded at once, which needs a value of their own.
-        let tied = cells > rows;
+        let tied = self.circuit.apart || cells > rows;
         let y = if tied {
             self.committed(len)?
         } else {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use credence_exact::{NodeId, Op, ParamId};
-use credence_model::{Interval, Model, NodeSpec};
+use credence_model::{Interval, NodeSpec};
 
 use super::arithmetic::slots;
 use super::error::CircuitError;
@@ -17,8 +17,9 @@ use super::limits::{
 };
 use super::{
     Circuit, Entries, Extent, FIXED_SLOTS, Hint, Leaf, POSITION, Public, Shown, Span, Table,
-    log2_ceil,
+    is_proved_apart, log2_ceil,
 };
+use crate::known::Known;
 
 /// What a fixed table is, so that equal ones are made once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,14 +46,16 @@ pub(super) enum TableKey {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     counting: bool,
+    apart: bool,
     limb_bits: u32,
     shown: BTreeSet<TableKey>,
 }
 
 impl Plan {
-    pub(super) const fn counting() -> Self {
+    pub(super) const fn counting(apart: bool) -> Self {
         Self {
             counting: true,
+            apart,
             limb_bits: 8,
             shown: BTreeSet::new(),
         }
@@ -71,7 +74,7 @@ struct Demands {
 }
 
 pub(super) struct Builder<'a> {
-    pub(super) model: &'a Model,
+    pub(super) model: &'a dyn Known,
     pub(super) circuit: Circuit,
     pub(super) node: String,
     plan: Plan,
@@ -114,7 +117,7 @@ fn limbs_of(bits: u32, limb_bits: u32) -> impl Iterator<Item = (u32, u32)> {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(
-        model: &'a Model,
+        model: &'a dyn Known,
         Extent { positions, sampled }: Extent,
         plan: Plan,
     ) -> Built<Self> {
@@ -129,6 +132,7 @@ impl<'a> Builder<'a> {
             positions,
             log_positions: log2_ceil(positions),
             limb_bits: plan.limb_bits,
+            apart: plan.apart,
             slots: FIXED_SLOTS,
             sampled,
             ..Circuit::default()
@@ -206,6 +210,7 @@ impl<'a> Builder<'a> {
         });
         Plan {
             counting: false,
+            apart: self.plan.apart,
             limb_bits,
             shown: shown.map(|(&key, _)| key).collect(),
         }
@@ -265,6 +270,12 @@ impl<'a> Builder<'a> {
     }
 
     fn one(&mut self, id: NodeId, node: &NodeSpec, cells: usize) -> Built<()> {
+        if self.plan.apart && !is_proved_apart(&node.op) {
+            return Err(CircuitError::Op {
+                node: node.name.clone(),
+                op: node.op.name(),
+            });
+        }
         let span = match &node.op {
             Op::Input(_) => {
                 let span = self.slots(narrow(cells))?;

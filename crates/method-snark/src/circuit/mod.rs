@@ -27,8 +27,10 @@ mod trees;
 
 use core::ops::Range;
 
-use credence_exact::{Conv, NodeId, ParamId};
+use credence_exact::{Conv, NodeId, Op, ParamId};
 use credence_model::Model;
+
+use crate::known::Known;
 
 use self::builder::{Builder, Plan};
 use self::columns::{Column, ColumnTerm};
@@ -320,6 +322,8 @@ pub struct Circuit {
     pub log_positions: u32,
     /// Bits of the limbs that ranges are cut into.
     pub limb_bits: u32,
+    /// Whether weights of matrices and convolutions are committed to apart, so that each of them is tied.
+    pub apart: bool,
     /// Number of slots.
     pub slots: u32,
     /// The slots of each node.
@@ -382,16 +386,36 @@ impl Circuit {
         extent: impl Into<Extent>,
         bytes_max: u64,
     ) -> Result<Self, CircuitError> {
-        let extent = extent.into();
+        Self::build(model, extent.into(), bytes_max, false)
+    }
+
+    /// The circuit of a model whose weights are committed to apart, by the model or by its card: the same one.
+    ///
+    /// # Errors
+    /// [`CircuitError`].
+    pub fn apart(
+        known: &dyn Known,
+        extent: impl Into<Extent>,
+        bytes_max: u64,
+    ) -> Result<Self, CircuitError> {
+        Self::build(known, extent.into(), bytes_max, true)
+    }
+
+    fn build(
+        known: &dyn Known,
+        extent: Extent,
+        bytes_max: u64,
+        apart: bool,
+    ) -> Result<Self, CircuitError> {
         let Extent { positions, sampled } = extent;
-        let language = model.program().language().is_some();
+        let language = known.program().language().is_some();
         if language && (sampled == 0 || sampled > positions) || !language && sampled > 0 {
             return Err(CircuitError::Extent { positions, sampled });
         }
-        let mut counting = Builder::new(model, extent, Plan::counting())?;
+        let mut counting = Builder::new(known, extent, Plan::counting(apart))?;
         counting.program()?;
         let plan = counting.plan();
-        let mut builder = Builder::new(model, extent, plan)?.of_bytes(bytes_max);
+        let mut builder = Builder::new(known, extent, plan)?.of_bytes(bytes_max);
         builder.program()?;
         builder.finish()
     }
@@ -491,6 +515,27 @@ fn bytes_of<T>(list: &[T]) -> u64 {
 pub fn log2_ceil(len: usize) -> u32 {
     len.checked_next_power_of_two()
         .map_or(usize::BITS, usize::trailing_zeros)
+}
+
+/// Ops that have a proof where weights are committed to: those whose parameters, but for matrices and convolutions, are public and small.
+const fn is_proved_apart(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Input(_)
+            | Op::Linear(_)
+            | Op::Conv(_)
+            | Op::Rescale(_)
+            | Op::Add(_)
+            | Op::Table(_)
+            | Op::MaxPool(_)
+            | Op::SumPool(_)
+            | Op::Reindex(_)
+            | Op::Concat(_)
+            | Op::Softmax(_)
+            | Op::ArgMax(_)
+            | Op::TreeLeaves(_)
+            | Op::GatherSum(_)
+    )
 }
 
 #[cfg(test)]

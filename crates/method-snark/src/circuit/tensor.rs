@@ -1,6 +1,6 @@
 //! Rows by number as constraints, and nodes that the verifier computes itself (`docs/spec/snark.md`, section 4.13).
 //!
-//! Rows that public numbers name are public. Others are looked up, in parts of some columns. It deliberately evaluates no row: `crate::known` does.
+//! Rows that public numbers name are public. Others are looked up, in parts of some columns. It deliberately evaluates no row: `crate::public_rows` does.
 
 use credence_exact::{Gather, NodeId};
 

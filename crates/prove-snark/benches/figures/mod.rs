@@ -4,7 +4,6 @@
 
 pub(crate) mod resident;
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use credence_method_snark::K;
@@ -218,26 +217,30 @@ pub(crate) fn work(circuit: &Circuit, params: &Params) -> (f64, f64) {
 }
 
 /// The page.
-pub(crate) fn page(rows: &[(&str, Figures)], security: Security, rates: Rates) -> String {
+pub(crate) fn page(
+    rows: &[(&str, Figures)],
+    (security, committed): (Security, bool),
+    rates: Rates,
+) -> String {
     let mut text = format!(
         "# Performance of succinct proofs\n\n\
-        Made by `cargo bench -p credence-prove-snark --bench proofs -- --page`, on programs of random weights in the shapes that provers are compared on. {} bits, public weights, {} threads. \
-        Times are ms of processor time / of wall time, the least of several runs; *circuit* is made once for a model and a batch size, by prover and verifier alike, and *verify* is with the circuit at hand and reads all weights. \
+        Made by `cargo bench -p credence-prove-snark --bench proofs -- --page`, on programs of random weights in the shapes that provers are compared on. {} bits, {} weights, {} threads. \
+        Times are ms of processor time / of wall time, the least of several runs; *circuit* is made once for a model and a batch size, by prover and verifier alike, and *verify* is with the circuit at hand, and reads all weights if they are public. \
         *Replay* is a plain run, what checking costs whoever has the engine. *Peak* is what a proof took from circuit to last byte, by the system, and in brackets the estimate that `--memory` is compared with, both in MB.\n\n\
         The *floor* is the least that the prover's steps could take behind the witness: its products in F, at the rate of this machine's prover in a cache ({:.0} M/s a thread), and the bytes it hashes ({:.1} GB/s). \
         Measured over floor says where to work next.\n\n\
         | workload | parameters | positions | leaves, committed | bits | circuit | witness | prove | verify | replay | proof, bytes | peak (estimate) | products, M | hashed, MB | prove / floor |\n\
         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         security.bits(),
+        if committed { "committed" } else { "public" },
         rayon::current_num_threads(),
         rates.multiplications / 1e6,
         rates.hashed / 1e9,
     );
     let mb = |bytes: u64| f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) / 976.56;
     for (name, own) in rows {
-        let _ = writeln!(
-            text,
-            "| {name} | {} | {} | 2^{}, 2^{} | {} | {} | {} | {} | {} | {} | {} | {:.1} ({:.1}) | {:.1} | {:.1} | {:.1} |",
+        text += &format!(
+            "| {name} | {} | {} | 2^{}, 2^{} | {} | {} | {} | {} | {} | {} | {} | {:.1} ({:.1}) | {:.1} | {:.1} | {:.1} |\n",
             own.parameters,
             own.positions,
             own.leaves_log,

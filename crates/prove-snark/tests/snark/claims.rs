@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::small;
-use crate::story::{OPTIONS, Story};
+use crate::story::{OPTIONS, Story, chain};
 use credence_base::{ModelId, Nonce};
 use credence_claim::{
     Basis, ClaimFields, Fact, Finding, FinishReason, MethodError, Part, Refutation, SeedSource,
@@ -16,17 +16,6 @@ use credence_method_snark::pcs::{Params, Security};
 use credence_method_snark::{EVIDENCE_BYTES_MAX, Snark};
 use credence_model::{Elements, Tensor, Tensors};
 use credence_prove_snark::{Options, ProveError, memory_bytes};
-
-/// The text of an error with its sources.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
-}
 
 fn refused(result: Result<Finding, MethodError>, part: Part) -> String {
     match result {

@@ -5,6 +5,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod apart;
 mod attacks;
 mod bytes;
 mod claims;

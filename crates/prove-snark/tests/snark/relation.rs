@@ -7,12 +7,12 @@ use std::sync::Arc;
 use credence_exact::{Dtype, Linear, NodeId, Op, ParamId};
 use credence_method_snark::circuit::{Circuit, Map, Span};
 use credence_method_snark::functional::{Functional, PullBackError, TIE_VARIABLES, TiePoints};
-use credence_method_snark::{K, Relation};
+use credence_method_snark::{K, Known, Relation};
 use credence_model::Model;
 
 use crate::small;
 
-fn pulled_back(circuit: &Circuit, model: &Model) -> Result<(), PullBackError> {
+fn pulled_back(circuit: &Circuit, model: &dyn Known) -> Result<(), PullBackError> {
     let points = TiePoints {
         rows: vec![K::TWO; TIE_VARIABLES],
         columns: vec![K::TWO; TIE_VARIABLES],
@@ -94,6 +94,6 @@ fn a_relation_s_circuit_is_its_model_s() {
     for (name, model, _) in small::programs() {
         let relation = Relation::new(Arc::new(model), 3).unwrap();
         assert_eq!(relation.circuit().positions, 3, "{name}");
-        assert_eq!(pulled_back(relation.circuit(), relation.model()), Ok(()));
+        assert_eq!(pulled_back(relation.circuit(), relation.known()), Ok(()));
     }
 }

@@ -14,7 +14,7 @@ use credence_claim::{
 use credence_method_snark::Snark;
 use credence_method_snark::pcs::Security;
 use credence_model::{Model, Tensors};
-use credence_prove_snark::{Options, ProveError, prove};
+use credence_prove_snark::{Options, ProveError, Weights, prove, prove_with_weights};
 
 const TENSOR_PARAMS: &[u8] = &[1, 0, 0, 0, 0];
 pub(crate) const OPTIONS: Options = Options {
@@ -112,6 +112,16 @@ impl Story {
         prove(&engine(Arc::clone(&self.model)), &case, options)
     }
 
+    pub(crate) fn prove_with(
+        &self,
+        options: Options,
+        weights: &Weights,
+    ) -> Result<Vec<u8>, ProveError> {
+        let told = self.told();
+        let case = Case::check(&told.claim, &told.operator, &told.openings).unwrap();
+        prove_with_weights(&engine(Arc::clone(&self.model)), &case, options, weights)
+    }
+
     pub(crate) fn check(
         &self,
         method: &Snark,
@@ -125,4 +135,15 @@ impl Story {
     pub(crate) fn method(&self) -> Snark {
         Snark::new(Arc::clone(&self.model), Security::Bits100)
     }
+}
+
+/// The text of an error with its sources.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
 }

@@ -8,7 +8,7 @@ use credence_exact::Op;
 use credence_exec::reference::run_tokens;
 use credence_method_snark::F;
 use credence_method_snark::circuit::{Circuit, CircuitError, Extent, Hint};
-use credence_method_snark::known::{self, KnownError};
+use credence_method_snark::public_rows::{self, RowsError};
 use credence_model::Model;
 use credence_prove_snark::prover::prove_witness;
 use credence_testkit::program_gen::{Choices, encoder_model, language_model};
@@ -174,7 +174,7 @@ fn shown_logits_and_tokens_cannot_be_others() {
     let honest = run.witness.publics.inputs.clone();
     let mut other = honest[0].clone();
     other[1] = i64::from(other[1] == 0);
-    let inputs = known::cells(&run.model, &run.circuit, vec![other]).unwrap();
+    let inputs = public_rows::cells(&run.model, &run.circuit, vec![other]).unwrap();
     assert_ne!(inputs[1], honest[1]);
     run.witness.publics.inputs = inputs;
     let result = run.verify(&run.prove());
@@ -193,20 +193,20 @@ fn public_rows_are_the_table_s() {
     let ids = tokens(&model, seed, 5);
     let run = Run::of_tokens(model, &ids, 2);
     let given: Vec<i64> = ids.iter().map(|&id| id.into()).collect();
-    let cells = |given| known::cells(&run.model, &run.circuit, given);
+    let cells = |given| public_rows::cells(&run.model, &run.circuit, given);
     assert_eq!(
         cells(vec![given.clone()]),
         Ok(run.witness.publics.inputs.clone())
     );
     let mut outside = given.clone();
     outside[4] = 1 << 20;
-    assert!(matches!(cells(vec![outside]), Err(KnownError::Row { .. })));
+    assert!(matches!(cells(vec![outside]), Err(RowsError::Row { .. })));
     for wrong in [
         vec![],
         vec![given[1..].to_vec()],
         vec![given.clone(), given],
     ] {
-        assert_eq!(cells(wrong), Err(KnownError::Inputs));
+        assert_eq!(cells(wrong), Err(RowsError::Inputs));
     }
 }
 
