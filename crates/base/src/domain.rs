@@ -94,6 +94,8 @@ domains! {
     SNARK_NODE = "credence/snark-node/v1";
     /// The values of a polynomial that a succinct proof sends in clear.
     SNARK_VALUES = "credence/snark-values/v1";
+    /// A proof system's card of a model: its program, what is public of its weights, and the commitment to the others.
+    SNARK_CARD = "credence/snark-card/v1";
     /// The work that a succinct proof shows before it may draw.
     SNARK_WORK = "credence/snark-work/v1";
 }

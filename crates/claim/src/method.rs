@@ -29,6 +29,9 @@ impl MethodId {
 
     /// The method that checks a succinct proof of the whole run.
     pub const SNARK: Self = Self(Cow::Borrowed("snark"));
+    /// The evidence of a weights binding: the card of the model's weights. No claim is accepted by it.
+    pub const SNARK_CARD: Self = Self(Cow::Borrowed("snark-card"));
+
     /// The evidence of a referee's verdict: the dispute itself. No claim is accepted by it.
     pub const DISPUTE: Self = Self(Cow::Borrowed("dispute"));
 

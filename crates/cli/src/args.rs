@@ -18,7 +18,7 @@ pub(crate) use audits::{
     parse_log_key,
 };
 pub(crate) use keys::{KeyCommand, StatementArgs};
-pub(crate) use proofs::ProveArgs;
+pub(crate) use proofs::{ProveArgs, WeightsCommand, WeightsCommitArgs, WeightsMode};
 
 /// Answers that can be checked: run models exactly, sign what came of it, verify it offline.
 #[derive(Debug, Parser)]
@@ -67,6 +67,12 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Add to a bundle a succinct proof that its answer is the model's: whoever checks it runs nothing
     Prove(ProveArgs),
+    /// Commit to a model's weights, so that proofs are checked without them
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  credence weights commit mine --out mine-weights.json\n  credence weights check mine-weights.json --model mine"
+    )]
+    Weights(WeightsCommand),
     /// Have an operator open a few cells of a run, drawn after it signed, and check them without the model
     Audit(AuditArgs),
     /// Dispute an answer before a referee, be one, and check verdicts
@@ -380,7 +386,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// What to demand, in a TOML file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["operator", "require", "nonce", "max_age"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["operator", "require", "nonce", "max_age", "min_bits", "voucher"])]
     pub(crate) policy: Option<PathBuf>,
     /// Accept this operator's public key, 64 hexadecimal digits; may be repeated
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
@@ -406,6 +412,15 @@ pub(crate) struct VerifyArgs {
     /// Refuse receipts that are older, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) max_age: Option<u64>,
+    /// Check a proof with committed weights by this weights binding, a bundle, instead of by the model
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+    /// Take this key's word for committed weights, 64 hexadecimal digits; may be repeated [default: anyone's, and the assurance says whose]
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    pub(crate) voucher: Vec<PublicKey>,
+    /// Refuse a check that lets a wrong output pass with a chance of more than 2^-BITS, 1 to 128
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=128))]
+    pub(crate) min_bits: Option<u32>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

@@ -30,9 +30,10 @@ mod verify;
 mod verify_evidence;
 mod verify_shown;
 mod verify_stream;
+mod weights;
 mod witness;
 
-use crate::args::{Command, KeyCommand, ModelCommand};
+use crate::args::{Command, KeyCommand, ModelCommand, WeightsCommand};
 use crate::context::Context;
 use crate::error::CliError;
 
@@ -48,6 +49,10 @@ pub(crate) fn run(context: &mut Context, command: Command) -> Result<(), CliErro
         Command::Chat(args) => chat::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Prove(args) => prove::run(context, &args),
+        Command::Weights(WeightsCommand::Commit(args)) => weights::commit(context, &args),
+        Command::Weights(WeightsCommand::Check { binding, model }) => {
+            weights::check(context, &binding, model.as_deref())
+        }
         Command::Audit(args) => audit::run(context, &args),
         Command::Dispute(command) => dispute::run(context, command),
         Command::Auditor(args) => auditor::run(context, &args),

@@ -2,7 +2,7 @@
 
 use credence_base::key::KeyError;
 use credence_base::{Digest, HexError, ModelId, Name, NameError, Nonce, PublicKey};
-use credence_claim::MethodId;
+use credence_claim::{HASH_COLLISION_BITS, MethodId};
 use credence_log::key::VerifierKeyError;
 use credence_log::{LogPolicy, LogPolicyError, VerifierKey};
 use credence_method_spot::{Demand, DemandError};
@@ -30,8 +30,10 @@ pub(crate) enum PolicyError {
         source: NameError,
     },
     /// A public key.
-    #[error("`operators` holds `{got}`")]
+    #[error("`{field}` holds `{got}`")]
     Operator {
+        /// The field.
+        field: &'static str,
         /// What stands there.
         got: String,
         /// Why it is no key.
@@ -63,6 +65,14 @@ pub(crate) enum PolicyError {
     /// A demand on spot checks that cannot be met.
     #[error("`[spot]` could not be met as it stands")]
     Spot(#[from] DemandError),
+    /// Bits that no check can give.
+    #[error(
+        "`min_bits` is {got}: ask for 1 to {HASH_COLLISION_BITS}, more than which no check gives"
+    )]
+    Bits {
+        /// What stands there.
+        got: u32,
+    },
     /// An empty list accepts nothing, and is more likely a mistake.
     #[error("`{field}` is empty, so nothing could be accepted")]
     Empty {
@@ -92,6 +102,8 @@ struct PolicyFile {
     max_age_s: Option<u64>,
     max_clock_skew_s: Option<u64>,
     nonce: Option<String>,
+    min_bits: Option<u32>,
+    vouchers: Option<Vec<String>>,
     log: Option<LogTable>,
     spot: Option<SpotTable>,
 }
@@ -124,13 +136,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Policy, PolicyError> {
         let methods = names.iter().map(|name| method(name));
         policy.required = methods.collect::<Result<_, _>>()?;
     }
-    if let Some(keys) = not_empty("operators", file.operators)? {
-        let key = |got: String| match public_key(&got) {
-            Ok(key) => Ok(key),
-            Err(source) => Err(PolicyError::Operator { got, source }),
-        };
-        policy.operators = Some(keys.into_iter().map(key).collect::<Result<_, _>>()?);
-    }
+    policy.operators = keys("operators", file.operators)?;
+    policy.vouchers = keys("vouchers", file.vouchers)?;
     if let Some(ids) = not_empty("models", file.models)? {
         let id = |got: String| digits("models", got, str::parse::<ModelId>);
         policy.models = Some(ids.into_iter().map(id).collect::<Result<_, _>>()?);
@@ -141,6 +148,13 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Policy, PolicyError> {
         Some(got) => Some(digits("nonce", got, str::parse::<Nonce>)?),
         None => None,
     };
+    if let Some(got) = file
+        .min_bits
+        .filter(|n| !(1..=HASH_COLLISION_BITS).contains(n))
+    {
+        return Err(PolicyError::Bits { got });
+    }
+    policy.bits_min = file.min_bits;
     policy.log = file.log.map(log_demand).transpose()?;
     // Read by itself, and refused here as well.
     spot_demand(bytes)?;
@@ -158,6 +172,20 @@ pub(crate) fn spot_demand(bytes: &[u8]) -> Result<Demand, PolicyError> {
     });
     demand.cells()?;
     Ok(demand)
+}
+
+/// The public keys of a list that is there.
+fn keys(
+    field: &'static str,
+    list: Option<Vec<String>>,
+) -> Result<Option<Vec<PublicKey>>, PolicyError> {
+    let key = |got: String| match public_key(&got) {
+        Ok(key) => Ok(key),
+        Err(source) => Err(PolicyError::Operator { field, got, source }),
+    };
+    let list = not_empty(field, list)?;
+    list.map(|keys| keys.into_iter().map(key).collect())
+        .transpose()
 }
 
 /// What the table `[log]` asks for. Who names witnesses and no quorum means all of them.
@@ -270,7 +298,8 @@ mod tests {
         let (id, nonce) = ("ab".repeat(32), "cd".repeat(32));
         let text = format!(
             "require = ['signed']\noperators = ['{}']\nmodels = ['{id}']\nmax_age_s = 60\n\
-             max_clock_skew_s = 5\nnonce = '{nonce}'",
+             max_clock_skew_s = 5\nnonce = '{nonce}'\nmin_bits = 100\nvouchers = ['{}']",
+            key(),
             key()
         );
         let expected = Policy {
@@ -280,6 +309,8 @@ mod tests {
             age_max_s: Some(60),
             skew_max_s: 5,
             nonce: Some(nonce.parse().unwrap()),
+            bits_min: Some(100),
+            vouchers: Some(vec![key()]),
             log: None,
         };
         assert_eq!(read(text.as_bytes()).unwrap(), expected);
@@ -402,12 +433,16 @@ mod tests {
             ("require = []", "empty"),
             ("operators = []", "empty"),
             ("models = []", "empty"),
+            ("vouchers = []", "empty"),
+            ("vouchers = ['ab']", "`vouchers`"),
             ("require = ['Replay']", "`Replay`"),
             ("operators = ['ab']", "`ab`"),
             (&weak, "no Ed25519"),
             ("models = ['AB']", "`AB`"),
             ("nonce = ''", "`nonce`"),
             ("max_age_s = -1", "not a policy"),
+            ("min_bits = 0", "`min_bits` is 0"),
+            ("min_bits = 129", "1 to 128"),
             ("max_age_s = 1\nmax_age_s = 2", "duplicate"),
             ("require = 'signed'", "sequence"),
         ];

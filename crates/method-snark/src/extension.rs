@@ -96,6 +96,28 @@ impl K {
         result
     }
 
+    /// `Σ a·b` over as many as both have; each coordinate is reduced once for many products.
+    #[must_use]
+    pub fn dot(a: &[Self], b: &[Self]) -> Self {
+        /// Three words hold 2^31 sums of six products.
+        const LONG: usize = 1 << 24;
+        let mut sum = Self::ZERO;
+        for (a, b) in a.chunks(LONG).zip(b.chunks(LONG)) {
+            let mut sums = [Products::default(); 3];
+            for (Self([a0, a1, a2]), Self([b0, b1, b2])) in a.iter().zip(b) {
+                let (twice_b1, twice_b2) = (b1.double(), b2.double());
+                let [c0, c1, c2] = sums;
+                sums = [
+                    c0.add(*a0, *b0).add(*a1, twice_b2).add(*a2, twice_b1),
+                    c1.add(*a0, *b1).add(*a1, *b0).add(*a2, twice_b2),
+                    c2.add(*a0, *b2).add(*a1, *b1).add(*a2, *b0),
+                ];
+            }
+            sum += Self(sums.map(Products::reduce));
+        }
+        sum
+    }
+
     /// The p-th power, which keeps sums and products.
     fn frobenius(self) -> Self {
         let [c0, c1, c2] = self.0;
@@ -276,6 +298,12 @@ mod tests {
             prop_assert_eq!(a * b, K::new([c0 + c3.double(), c1 + c4.double(), c2]));
             prop_assert_eq!(a * b, b * a);
             prop_assert_eq!(a * b.coordinates()[0], a * K::from(b.coordinates()[0]));
+        }
+
+        #[test]
+        fn a_dot_product_is_the_sum_of_products(a in proptest::collection::vec(element(), 0..40), b in proptest::collection::vec(element(), 0..40)) {
+            let sum: K = a.iter().zip(&b).map(|(a, b)| *a * *b).sum();
+            prop_assert_eq!(K::dot(&a, &b), sum);
         }
 
         #[test]

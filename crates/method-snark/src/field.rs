@@ -76,6 +76,14 @@ impl F {
         Self::from_u64(sum)
     }
 
+    /// `value` mod p.
+    #[must_use]
+    pub fn from_u128(value: u128) -> Self {
+        let low = u64::try_from(value & u128::from(u64::MAX)).unwrap_or(0);
+        let high = u64::try_from(value >> 64).unwrap_or(0);
+        Self::from_wide(low, high)
+    }
+
     /// The integer in `0 … p−1`.
     #[must_use]
     pub const fn to_u64(self) -> u64 {
@@ -272,6 +280,7 @@ mod tests {
         fn wide_numbers_are_reduced(low in edge(), high in edge()) {
             let wide = (u128::from(high) << 64) | u128::from(low);
             prop_assert_eq!(u128::from(F::from_wide(low, high).to_u64()), wide % P);
+            prop_assert_eq!(F::from_u128(wide), F::from_wide(low, high));
         }
 
         #[test]

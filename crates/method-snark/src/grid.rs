@@ -16,6 +16,17 @@ pub struct Grid {
     positions: usize,
 }
 
+/// Rows whose weights have a factor in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<'a> {
+    /// The first row's number.
+    pub first: usize,
+    /// The factor.
+    pub high: K,
+    /// The other factor of each row.
+    pub low: &'a [K],
+}
+
 impl Grid {
     /// The weights of `point`, whose last `log_positions` coordinates are the positions', of which the first `positions` are real.
     #[must_use]
@@ -52,6 +63,31 @@ impl Grid {
                 .iter()
                 .flat_map(move |high| low.iter().map(move |low| *high * *low)),
         )
+    }
+
+    /// The same grid, every row's weight times a factor.
+    #[must_use]
+    pub fn scaled(&self, factor: K) -> Self {
+        Self {
+            high: self.high.clone(),
+            low: self.low.iter().map(|low| *low * factor).collect(),
+            log_low: self.log_low,
+            columns: self.columns.clone(),
+            positions: self.positions,
+        }
+    }
+
+    /// The first `count` rows in blocks.
+    pub fn blocks(&self, count: usize) -> impl Iterator<Item = Block<'_>> {
+        let firsts = (0..count).step_by(self.low.len().max(1));
+        firsts.zip(&self.high).map(move |(first, high)| {
+            let len = count.saturating_sub(first).min(self.low.len());
+            Block {
+                first,
+                high: *high,
+                low: self.low.get(..len).unwrap_or_default(),
+            }
+        })
     }
 
     /// The weights of real positions.
@@ -92,6 +128,15 @@ mod tests {
             }
             assert_eq!(grid.positions().len(), real);
             let rows = 32 >> log;
+            for count in 0..=rows {
+                let scaled = grid.scaled(K::TWO);
+                let blocks = scaled.blocks(count).flat_map(|block| {
+                    assert!(block.first < count);
+                    block.low.iter().map(move |low| block.high * *low)
+                });
+                let all: Vec<K> = grid.rows(0).take(count).map(K::double).collect();
+                assert!(blocks.eq(all));
+            }
             for first in 0..=rows {
                 assert_eq!(grid.rows(first).count(), rows - first);
                 let list: Vec<K> = grid.list(first).collect();

@@ -4,13 +4,14 @@
 //! deliberately knows no claim.
 
 use credence_exact::Dtype;
-use credence_model::{Model, Program};
+use credence_model::Program;
 
 use crate::circuit::{Circuit, Entries, ONE, POSITION, Span};
 use crate::extension::K;
 use crate::field::F;
 use crate::functional::Functional;
 use crate::grid::Grid;
+use crate::known::Known;
 use crate::reader::{ReadError, Reader};
 
 /// Why the front of a proof is refused.
@@ -46,6 +47,10 @@ pub enum PublicError {
 /// The public values of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Publics {
+    /// Of a language model's run, how many of the last positions have outputs; 0 if all have.
+    pub sampled: usize,
+    /// Positions of the run.
+    pub positions: usize,
     /// Encoded cells of each input, position by position.
     pub inputs: Vec<Vec<i64>>,
     /// Cells of each output, position by position.
@@ -66,24 +71,36 @@ impl Publics {
         reader: &mut Reader<'_>,
     ) -> Result<Self, PublicError> {
         let mut outputs = Vec::with_capacity(circuit.outputs.len());
-        for (span, output) in circuit.outputs.iter().zip(&program.spec().outputs) {
-            let count = span.slots.range().len().saturating_mul(circuit.positions);
+        let own = program.spec().outputs.iter();
+        let own = own.map(|output| (output.name.as_str(), output.node));
+        let language = program.spec().language.as_ref();
+        let own = own.chain(language.map(|language| ("logits", language.logits)));
+        let shown = match circuit.sampled {
+            0 => circuit.positions,
+            sampled => sampled,
+        };
+        for (span, (name, node)) in circuit.outputs.iter().zip(own) {
+            let count = span.slots.range().len().saturating_mul(shown);
             let bytes = reader.raw(count.saturating_mul(4))?;
             let (words, _) = bytes.as_chunks();
             let cells: Vec<i64> = words
                 .iter()
                 .map(|&word| i32::from_le_bytes(word).into())
                 .collect();
-            let dtype = program.node(output.node).map_or(Dtype::I32, |n| n.dtype);
+            let dtype = program.node(node).map_or(Dtype::I32, |n| n.dtype);
             for (index, &got) in cells.iter().enumerate() {
                 dtype.check(got).map_err(|_| PublicError::Type {
-                    output: output.name.clone(),
+                    output: name.to_owned(),
                     index,
                     dtype,
                     got,
                 })?;
             }
-            outputs.push(cells);
+            // Nothing is shown of positions before the sampled ones: their cells are 0.
+            let before = circuit.positions.saturating_sub(shown);
+            let before = span.slots.range().len().saturating_mul(before);
+            let before = core::iter::repeat_n(0, before);
+            outputs.push(before.chain(cells).collect());
         }
         let mut shown = Vec::with_capacity(circuit.shown.len());
         for (lookup, own) in circuit.shown.iter().enumerate() {
@@ -99,6 +116,8 @@ impl Publics {
             shown.push(own);
         }
         Ok(Self {
+            sampled: circuit.sampled,
+            positions: circuit.positions,
             inputs,
             outputs,
             shown,
@@ -108,10 +127,60 @@ impl Publics {
     /// The bytes that [`Self::read`] reads.
     #[must_use]
     pub fn front(&self) -> Vec<u8> {
-        let cells = self.outputs.iter().flatten();
+        let cells = self.outputs.iter().flat_map(|cells| self.of_sampled(cells));
         let cells = cells.map(|&cell| i32::try_from(cell).unwrap_or(0).to_le_bytes());
         let rows = self.shown.iter().flatten().map(|row| row.to_le_bytes());
         cells.chain(rows).flatten().collect()
+    }
+
+    /// Those of an output's cells that are shown: all of a tensor model's, those of sampled positions of a language model's.
+    fn of_sampled<'c>(&self, cells: &'c [i64]) -> &'c [i64] {
+        let before = match self.sampled {
+            0 => 0,
+            sampled => self.positions.saturating_sub(sampled),
+        };
+        let width = cells.len().checked_div(self.positions).unwrap_or(0);
+        cells
+            .get(before.saturating_mul(width)..)
+            .unwrap_or_default()
+    }
+
+    /// The cells of a language model's logits, or of an encoder's embedding, at sampled positions.
+    #[must_use]
+    pub fn sampled_cells(&self) -> Vec<i64> {
+        let cells = self.outputs.iter().flat_map(|cells| self.of_sampled(cells));
+        cells.copied().collect()
+    }
+
+    /// For each public slot its sum over positions, weighted by the grid; 0 for all others.
+    #[must_use]
+    pub fn weighted(&self, circuit: &Circuit, grid: &Grid) -> Vec<K> {
+        let positions = grid.positions();
+        let mut values = vec![K::ZERO; usize::try_from(circuit.slots).unwrap_or(0)];
+        let numbers: Vec<i64> = (0_i64..).take(positions.len()).collect();
+        let one = |start| Span { start, len: 1 };
+        add_cells(&mut values, one(ONE), &vec![1; positions.len()], positions);
+        add_cells(&mut values, one(POSITION), &numbers, positions);
+        for (&span, cells) in circuit.inputs.iter().zip(&self.inputs) {
+            add_cells(&mut values, span, cells, positions);
+        }
+        for (public, cells) in circuit.outputs.iter().zip(&self.outputs) {
+            add_cells(&mut values, public.slots, cells, positions);
+        }
+        for (own, rows) in circuit.shown.iter().zip(&self.shown) {
+            let Some(table) = circuit.tables.get(own.table) else {
+                continue;
+            };
+            let slots = values.get_mut(own.public.slots.range()).unwrap_or_default();
+            for (position, &row) in positions.iter().zip(rows) {
+                let index = usize::try_from(row).unwrap_or(usize::MAX);
+                let cells = table.entries.row(index).unwrap_or_default();
+                for (value, &cell) in slots.iter_mut().zip(cells) {
+                    *value += *position * F::from_i64(cell);
+                }
+            }
+        }
+        values
     }
 
     /// What the functional gives of constants and public values, positions weighted by the grid.
@@ -140,6 +209,17 @@ impl Publics {
             }
         }
         sum
+    }
+}
+
+/// Adds to each slot of the span its cells' sum, positions weighted.
+fn add_cells(values: &mut [K], span: Span, cells: &[i64], positions: &[K]) {
+    let own = values.get_mut(span.range()).unwrap_or_default();
+    let blocks = cells.chunks(own.len().max(1));
+    for (position, block) in positions.iter().zip(blocks) {
+        for (value, &cell) in own.iter_mut().zip(block) {
+            *value += *position * F::from_i64(cell);
+        }
     }
 }
 
@@ -196,9 +276,9 @@ pub fn weigh_tables(circuit: &Circuit, mut weights: impl Iterator<Item = K>, gam
     sum
 }
 
-/// Whether the model's inputs and outputs have spans of these lengths: what a caller must know before it weighs them.
+/// Whether all public nodes have cells: what a caller must know before it weighs them.
 #[must_use]
-pub fn fits(model: &Model, circuit: &Circuit, publics: &Publics) -> bool {
+pub fn fits(model: &dyn Known, circuit: &Circuit, publics: &Publics) -> bool {
     let spec = model.program().spec();
     let len = |span: &Span| span.range().len().checked_mul(circuit.positions);
     let all = |spans: &mut dyn ExactSizeIterator<Item = &Span>, cells: &[Vec<i64>]| {
@@ -208,7 +288,9 @@ pub fn fits(model: &Model, circuit: &Circuit, publics: &Publics) -> bool {
                 .all(|(span, cells)| len(span) == Some(cells.len()))
     };
     let mut outputs = circuit.outputs.iter().map(|public| &public.slots);
-    spec.inputs.len() == circuit.inputs.len()
+    let given = circuit.inputs.len().saturating_sub(circuit.known.len());
+    (spec.language.is_some() || spec.inputs.len() == given)
+        && (publics.sampled, publics.positions) == (circuit.sampled, circuit.positions)
         && all(&mut circuit.inputs.iter(), &publics.inputs)
         && all(&mut outputs, &publics.outputs)
 }

@@ -9,6 +9,7 @@ use crate::functional::TIE_VARIABLES;
 use crate::lookup;
 use crate::pcs::soundness::{Bound, Entry, report};
 use crate::pcs::{Bits, Params};
+use crate::weights::WEIGHTS_SECURITY;
 
 /// log₂ of |K|, rounded down; what the transcript's challenges lack of being uniform is less than what that leaves out.
 const FIELD_BITS: u32 = 191;
@@ -40,10 +41,16 @@ pub struct Sizes {
     pub components: u8,
     /// Products of matrices that are tied.
     pub ties: usize,
+    /// Products of two values.
+    pub pairs: usize,
+    /// Variables of the sumcheck of those.
+    pub pair_variables: usize,
+    /// Logarithm of the committed weights, where they are committed to.
+    pub log_weights: Option<u32>,
 }
 
 impl Sizes {
-    /// Those of a circuit.
+    /// Those of a circuit whose weights are at hand.
     #[must_use]
     pub fn of(circuit: &Circuit) -> Self {
         Self {
@@ -51,6 +58,9 @@ impl Sizes {
             log_witness: circuit.witness_log(),
             components: circuit.power_max(),
             ties: circuit.steps.iter().filter(|step| step.tied).count(),
+            pairs: circuit.pairs.len(),
+            pair_variables: crate::pairs::rounds(circuit),
+            log_weights: None,
         }
     }
 }
@@ -63,13 +73,30 @@ pub fn terms(sizes: Sizes) -> Vec<Term> {
     let degree = wide(lookup::DEGREE);
     let powers = u128::from(sizes.components).max(1);
     let rounds = layers.saturating_mul(layers.saturating_sub(1)) >> 1;
-    // Denominators, numerators, three of products, equations, and each tie.
+    // Denominators, numerators, three of products, equations, each tie; results of pairs, and two operands of each.
+    let pairs = wide(sizes.pairs);
     let claims = wide(sizes.ties).saturating_add(6);
+    let claims = claims
+        .saturating_add(pairs.saturating_mul(2))
+        .saturating_add(pairs.min(1));
     let variables = u128::from(sizes.log_witness);
     // Rows of ties, their columns, equations; and the positions of all.
     let ties_and_equations = wide(TIE_VARIABLES)
         .saturating_mul(3)
         .saturating_add(POSITION_VARIABLES);
+    // Heads, rows, columns, and positions twice; all of them in one; and the rounds.
+    let points = wide(crate::pairs::VARIABLES)
+        .saturating_mul(3)
+        .saturating_add(POSITION_VARIABLES.saturating_mul(2))
+        .saturating_mul(pairs.min(1));
+    let products = wide(sizes.pair_variables)
+        .saturating_mul(wide(crate::pairs::DEGREE))
+        .saturating_add(points)
+        .saturating_add(pairs);
+    // Two sums in one, and degree 2 in each variable.
+    let weights = sizes
+        .log_weights
+        .map(|log| u128::from(log).saturating_mul(2));
     vec![
         Term {
             name: "a lookup that is in no table, or tuples that compress to one value",
@@ -92,12 +119,20 @@ pub fn terms(sizes: Sizes) -> Vec<Term> {
             bad: ties_and_equations,
         },
         Term {
+            name: "a product of two values that does not hold",
+            bad: products,
+        },
+        Term {
             name: "all claims in one",
             bad: claims,
         },
         Term {
             name: "the sumcheck over the committed values",
             bad: variables.saturating_mul(2),
+        },
+        Term {
+            name: "committed weights: their two sums in one, and its sumcheck",
+            bad: weights.map_or(0, |bad| bad.saturating_add(1)),
         },
     ]
 }
@@ -125,7 +160,13 @@ pub fn total_without_work(sizes: Sizes, params: &Params) -> u32 {
 }
 
 fn with(sizes: Sizes, params: &Params, bits: impl Fn(&Entry) -> Bits) -> u32 {
-    let opening = report(params, Bound::Johnson2025);
+    let mut opening = report(params, Bound::Johnson2025);
+    let weights = sizes
+        .log_weights
+        .map(|log| Params::new(log, WEIGHTS_SECURITY));
+    if let Some(Ok(weights)) = weights {
+        opening.extend(report(&weights, Bound::Johnson2025));
+    }
     let mut errors: Vec<Bits> = opening.iter().map(bits).collect();
     errors.push(interactive(sizes));
     let sum = u32::try_from(Bits::of_sum(&errors).floor()).unwrap_or(0);
@@ -148,6 +189,9 @@ mod tests {
                 log_witness: log,
                 components: 4,
                 ties: 100,
+                pairs: 0,
+                pair_variables: 0,
+                log_weights: None,
             };
             let bits = |security| {
                 let params = Params::new(log, security).unwrap();
@@ -155,6 +199,19 @@ mod tests {
             };
             let (usual, plain) = bits(Security::Bits100);
             let (high, high_plain) = bits(Security::Bits128);
+            // Committed weights, as many as values, cost less than a bit of a hundred.
+            let apart = Sizes {
+                log_weights: Some(log),
+                ..sizes
+            };
+            for security in [Security::Bits100, Security::Bits128] {
+                let params = Params::new(log, security).unwrap();
+                let (with, without) = (total(apart, &params), total(sizes, &params));
+                assert!(
+                    with >= security.bits() && with <= without && with + 1 >= without,
+                    "{with} {without}"
+                );
+            }
             let own = interactive(sizes).floor();
             let line = format!("| 2^{log} | {own} | {usual} | {plain} | {high} | {high_plain} |");
             assert!(usual >= 100 && high >= 128, "{line}");
@@ -168,6 +225,9 @@ mod tests {
             log_witness: 4,
             components: 1,
             ties: 0,
+            pairs: 0,
+            pair_variables: 0,
+            log_weights: None,
         }) {
             assert!(page.contains(term.name), "{}", term.name);
         }

@@ -20,7 +20,7 @@ const LIMITS: TensorLimits = TensorLimits {
 /// The parameters of a tensor model: version 1, none.
 const TENSOR_PARAMS: &[u8] = &[1, 0, 0, 0, 0];
 
-/// A claim that can be proved.
+/// A claim about a tensor model that can be proved.
 #[derive(Debug)]
 pub struct Subject<'a> {
     /// Encoded cells of each input, position by position.
@@ -54,9 +54,7 @@ impl<'a> Subject<'a> {
     /// [`MethodError`]: something is not opened, has no sense, or contradicts the claim.
     pub fn read(program: &Program, case: &Case<'a>) -> Result<Self, MethodError> {
         check_fixed(case)?;
-        if case.params()? != TENSOR_PARAMS {
-            return Err(malformed(Part::Params, ContentError::Params));
-        }
+        check_params(case)?;
         let (input, output) = (case.input()?, case.output()?);
         let tensors = Tensors::decode(input, LIMITS).map_err(|e| malformed(Part::Input, e))?;
         let (inputs, positions) = encode(program, &tensors)?;
@@ -94,8 +92,16 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// Checks that the parameters are none.
+pub(crate) fn check_params(case: &Case<'_>) -> Result<(), MethodError> {
+    if case.params()? != TENSOR_PARAMS {
+        return Err(malformed(Part::Params, ContentError::Params));
+    }
+    Ok(())
+}
+
 /// Checks that a tensor model's claim says what such a claim must.
-fn check_fixed(case: &Case<'_>) -> Result<(), MethodError> {
+pub(crate) fn check_fixed(case: &Case<'_>) -> Result<(), MethodError> {
     // Naming every field makes a new one an error here until someone decides how it is checked.
     let ClaimFields {
         profile: Profile::Exact1,

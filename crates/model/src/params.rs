@@ -110,7 +110,9 @@ pub struct ParamView<'a> {
 }
 
 impl<'a> ParamView<'a> {
-    pub(crate) const fn new(dtype: Dtype, shape: &'a Shape, bytes: &'a [u8]) -> Self {
+    /// A view of bytes that are somewhere else than in a model, such as in a card that shows some of its parameters.
+    #[must_use]
+    pub const fn new(dtype: Dtype, shape: &'a Shape, bytes: &'a [u8]) -> Self {
         Self {
             dtype,
             shape,

@@ -3,7 +3,8 @@
 //! ```text
 //! prove: a claim ─▶ its evidence
 //! run: a request ─engine─▶ all values of all nodes ─▶ witness: slots, counts, publics
-//! prover: witness ─▶ proof          lookup: all lookups and products
+//! prover: witness ─▶ proof          lookup: all lookups and products          pairs: products of two values          memory: how much it will take
+//! weights: a model's weights, committed to once, and their card
 //! pcs: values ──▶ commitment, and openings of it        sumcheck: the prover of a sum over {0,1}^n, round by round        vector: loops over K
 //! ```
 //!
@@ -11,12 +12,17 @@
 #![forbid(unsafe_code)]
 
 pub mod lookup;
+mod memory;
+pub mod pairs;
 pub mod pcs;
 mod prove;
 pub mod prover;
 pub mod run;
 pub mod sumcheck;
 pub mod vector;
+mod weights;
 pub mod witness;
 
-pub use prove::{Options, ProveError, memory_bytes, prove};
+pub use memory::{memory_bytes, memory_bytes_apart};
+pub use prove::{Options, ProveError, prove, prove_with_weights};
+pub use weights::{Weights, WeightsCommitError};

@@ -9,17 +9,21 @@
 use credence_method_snark::circuit::{Circuit, Leaf, Rows};
 use credence_method_snark::pcs::Params;
 use credence_method_snark::protocol::{
-    LookupChallenges, Statement, combine, lookup_challenges, start,
+    Claims, LinearClaim, LookupChallenges, Statement, combine, lookup_challenges, start,
 };
-use credence_method_snark::{F, K, WITNESS_DEGREE};
+use credence_method_snark::run::Publics;
+use credence_method_snark::weights::WeightsClaim;
+use credence_method_snark::{F, K, Known, Transcript, WITNESS_DEGREE};
 use credence_model::Model;
 use rayon::prelude::*;
 
 use crate::lookup::{Layer, Products, prove_lookups};
+use crate::pairs::prove_pairs;
 use crate::pcs::commit;
 use crate::prove::ProveError;
 use crate::sumcheck::{Rounds, prove as prove_rounds};
 use crate::vector;
+use crate::weights::Weights;
 use crate::witness::{Slots, Witness};
 
 /// Points below which a loop stays on its thread.
@@ -28,19 +32,45 @@ const SPLIT_MIN: usize = 1 << 11;
 /// Proves the witness, right or wrong.
 ///
 /// # Errors
-/// [`ProveError`] if there are more values than can be committed to.
+/// [`ProveError`] if there are more values than can be committed to, or the circuit is not of this model.
 pub fn prove_witness(
     statement: &Statement<'_>,
     model: &Model,
     circuit: &Circuit,
     witness: &Witness,
 ) -> Result<Vec<u8>, ProveError> {
+    prove_with(statement, (model, None), circuit, witness)
+}
+
+/// The same where weights are committed to: the circuit is one of [`Circuit::apart`].
+///
+/// # Errors
+/// [`ProveError`] if there are more values than can be committed to, or circuit or weights are not of this model.
+pub fn prove_apart(
+    statement: &Statement<'_>,
+    (model, weights): (&Model, &Weights),
+    circuit: &Circuit,
+    witness: &Witness,
+) -> Result<Vec<u8>, ProveError> {
+    prove_with(statement, (model, Some(weights)), circuit, witness)
+}
+
+fn prove_with(
+    statement: &Statement<'_>,
+    (model, weights): (&Model, Option<&Weights>),
+    circuit: &Circuit,
+    witness: &Witness,
+) -> Result<Vec<u8>, ProveError> {
+    let known: &dyn Known = match weights {
+        None => model,
+        Some(weights) => weights.card(),
+    };
     let params = Params::new(circuit.witness_log(), statement.security)?;
     let committed = commit(&params, witness.committed(circuit))?;
     let publics = &witness.publics;
     let mut out = publics.front();
     committed.commitment().write(&params, &mut out);
-    let mut transcript = start(statement, model, circuit, publics);
+    let mut transcript = start(statement, known, circuit, publics);
     committed.commitment().absorb(&params, &mut transcript);
     let challenges = lookup_challenges(&mut transcript);
     let leaves = leaves(circuit, witness, challenges);
@@ -49,7 +79,16 @@ pub fn prove_witness(
         b: rows(&circuit.gates.b, circuit, &witness.slots),
         c: rows(&circuit.gates.c, circuit, &witness.slots),
     };
-    let claims = prove_lookups(leaves, products, &mut transcript, &mut out);
+    let leaves = prove_lookups(leaves, products, &mut transcript, &mut out);
+    let pairs = prove_pairs(
+        circuit,
+        &witness.slots,
+        &leaves.point,
+        &mut transcript,
+        &mut out,
+    );
+    let claims = Claims { leaves, pairs };
+    let mut same = transcript.clone();
     let claim = combine(
         circuit,
         model,
@@ -57,9 +96,25 @@ pub fn prove_witness(
         challenges,
         &claims,
         &mut transcript,
-    );
+    )?;
+    let mut apart = match weights {
+        None => None,
+        Some(weights) => {
+            // The verifier's claim, which lacks what the weights add.
+            let claim = combine(circuit, known, publics, challenges, &claims, &mut same)?;
+            Some(ApartClaim::begin(
+                (model, weights),
+                circuit,
+                publics,
+                claim,
+            )?)
+        }
+    };
+    if let Some(apart) = &apart {
+        apart.say_public(&mut transcript, &mut out);
+    }
     let values = committed.values();
-    let mut sum = WitnessSum {
+    let mut sum = TableSum {
         base: values.to_vec(),
         values: Vec::new(),
         weights: claim.weights(circuit, values.len()),
@@ -67,8 +122,84 @@ pub fn prove_witness(
     let reduced = prove_rounds(&mut sum, claim.sum, &mut transcript, &mut out);
     let value = sum.value();
     value.write(&mut out);
+    drop((sum, claim));
+    if let Some(apart) = &mut apart {
+        apart.say_committed(circuit, (&reduced.point, value), &mut transcript, &mut out)?;
+    }
     committed.open(&reduced.point, value, &mut transcript, &mut out);
+    if let Some(apart) = &apart {
+        apart.open(&mut transcript, &mut out);
+    }
     Ok(out)
+}
+
+/// What weights that are committed to add to the linear claim, step by step.
+struct ApartClaim<'a> {
+    model: &'a Model,
+    weights: &'a Weights,
+    claim: LinearClaim,
+    on_public: (WeightsClaim, K),
+    opened: (Vec<K>, K),
+}
+
+impl<'a> ApartClaim<'a> {
+    fn begin(
+        (model, weights): (&'a Model, &'a Weights),
+        circuit: &Circuit,
+        publics: &Publics,
+        claim: LinearClaim,
+    ) -> Result<Self, ProveError> {
+        let values = claim.public_values(circuit, publics);
+        let layout = weights.card().layout();
+        let own = WeightsClaim::new(circuit, layout, &claim.apart, &values)?;
+        let sum = own.of(model);
+        Ok(Self {
+            model,
+            weights,
+            claim,
+            on_public: (own, sum),
+            opened: (Vec::new(), K::ZERO),
+        })
+    }
+
+    fn say_public(&self, transcript: &mut Transcript, out: &mut Vec<u8>) {
+        let (_, sum) = self.on_public;
+        sum.write(out);
+        transcript.absorb_k("weights on public values", sum);
+    }
+
+    fn say_committed(
+        &mut self,
+        circuit: &Circuit,
+        (point, value): (&[K], K),
+        transcript: &mut Transcript,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ProveError> {
+        let values = self.claim.committed_values(circuit, point);
+        let layout = self.weights.card().layout();
+        let own = WeightsClaim::new(circuit, layout, &self.claim.apart, &values)?;
+        let sum = own.of(self.model);
+        sum.write(out);
+        transcript.absorb_ks("weights on committed values", &[value, sum]);
+        let join = transcript.challenge_k("join weights");
+        let (on_public, first) = &self.on_public;
+        let mut all = TableSum {
+            base: self.weights.committed().values().to_vec(),
+            values: Vec::new(),
+            weights: own.scaled(join).and(on_public, K::ONE).coefficients(),
+        };
+        let reduced = prove_rounds(&mut all, *first + join * sum, transcript, out);
+        let value = all.value();
+        value.write(out);
+        self.opened = (reduced.point, value);
+        Ok(())
+    }
+
+    fn open(&self, transcript: &mut Transcript, out: &mut Vec<u8>) {
+        let (point, value) = &self.opened;
+        let committed = self.weights.committed();
+        committed.open(point, *value, transcript, out);
+    }
 }
 
 /// Rows of terms over all positions.
@@ -160,21 +291,21 @@ fn entries(circuit: &Circuit, witness: &Witness, challenges: (K, &[K]), p: &mut 
     }
 }
 
-/// `Σ value·weight` over the committed values; the first round is over F.
-struct WitnessSum {
+/// `Σ value·weight` over committed values; the first round is over F.
+struct TableSum {
     base: Vec<F>,
     values: Vec<K>,
     weights: Vec<K>,
 }
 
-impl WitnessSum {
+impl TableSum {
     fn value(&self) -> K {
         let base = self.base.first().map(|value| K::from(*value));
         self.values.first().copied().or(base).unwrap_or(K::ZERO)
     }
 }
 
-impl Rounds for WitnessSum {
+impl Rounds for TableSum {
     fn variables(&self) -> usize {
         usize::try_from(self.weights.len().trailing_zeros()).unwrap_or(0)
     }

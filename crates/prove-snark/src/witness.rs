@@ -154,7 +154,11 @@ impl Witness {
 
     /// Fills in what is counted and what is public.
     fn counted(circuit: &Circuit, indices: &[Index], mut slots: Slots, nodes: &NodeValues) -> Self {
-        let mut publics = Publics::default();
+        let mut publics = Publics {
+            sampled: circuit.sampled,
+            positions: circuit.positions,
+            ..Publics::default()
+        };
         for (span, values) in circuit.nodes.iter().zip(nodes) {
             if circuit.inputs.contains(span) {
                 publics.inputs.push(values.clone());
@@ -319,6 +323,8 @@ fn count(circuit: &Circuit, indices: &[Index], slots: &mut Slots) -> Vec<F> {
     counts
 }
 
+mod pairs;
+
 struct Filler<'a> {
     circuit: &'a Circuit,
     indices: Vec<Index>,
@@ -355,6 +361,7 @@ impl Filler<'_> {
                 return self.slots.sum(rows.get(a), position)
                     * self.slots.sum(rows.get(b), position);
             }
+            Hint::Sum { of } => self.small(of, position),
             Hint::Positive { of } => i64::from(self.row(of, position) > 0),
             Hint::Max { of } => {
                 let cells = of.range().filter_map(|slot| u32::try_from(slot).ok());
@@ -385,6 +392,13 @@ impl Filler<'_> {
                 self.feature(number, x, position)
             }
             Hint::Count => 0,
+            Hint::Weighted { .. }
+            | Hint::Rounded { .. }
+            | Hint::Pair { .. }
+            | Hint::Beyond { .. }
+            | Hint::Farthest { .. }
+            | Hint::Root { .. }
+            | Hint::Seen { .. } => return self.of_two(hint, position),
         };
         F::from_i64(integer)
     }

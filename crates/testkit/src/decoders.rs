@@ -21,6 +21,7 @@ mod dispute;
 mod encoder;
 mod language;
 mod log;
+mod snark;
 mod spot;
 
 /// One decoder.
@@ -102,6 +103,9 @@ pub const TARGETS: &[Target] = &[
     log::TILE,
     log::RECORD,
     GRAMMAR,
+    snark::PROOF,
+    snark::APART,
+    snark::CARD,
     spot::EVIDENCE,
     spot::CARD,
     spot::CHECK,

@@ -8,7 +8,6 @@ use std::cmp::Ordering;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-
 /// Words that say nothing about which values fit.
 const ANNOTATIONS: &[&str] = &[
     "$schema",

@@ -1,7 +1,9 @@
 //! The one function that accepts, step by step in the order of `docs/spec/receipt.md`, "Order of checks".
 
 use credence_base::ReceiptDigest;
-use credence_claim::{Assurance, Case, Evidence, Fact, Finding, Method, MethodId, Openings};
+use credence_claim::{
+    Assurance, Case, Evidence, Fact, Finding, Method, MethodId, Openings, Soundness,
+};
 use credence_log::Logged;
 use credence_receipt::{Bundle, Inference, Kind, Statement};
 
@@ -154,10 +156,16 @@ pub fn check(
     if let Some(logged) = &logged {
         findings.extend(logged::findings(logged, facts.now_unix_s));
     }
+    let mut bounded = false;
     for method in &policy.required {
         if *method != MethodId::SIGNED {
-            findings.push(run(method, methods, bundle.evidence(), &case)?);
+            let finding = run(method, methods, bundle.evidence(), &case)?;
+            bounded |= is_bounded(method, &finding, policy)?;
+            findings.push(finding);
         }
+    }
+    if let Some(expected) = policy.bits_min.filter(|_| !bounded) {
+        return Err(Refusal::NoBits { expected });
     }
     let openings = bundle.openings().clone();
     let value = Receipt {
@@ -177,6 +185,8 @@ fn check_policy(inference: &Inference, policy: &Policy, facts: &Facts) -> Result
         required: _,
         operators: _,
         log: _,
+        bits_min: _,
+        vouchers: _,
         models,
         age_max_s,
         skew_max_s,
@@ -206,6 +216,19 @@ fn check_policy(inference: &Inference, policy: &Policy, facts: &Facts) -> Result
             got: claim.nonce,
         }),
         Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether the finding bounds the chance of a wrong output: then by as many bits as the policy asks for.
+fn is_bounded(method: &MethodId, finding: &Finding, policy: &Policy) -> Result<bool, Refusal> {
+    match (finding.soundness, policy.bits_min) {
+        (Soundness::None, _) => Ok(false),
+        (Soundness::Bits(got), Some(expected)) if got < expected => Err(Refusal::Bits {
+            method: method.clone(),
+            expected,
+            got,
+        }),
+        (Soundness::Bits(_), _) => Ok(true),
     }
 }
 

@@ -25,6 +25,7 @@
     )
 )]
 
+mod binding;
 mod check;
 mod keys;
 mod logged;
@@ -32,6 +33,7 @@ mod policy;
 mod refusal;
 mod shown;
 
+pub use binding::{ShownWeightsBinding, confirm_weights_binding};
 pub use check::{Receipt, Verified, check, check_bytes};
 pub use policy::{Facts, LogDemand, Policy};
 pub use refusal::{Refusal, RefusalKind};

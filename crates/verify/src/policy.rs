@@ -20,6 +20,10 @@ pub struct Policy {
     pub skew_max_s: u64,
     /// The nonce that the claim must hold; `None` asks for none.
     pub nonce: Option<Nonce>,
+    /// Whose word is taken that a commitment is to a model's weights; `None` takes anyone's, and the assurance then says so.
+    pub vouchers: Option<Vec<PublicKey>>,
+    /// The bits by which the chance of a wrong output is bounded at least, by every required method that gives a bound and by one at least; `None` asks for no bound.
+    pub bits_min: Option<u32>,
     /// The logs that are believed; `None` looks at no log proof, and the assurance then says so.
     pub log: Option<LogDemand>,
 }
@@ -53,6 +57,8 @@ impl Policy {
             age_max_s: None,
             skew_max_s: 120,
             nonce: None,
+            vouchers: None,
+            bits_min: None,
             log: None,
         }
     }

@@ -225,6 +225,34 @@ pub enum Refusal {
         /// The method.
         method: MethodId,
     },
+    /// The policy does not take this key's word for weights.
+    #[error(
+        "key {got} vouches for the committed weights, and is not among those whose word the policy takes"
+    )]
+    Voucher {
+        /// The key that signed the weights binding.
+        got: PublicKey,
+    },
+    /// A required method is less sure of the output than the policy asks for.
+    #[error(
+        "method `{method}` bounds the chance of a wrong output by 2^-{got}, the policy asks for 2^-{expected}"
+    )]
+    Bits {
+        /// The method.
+        method: MethodId,
+        /// Bits asked for.
+        expected: u32,
+        /// Bits found.
+        got: u32,
+    },
+    /// The policy asks for a bound on a wrong output, and no required method gives one.
+    #[error(
+        "the policy asks for a chance of a wrong output of at most 2^-{expected}, and no method that it requires bounds it"
+    )]
+    NoBits {
+        /// Bits asked for.
+        expected: u32,
+    },
     /// A required method lacks something.
     #[error("method `{method}` needs {fact}")]
     Missing {
@@ -297,6 +325,9 @@ impl Refusal {
             | Self::Future { .. }
             | Self::Age { .. }
             | Self::Nonce { .. }
+            | Self::Voucher { .. }
+            | Self::Bits { .. }
+            | Self::NoBits { .. }
             | Self::NoMethod { .. } => RefusalKind::PolicyUnmet,
             Self::Missing { .. } => RefusalKind::MissingFacts,
             Self::Refuted { .. } => RefusalKind::Refuted,

@@ -417,3 +417,82 @@ fn a_key_statement_is_no_answer() {
         }
     ));
 }
+
+/// A method that is as sure of the output as it says.
+struct Sure {
+    id: MethodId,
+    soundness: Soundness,
+}
+
+impl Method for Sure {
+    fn id(&self) -> MethodId {
+        self.id.clone()
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn needs_evidence(&self) -> bool {
+        false
+    }
+
+    fn check(&self, _case: &Case<'_>, _evidence: Option<&[u8]>) -> Result<Finding, MethodError> {
+        Ok(Finding {
+            soundness: self.soundness,
+            ..Finding::re_executed(1, 1)
+        })
+    }
+}
+
+/// A proof of 100 bits where 128 are asked for, beside a method that has them, or none that bounds anything.
+#[test]
+fn the_unsure_offers_fewer_bits_than_the_policy_asks_for() {
+    let of = |name, soundness| Sure {
+        id: MethodId::new(name).unwrap(),
+        soundness,
+    };
+    let (proof, replay) = (
+        of("proof", Soundness::Bits(100)),
+        of("again", Soundness::Bits(128)),
+    );
+    let sample = of("sample", Soundness::None);
+    let methods: [&dyn Method; 3] = [&proof, &replay, &sample];
+    let under = |required: &[&Sure], bits_min| {
+        let policy = Policy {
+            required: required.iter().map(|method| method.id()).collect(),
+            bits_min,
+            ..policy()
+        };
+        check(&honest_bundle(), &policy, &methods, &facts())
+    };
+    for (required, bits) in [
+        (vec![&proof], Some(100)),
+        (vec![&proof, &sample], Some(1)),
+        (vec![&replay], Some(128)),
+        (vec![&sample, &replay], Some(128)),
+        (vec![&sample], None),
+    ] {
+        assert!(under(&required, bits).is_ok(), "{bits:?}");
+    }
+    for required in [vec![&proof], vec![&replay, &proof], vec![&proof, &replay]] {
+        for expected in [101, 128] {
+            let refused = under(&required, Some(expected)).unwrap_err();
+            assert_eq!(refused.kind(), RefusalKind::PolicyUnmet);
+            let named = matches!(&refused, Refusal::Bits { method, expected: e, got: 100 } if *method == proof.id() && *e == expected);
+            assert!(named, "{refused:?}");
+            assert!(
+                refused.to_string().contains("method `proof` bounds"),
+                "{refused}"
+            );
+        }
+    }
+    for required in [vec![], vec![&sample]] {
+        let refused = under(&required, Some(1)).unwrap_err();
+        assert!(
+            matches!(refused, Refusal::NoBits { expected: 1 }),
+            "{refused:?}"
+        );
+        assert_eq!(refused.kind(), RefusalKind::PolicyUnmet);
+    }
+}

@@ -19,7 +19,7 @@ use std::path::Path;
 use compare::{Sums, position};
 use cut::{TAIL_MIN, Tokens, cut as cut_texts};
 use flags::Flags;
-use page::{Half, replace};
+use page::{Chapter, replace};
 
 const ONE: i32 = 1 << 16;
 
@@ -105,21 +105,21 @@ fn texts_are_cut_into_contexts_and_short_ends_are_left_out() {
 
 #[test]
 fn one_half_of_the_page_is_replaced_and_the_other_stays() {
-    let only = replace("old\n", Half::Tensors, "tensors\n");
+    let only = replace("old\n", Chapter::Tensors, "tensors\n");
     assert_eq!(only, "tensors\n");
-    let both = replace(&only, Half::Language, "language\n");
+    let both = replace(&only, Chapter::Language, "language\n");
     assert!(both.starts_with("tensors\n\n<!--") && both.ends_with("-->\n\nlanguage\n"));
-    assert_eq!(replace(&both, Half::Language, "language\n"), both);
-    let newer = replace(&both, Half::Tensors, "newer\n");
+    assert_eq!(replace(&both, Chapter::Language, "language\n"), both);
+    let newer = replace(&both, Chapter::Tensors, "newer\n");
     assert!(newer.starts_with("newer\n") && newer.ends_with("\nlanguage\n"));
-    assert_eq!(replace(&newer, Half::Tensors, "tensors"), both);
-    assert_eq!(replace(&both, Half::Language, ""), "tensors\n");
-    let all = replace(&both, Half::Audits, "audits\n");
+    assert_eq!(replace(&newer, Chapter::Tensors, "tensors"), both);
+    assert_eq!(replace(&both, Chapter::Language, ""), "tensors\n");
+    let all = replace(&both, Chapter::Audits, "audits\n");
     assert!(all.starts_with(both.trim_end()) && all.ends_with("-->\n\naudits\n"));
-    assert_eq!(replace(&all, Half::Audits, ""), both);
-    let newer = replace(&all, Half::Language, "newer\n");
+    assert_eq!(replace(&all, Chapter::Audits, ""), both);
+    let newer = replace(&all, Chapter::Language, "newer\n");
     assert!(newer.contains("\nnewer\n") && newer.ends_with("\naudits\n"));
-    assert_eq!(replace(&newer, Half::Language, "language"), all);
+    assert_eq!(replace(&newer, Chapter::Language, "language"), all);
 }
 
 #[test]
@@ -145,17 +145,17 @@ fn flags_are_pairs_of_known_names() {
 #[test]
 fn the_logs_part_is_behind_its_own_marker() {
     let two = replace(
-        &replace("", Half::Tensors, "tensors\n"),
-        Half::Language,
+        &replace("", Chapter::Tensors, "tensors\n"),
+        Chapter::Language,
         "language\n",
     );
-    let three = replace(&two, Half::Log, "log\n");
+    let three = replace(&two, Chapter::Log, "log\n");
     assert!(three.starts_with(two.trim_end()) && three.ends_with("\n\nlog\n"));
-    assert_eq!(replace(&three, Half::Log, ""), two);
-    let newer = replace(&three, Half::Language, "newer");
+    assert_eq!(replace(&three, Chapter::Log, ""), two);
+    let newer = replace(&three, Chapter::Language, "newer");
     assert!(newer.contains("\nnewer\n") && newer.ends_with("\n\nlog\n"));
-    assert_eq!(replace(&newer, Half::Language, "language"), three);
-    let alone = replace("tensors", Half::Log, "log");
+    assert_eq!(replace(&newer, Chapter::Language, "language"), three);
+    let alone = replace("tensors", Chapter::Log, "log");
     assert!(alone.starts_with("tensors\n\n<!--") && alone.ends_with("\n\nlog\n"));
 }
 

@@ -174,6 +174,7 @@ fn policy_of(args: &AuditArgs) -> Result<Policy, CliError> {
     match (&args.policy, args.challenge) {
         (Some(path), _) => Ok(Policy {
             required: Vec::new(),
+            bits_min: None,
             ..read_policy(path)?
         }),
         (None, Draws::Checkpoint) => {

@@ -13,17 +13,19 @@ use std::time::{Duration, Instant};
 use credence_claim::{Case, Evidence, Method as _, MethodId};
 use credence_exec::Engine;
 use credence_method_snark::pcs::Security;
-use credence_method_snark::{EVIDENCE_VERSION, Snark};
-use credence_prove_snark::{Options, ProveError, prove};
+use credence_method_snark::{Snark, Voucher};
+use credence_model::Model;
+use credence_prove_snark::{Options, ProveError, Weights, prove, prove_with_weights};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle};
 use credence_store::file::{self, Access};
 use credence_verify::{Facts, Policy, Refusal, check};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::args::ProveArgs;
+use crate::args::{ProveArgs, WeightsMode};
 use crate::commands::run::duration;
 use crate::commands::verify::{from_home, refused};
+use crate::commands::weights::uncommitted;
 use crate::console::Console;
 use crate::context::{Context, Found, engine_options};
 use crate::error::CliError;
@@ -69,21 +71,40 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
         CliError::because(Exit::Inconsistent, what, e)
     })?;
 
-    let security = security(args.bits);
+    let security = security(args.security);
     let options = Options {
         security,
         memory_bytes_max: args.memory.saturating_mul(1 << 20),
     };
     let bar = progress(&context.console);
     let start = Instant::now();
-    let proof = prove(&engine, &case, options);
+    let weights = match args.weights {
+        WeightsMode::Public => None,
+        WeightsMode::Committed => Some(committed(&found.model, options)?),
+    };
+    let proof = match &weights {
+        None => prove(&engine, &case, options),
+        Some(weights) => prove_with_weights(&engine, &case, options, weights),
+    };
     bar.finish_and_clear();
     let (proof, proved) = (
         proof.map_err(|e| unproved(&args.bundle, e))?,
         start.elapsed(),
     );
     let start = Instant::now();
-    let checked = Snark::new(Arc::clone(&found.model), security).check(&case, Some(&proof));
+    let snark = match &weights {
+        None => Snark::new(Arc::clone(&found.model), security),
+        Some(weights) => {
+            // Whoever has the model needs nobody's word.
+            let own = Voucher {
+                key: inference.operator,
+                time_unix_s: facts.now_unix_s,
+                is_expected: true,
+            };
+            Snark::apart(Arc::clone(weights.card()), own, security)
+        }
+    };
+    let checked = snark.check(&case, Some(&proof));
     checked.map_err(|e| CliError::ours("the proof that was made is refused", e))?;
     let checked = start.elapsed();
 
@@ -97,7 +118,7 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
         checked_in_us: micros(checked),
         bundle: path.display().to_string(),
     };
-    write(path, &bundle, proof)?;
+    write(path, &bundle, (snark.version(), proof))?;
     if context.console.json() {
         return context.console.data_json(&view);
     }
@@ -108,11 +129,32 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
         view.proof_bytes,
         view.bundle
     ))?;
+    let more = match args.weights {
+        WeightsMode::Public => "",
+        WeightsMode::Committed => {
+            " --weights FILE`, the file being what `credence weights commit` gives"
+        }
+    };
+    let end = if more.is_empty() { "`" } else { "" };
     context.console.say(&format!(
-        "check it: `credence verify {} --require snark`",
+        "check it: `credence verify {} --require snark{more}{end}",
         view.bundle
     ));
     Ok(())
+}
+
+/// The weights, committed to, if that fits the limit on memory.
+fn committed(model: &Model, options: Options) -> Result<Weights, CliError> {
+    let (expected, max) = (Weights::memory_bytes(model), options.memory_bytes_max);
+    if expected > max {
+        let error = ProveError::Memory { expected, max };
+        return Err(CliError::because(
+            Exit::Usage,
+            "the weights cannot be committed to",
+            error,
+        ));
+    }
+    Weights::commit(model).map_err(uncommitted)
 }
 
 const fn security(bits: u32) -> Security {
@@ -139,15 +181,20 @@ fn found(
 }
 
 /// The bundle with the proof, in place of an earlier one.
-fn write(path: &Path, bundle: &Bundle, proof: Vec<u8>) -> Result<(), CliError> {
+fn write(path: &Path, bundle: &Bundle, (version, proof): (u32, Vec<u8>)) -> Result<(), CliError> {
     let ours = |e| CliError::ours("the bundle cannot be put together", e);
-    let other = |own: &&Evidence| own.method != MethodId::SNARK;
+    let other = |own: &&Evidence| own.method != MethodId::SNARK || own.version != version;
     let mut evidence: Vec<Evidence> = bundle.evidence().iter().filter(other).cloned().collect();
-    evidence.push(Evidence {
-        method: MethodId::SNARK,
-        version: EVIDENCE_VERSION,
-        bytes: proof,
-    });
+    let before = |own: &Evidence| (&own.method, own.version) < (&MethodId::SNARK, version);
+    let at = evidence.iter().take_while(|own| before(own)).count();
+    evidence.insert(
+        at,
+        Evidence {
+            method: MethodId::SNARK,
+            version,
+            bytes: proof,
+        },
+    );
     let receipt = bundle.receipt().clone();
     let mut proved = Bundle::new(receipt, bundle.openings().clone(), evidence).map_err(ours)?;
     if let Some(log) = bundle.log() {
@@ -169,10 +216,12 @@ fn write(path: &Path, bundle: &Bundle, proof: Vec<u8>) -> Result<(), CliError> {
 fn unproved(path: &Path, error: ProveError) -> CliError {
     let exit = match &error {
         ProveError::Output => Exit::Refuted,
-        ProveError::Claim(_) | ProveError::Model => Exit::Inconsistent,
-        ProveError::Tensors(_) | ProveError::Run(_) => Exit::Malformed,
+        ProveError::Claim(_) | ProveError::Model | ProveError::Weights => Exit::Inconsistent,
+        ProveError::Tensors(_) | ProveError::Run(_) | ProveError::Session(_) => Exit::Malformed,
         ProveError::Circuit(_) | ProveError::Memory { .. } | ProveError::Params(_) => Exit::Usage,
-        ProveError::Commit(_) => Exit::Failed,
+        ProveError::Commit(_) | ProveError::OtherCircuit(_) | ProveError::OtherCard(_) => {
+            Exit::Failed
+        }
     };
     CliError::because(exit, format!("`{}` is not proved", path.display()), error)
 }

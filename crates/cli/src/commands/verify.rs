@@ -11,8 +11,8 @@ use credence_base::ModelId;
 use credence_claim::MethodId;
 use credence_hub::{Hub, HubError};
 use credence_method_replay::Replay;
-use credence_method_snark::Snark;
 use credence_method_snark::pcs::Security;
+use credence_method_snark::{Snark, Voucher};
 use credence_method_spot::{Challenge, Demand, Spot};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle, Kind};
 use credence_store::file;
@@ -25,6 +25,7 @@ use crate::commands::audit::{HALF_PPM, checkpoint_challenge};
 use crate::commands::verify_evidence;
 use crate::commands::verify_shown::ShownView;
 use crate::commands::verify_stream::{self, StreamView};
+use crate::commands::weights;
 use crate::context::{Context, Found, engine_options};
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
@@ -125,21 +126,34 @@ fn verify(
     };
     let cheap = Policy {
         required: Vec::new(),
+        bits_min: None,
         ..policy.clone()
     };
     let signed = check(&bundle, &cheap, &[], &facts).map_err(|e| refuse(&e))?;
     let claimed = signed.value().inference().claim.fields().model;
 
     let runs_again = policy.required.contains(&MethodId::REPLAY);
-    let proves = policy.required.contains(&MethodId::SNARK);
+    let bound = match &args.weights {
+        Some(path) => Some(weights::read(path, &policy, &facts)?),
+        None => None,
+    };
+    let proves = policy.required.contains(&MethodId::SNARK) && bound.is_none();
     let found = match named {
         Some(found) => Some(found),
         None if runs_again || proves => from_home(context, claimed)?,
         None => None,
     };
-    let snark = match &found {
-        Some(found) if proves => Snark::new(Arc::clone(&found.model), Security::Bits100),
-        Some(_) | None => Snark::without_model(),
+    let snark = match (bound, &found) {
+        (Some(bound), _) => {
+            let voucher = Voucher {
+                key: bound.shown.statement.operator,
+                time_unix_s: bound.shown.statement.time_unix_s,
+                is_expected: bound.shown.is_expected,
+            };
+            Snark::apart(bound.card, voucher, Security::Bits100)
+        }
+        (None, Some(found)) if proves => Snark::new(Arc::clone(&found.model), Security::Bits100),
+        (None, Some(_) | None) => Snark::without_model(),
     };
     let replay = match found {
         Some(found) if runs_again => Replay::new(found.model, engine_options(args.engine.threads))
@@ -244,6 +258,8 @@ pub(crate) fn demanded(args: &VerifyArgs) -> Result<Policy, CliError> {
         operators,
         nonce: args.nonce,
         age_max_s: args.max_age,
+        bits_min: args.min_bits,
+        vouchers: (!args.voucher.is_empty()).then(|| args.voucher.clone()),
         ..usual
     })
 }
@@ -315,6 +331,12 @@ fn hint(refusal: &Refusal) -> Option<&'static str> {
             Some("this build has the methods `signed`, `replay`, `spot` and `snark`")
         }
         Refusal::Kind { got, .. } => kind_hint(*got),
+        Refusal::Bits { .. } => Some(
+            "ask the operator for a stronger proof, `credence prove --security 128`, or require `replay`",
+        ),
+        Refusal::NoBits { .. } => {
+            Some("a signature and a spot check bound nothing: require `replay` or `snark` as well")
+        }
         Refusal::Future { .. } => {
             Some("compare the clocks; `max_clock_skew_s` in a policy allows more")
         }
@@ -328,6 +350,9 @@ fn hint(refusal: &Refusal) -> Option<&'static str> {
         | Refusal::KeyRevoked { .. }
         | Refusal::KeyRotated { .. }
         | Refusal::Successors { .. } => log_hint(refusal),
+        Refusal::Voucher { .. } => Some(
+            "whoever has the model checks the commitment: `credence weights check`; `--voucher KEY` takes another key's word",
+        ),
         Refusal::Statement(_)
         | Refusal::Contradiction(_)
         | Refusal::LogUnsigned { .. }

@@ -96,6 +96,9 @@ fn refuse_demands(args: &VerifyArgs) -> Result<(), CliError> {
         ("--nonce", args.nonce.is_some()),
         ("--key-statement", !args.key_statement.is_empty()),
         ("--max-age", args.max_age.is_some()),
+        ("--min-bits", args.min_bits.is_some()),
+        ("--weights", args.weights.is_some()),
+        ("--voucher", !args.voucher.is_empty()),
     ];
     match demands.iter().find(|(_, given)| *given) {
         None => Ok(()),

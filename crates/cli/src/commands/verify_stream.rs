@@ -163,6 +163,9 @@ fn refuse_demands(policy: &Policy) -> Result<(), CliError> {
     if let Some(method) = more {
         return unmet(&format!("`{method}` is asked for"));
     }
+    if policy.bits_min.is_some() {
+        return unmet("a signature bounds nothing, and bits are asked for");
+    }
     if policy.age_max_s.is_some() {
         return unmet("it names no time, and the policy bounds its age");
     }

@@ -412,6 +412,8 @@ fn a_logs_two_truths_are_confirmed_by_anyone() {
         ["--operator", PUBLIC_KEY],
         ["--nonce", &nonce],
         ["--max-age", "1"],
+        ["--min-bits", "100"],
+        ["--weights", "none.json"],
         ["--stream", "none.sse"],
         ["--key-statement", "none.json"],
     ] {

@@ -23,14 +23,36 @@ fn a_proof_is_added_and_anyone_with_the_model_checks_it() {
     assert!(verified.out.contains("soundness"), "{verified:#?}");
 
     // Again, stronger, elsewhere: one proof replaces the other.
-    let stronger = ["prove", bundle, "--bits", "128", "--out", "128.json"];
+    let stronger = ["prove", bundle, "--security", "128", "--out", "128.json"];
     place.run(&stronger).expect(0);
     let again: Value =
         serde_json::from_slice(&std::fs::read(place.path("128.json")).unwrap()).unwrap();
     assert_eq!(again["evidence"].as_array().unwrap().len(), 1);
     place
-        .run(&["verify", "128.json", "--require", "snark"])
+        .run(&[
+            "verify",
+            "128.json",
+            "--require",
+            "snark",
+            "--min-bits",
+            "128",
+        ])
         .expect(0);
+    // The first proof is less sure, and a policy that asks for more refuses it by name.
+    let sure = [&verify[..], &["--min-bits", "128"]].concat();
+    place.run(&sure).expect(6).says("method `snark` bounds");
+    place.write("sure.toml", b"require = ['snark']\nmin_bits = 128");
+    place
+        .run(&["verify", bundle, "--policy", "sure.toml"])
+        .expect(6)
+        .says("2^-128");
+    place
+        .run(&["verify", bundle, "--require", "signed", "--min-bits", "1"])
+        .expect(6)
+        .says("no method that it requires");
+    place
+        .run(&["verify", bundle, "--min-bits", "129"])
+        .expect_usage();
 
     // Without the model there is nothing to check it by; with it named, no home is needed.
     let empty = place.path("empty");
@@ -62,7 +84,9 @@ fn a_proof_with_a_changed_byte_is_refused() {
 fn what_has_no_proof_is_refused_by_name() {
     let place = Place::new();
     let bundle = bundle(&place);
-    place.run(&["prove", bundle, "--bits", "64"]).expect_usage();
+    place
+        .run(&["prove", bundle, "--security", "64"])
+        .expect_usage();
     place
         .run(&["prove", bundle, "--memory", "0"])
         .expect(2)
@@ -86,4 +110,76 @@ fn what_has_no_proof_is_refused_by_name() {
         .expect(0);
     let other = ["prove", bundle, "--model", "forest"];
     place.run_at(&own, &other).expect(5).says("another model");
+}
+
+#[test]
+fn a_proof_with_committed_weights_is_checked_by_someone_s_word() {
+    let place = Place::new();
+    let bundle = bundle(&place);
+    let commit = ["weights", "commit"];
+    let model = model_file();
+    let model = model.to_str().unwrap();
+    let made = place.run(
+        &[
+            &commit[..],
+            &[model, "--out", "w.json", "--no-log", "--json"],
+        ]
+        .concat(),
+    );
+    let made = made.expect(0).json_of("cli-weights");
+    let voucher = made["voucher"].as_str().unwrap();
+    place
+        .run(&["weights", "check", "w.json", "--model", model, "--json"])
+        .expect(0)
+        .json_of("cli-weights");
+    place
+        .run(&["prove", bundle, "--weights", "committed"])
+        .expect(0);
+
+    // Whoever checks has no model, and is told whose word it took.
+    let empty = place.path("empty");
+    let verify = [
+        "verify",
+        bundle,
+        "--require",
+        "snark",
+        "--weights",
+        "w.json",
+    ];
+    let anyone = place.run_at(&empty, &verify).expect(0);
+    assert!(anyone.out.contains(voucher), "{anyone:#?}");
+    assert!(anyone.out.contains("any key was accepted"), "{anyone:#?}");
+    let trusting = [&verify[..], &["--voucher", voucher]].concat();
+    let known = place.run_at(&empty, &trusting).expect(0);
+    assert!(!known.out.contains("any key was accepted"), "{known:#?}");
+    // By the model alone there is no proof to check: this one commits to weights.
+    place
+        .run(&["verify", bundle, "--require", "snark"])
+        .expect(7);
+
+    // A stranger's word.
+    let other = place.path("other");
+    let stranger = [
+        &commit[..],
+        &[model, "--out", "s.json", "--no-log", "--json"],
+    ]
+    .concat();
+    place.run_at(&other, &stranger).expect(0);
+    let by_stranger = [
+        "verify",
+        bundle,
+        "--require",
+        "snark",
+        "--weights",
+        "s.json",
+    ];
+    let asked = [&by_stranger[..], &["--voucher", voucher]].concat();
+    place.run_at(&empty, &asked).expect(6).says("vouches for");
+    // A binding that was changed.
+    let text = std::fs::read_to_string(place.path("w.json")).unwrap();
+    let at = text.find("\"bytes\":\"").unwrap() + 60;
+    let mut bytes = text.into_bytes();
+    bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+    place.write("w.json", &bytes);
+    place.run_at(&empty, &verify).expect(5).says("card");
 }

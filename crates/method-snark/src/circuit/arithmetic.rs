@@ -6,7 +6,8 @@ use credence_exact::shape::window_cells;
 use credence_exact::{Add, Concat, Conv, Linear, NodeId, Reindex, Rescale, Shift, SumPool, Table};
 use credence_model::Interval;
 
-use super::builder::{Builder, Built, CircuitError, TableKey, bits_of};
+use super::builder::{Builder, Built, TableKey, bits_of};
+use super::error::CircuitError;
 use super::expr::Expr;
 use super::limits::{MODULUS, SLOTS_MAX, WINDOW_CELLS_MAX};
 use super::{Entries, Hint, Map, ONE, Span, Step};
@@ -36,7 +37,7 @@ impl Builder<'_> {
         };
         let len = u32::try_from(cells).unwrap_or(u32::MAX);
         // One run of columns is one dot product with the functional; more are folded at once, which needs a value of their own.
-        let tied = cells > rows;
+        let tied = self.circuit.apart || cells > rows;
         let y = if tied {
             self.committed(len)?
         } else {
@@ -184,7 +185,14 @@ impl Builder<'_> {
         self.range(&remainder, shift, Some(of))
     }
 
-    fn excess(&mut self, of: usize, shift: u32, limit: i64, below: bool, bits: u32) -> Built<Expr> {
+    pub(super) fn excess(
+        &mut self,
+        of: usize,
+        shift: u32,
+        limit: i64,
+        below: bool,
+        bits: u32,
+    ) -> Built<Expr> {
         self.fresh(bits, |low, width| Hint::Excess {
             of,
             shift,
@@ -257,6 +265,15 @@ impl Builder<'_> {
         Ok(y)
     }
 
+    /// A derived slot that holds a sum, for sums that many constraints have in them.
+    pub(super) fn derived(&mut self, sum: &Expr) -> Built<u32> {
+        let span = self.slots(1)?;
+        self.derive(span, core::iter::once(Ok(sum.clone())))?;
+        let of = self.hint_row(sum);
+        self.hint(span.start, Hint::Sum { of });
+        Ok(span.start)
+    }
+
     /// As [`Self::sparse`], for slots that are there already.
     pub(super) fn derive(
         &mut self,
@@ -267,8 +284,12 @@ impl Builder<'_> {
             return Ok(());
         }
         let first = self.circuit.derived.len();
-        for row in rows {
-            self.circuit.derived.push(row?.terms(0));
+        for (row, slot) in rows.zip(y.start..) {
+            let row = row?;
+            if let Some(other) = row.single() {
+                self.alias(slot, other);
+            }
+            self.circuit.derived.push(row.terms(0));
             let got = self.circuit.derived.terms.len();
             if got > SLOTS_MAX {
                 return Err(CircuitError::Size {
@@ -402,11 +423,11 @@ pub(super) fn times(x: Interval, factor: i64) -> (i128, i128) {
     (a.min(b), a.max(b))
 }
 
-fn plus(a: (i128, i128), b: (i128, i128)) -> (i128, i128) {
+pub(super) fn plus(a: (i128, i128), b: (i128, i128)) -> (i128, i128) {
     (a.0.saturating_add(b.0), a.1.saturating_add(b.1))
 }
 
-fn plus_power(from: i128, bits: u32) -> i128 {
+pub(super) fn plus_power(from: i128, bits: u32) -> i128 {
     from.saturating_add(1_i128.checked_shl(bits).unwrap_or(i128::MAX))
         .saturating_sub(1)
 }

@@ -6,63 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use credence_exact::{NodeId, Op, ParamId};
-use credence_model::{Interval, Model, NodeSpec};
+use credence_model::{Interval, NodeSpec};
 
 use super::arithmetic::slots;
+use super::error::CircuitError;
 use super::expr::Expr;
 use super::limits::{
     LEAVES_LOG_MAX, LIMB_BITS_MAX, LIMB_BITS_MIN, POSITIONS_MAX, SHOWN_LOOKUPS_MAX, SHOWN_RATIO,
     SLOTS_MAX,
 };
-use super::{Circuit, Entries, FIXED_SLOTS, Hint, Leaf, Public, Shown, Span, Table, log2_ceil};
-
-/// Why a program has no circuit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CircuitError {
-    /// An op has no proof yet.
-    #[error(
-        "node `{node}` is of op `{op}`, which cannot be proved yet: check by replay or spot check"
-    )]
-    Op {
-        /// The node.
-        node: String,
-        /// Its op.
-        op: &'static str,
-    },
-    /// A language model's program.
-    #[error("language models cannot be proved yet: check by replay or spot check")]
-    Language,
-    /// A range is wider than the field can hold apart.
-    #[error(
-        "node `{node}` needs a range of {bits} bits, which its proof cannot hold: use smaller multipliers"
-    )]
-    Wide {
-        /// The node.
-        node: String,
-        /// The range.
-        bits: u32,
-    },
-    /// Too many of something.
-    #[error(
-        "{what}: at most {max} can be proved at once, got {got}: use smaller batches, or check by replay"
-    )]
-    Size {
-        /// Of what.
-        what: &'static str,
-        /// The limit.
-        max: usize,
-        /// How many there are.
-        got: usize,
-    },
-    /// A checked program does not give this.
-    #[error("node `{node}` lacks {what}, which a checked program has")]
-    Absent {
-        /// The node.
-        node: String,
-        /// What is not there.
-        what: &'static str,
-    },
-}
+use super::{
+    Circuit, Entries, Extent, FIXED_SLOTS, Hint, Leaf, POSITION, Public, Shown, Span, Table,
+    is_proved_apart, log2_ceil,
+};
+use crate::known::Known;
 
 /// What a fixed table is, so that equal ones are made once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,20 +36,26 @@ pub(super) enum TableKey {
         roots: u32,
         features: u32,
     },
+    /// Columns `from .. to` of a parameter's rows, with the rows' indices.
+    Part { param: u32, from: usize, to: usize },
+    /// `exp256` of distances up to the last.
+    Exp { last: u32 },
 }
 
 /// What is decided before a circuit is built.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     counting: bool,
+    apart: bool,
     limb_bits: u32,
     shown: BTreeSet<TableKey>,
 }
 
 impl Plan {
-    pub(super) const fn counting() -> Self {
+    pub(super) const fn counting(apart: bool) -> Self {
         Self {
             counting: true,
+            apart,
             limb_bits: 8,
             shown: BTreeSet::new(),
         }
@@ -111,7 +74,7 @@ struct Demands {
 }
 
 pub(super) struct Builder<'a> {
-    pub(super) model: &'a Model,
+    pub(super) model: &'a dyn Known,
     pub(super) circuit: Circuit,
     pub(super) node: String,
     plan: Plan,
@@ -119,6 +82,18 @@ pub(super) struct Builder<'a> {
     demands: Demands,
     /// How many times over what is built is counted.
     times: u64,
+    /// For each slot, a committed one that holds the same, if there is one.
+    pub(super) anchors: Vec<Option<u32>>,
+    /// The first column of each kind of sight.
+    pub(super) sights: BTreeMap<(u32, bool), u32>,
+    /// What is not seen, by the first column of a sight.
+    pub(super) blinds: BTreeMap<u32, Span>,
+    /// The first column of each table of rows by position.
+    pub(super) rotations: BTreeMap<u32, u32>,
+    /// The halves of divisors.
+    pub(super) halves: BTreeMap<u32, Expr>,
+    /// Most bytes of the circuit.
+    bytes_max: u64,
 }
 
 pub(super) type Built<T> = Result<T, CircuitError>;
@@ -141,10 +116,11 @@ fn limbs_of(bits: u32, limb_bits: u32) -> impl Iterator<Item = (u32, u32)> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(model: &'a Model, positions: usize, plan: Plan) -> Built<Self> {
-        if model.program().language().is_some() {
-            return Err(CircuitError::Language);
-        }
+    pub(super) fn new(
+        model: &'a dyn Known,
+        Extent { positions, sampled }: Extent,
+        plan: Plan,
+    ) -> Built<Self> {
         if positions == 0 || positions > POSITIONS_MAX {
             return Err(CircuitError::Size {
                 what: "positions",
@@ -155,7 +131,10 @@ impl<'a> Builder<'a> {
         let circuit = Circuit {
             positions,
             log_positions: log2_ceil(positions),
+            limb_bits: plan.limb_bits,
+            apart: plan.apart,
             slots: FIXED_SLOTS,
+            sampled,
             ..Circuit::default()
         };
         Ok(Self {
@@ -166,6 +145,29 @@ impl<'a> Builder<'a> {
             tables: BTreeMap::new(),
             demands: Demands::default(),
             times: 1,
+            anchors: Vec::new(),
+            sights: BTreeMap::new(),
+            blinds: BTreeMap::new(),
+            rotations: BTreeMap::new(),
+            halves: BTreeMap::new(),
+            bytes_max: u64::MAX,
+        })
+    }
+
+    /// Refuses to build more than so many bytes.
+    pub(super) const fn of_bytes(mut self, bytes_max: u64) -> Self {
+        self.bytes_max = bytes_max;
+        self
+    }
+
+    pub(super) fn check_bytes(&self) -> Built<()> {
+        let got = self.circuit.memory_bytes();
+        if got <= self.bytes_max {
+            return Ok(());
+        }
+        Err(CircuitError::Memory {
+            max: self.bytes_max,
+            got,
         })
     }
 
@@ -208,6 +210,7 @@ impl<'a> Builder<'a> {
         });
         Plan {
             counting: false,
+            apart: self.plan.apart,
             limb_bits,
             shown: shown.map(|(&key, _)| key).collect(),
         }
@@ -215,6 +218,7 @@ impl<'a> Builder<'a> {
 
     /// The circuit, if it is not too large.
     pub(super) fn finish(self) -> Built<Circuit> {
+        self.check_bytes()?;
         let circuit = self.circuit;
         let max = 1_usize.checked_shl(LEAVES_LOG_MAX).unwrap_or(0);
         for (what, log, got) in [
@@ -259,10 +263,19 @@ impl<'a> Builder<'a> {
             let public = self.public(&cells.iter().collect::<Vec<_>>())?;
             self.circuit.outputs.push(public);
         }
+        if let Some(language) = &model.program().spec().language {
+            self.sampled_logits(language.logits)?;
+        }
         Ok(())
     }
 
     fn one(&mut self, id: NodeId, node: &NodeSpec, cells: usize) -> Built<()> {
+        if self.plan.apart && !is_proved_apart(&node.op) {
+            return Err(CircuitError::Op {
+                node: node.name.clone(),
+                op: node.op.name(),
+            });
+        }
         let span = match &node.op {
             Op::Input(_) => {
                 let span = self.slots(narrow(cells))?;
@@ -282,25 +295,23 @@ impl<'a> Builder<'a> {
             Op::ArgMax(op) => self.arg_max(op, cells)?,
             Op::TreeLeaves(op) => self.tree_leaves(op, cells)?,
             Op::GatherSum(op) => self.gather_sum(op, cells)?,
-            Op::Gather(_)
-            | Op::MatMul(_)
-            | Op::Divide(_)
-            | Op::Token(_)
-            | Op::Position(_)
-            | Op::Embed(_)
-            | Op::MaxAbs(_)
-            | Op::Quantise(_)
-            | Op::RmsRatio(_)
-            | Op::Mul(_)
-            | Op::Rope(_)
-            | Op::Scores(_)
-            | Op::Attend(_)
-            | Op::Hadamard(_) => {
-                return Err(CircuitError::Op {
-                    node: node.name.clone(),
-                    op: node.op.name(),
-                });
-            }
+            Op::Gather(op) => self.gather(op, id)?,
+            Op::MatMul(op) => self.mat_mul(op, id)?,
+            Op::Divide(op) => self.divide(op)?,
+            Op::Token(_) => self.token()?,
+            Op::Position(_) => Span {
+                start: POSITION,
+                len: 1,
+            },
+            Op::Embed(op) => self.embed(op, id)?,
+            Op::MaxAbs(op) => self.max_abs(op)?,
+            Op::Quantise(op) => self.quantise(op)?,
+            Op::RmsRatio(op) => self.rms_ratio(op)?,
+            Op::Mul(op) => self.mul(op)?,
+            Op::Rope(op) => self.rope(op)?,
+            Op::Scores(op) => self.scores(op)?,
+            Op::Attend(op) => self.attend(op, cells)?,
+            Op::Hadamard(op) => self.hadamard(op)?,
         };
         self.circuit.nodes.push(span);
         Ok(())
@@ -348,6 +359,11 @@ impl<'a> Builder<'a> {
             });
         };
         self.circuit.slots = end;
+        if !self.plan.counting {
+            self.anchors
+                .resize(usize::try_from(end).unwrap_or(usize::MAX), None);
+        }
+        self.check_bytes()?;
         Ok(Span { start, len })
     }
 
@@ -357,6 +373,11 @@ impl<'a> Builder<'a> {
         if !self.plan.counting {
             let slots = (span.start..).take(span.range().len());
             self.circuit.committed.extend(slots);
+            let own = (span.start..).map(Some);
+            let anchors = self.anchors.get_mut(span.range()).unwrap_or_default();
+            for (anchor, slot) in anchors.iter_mut().zip(own) {
+                *anchor = slot;
+            }
         }
         Ok(span)
     }
@@ -364,10 +385,15 @@ impl<'a> Builder<'a> {
     /// A new committed slot, and how it is filled.
     pub(super) fn aux(&mut self, hint: Hint) -> Built<u32> {
         let slot = self.committed(1)?.start;
+        self.hint(slot, hint);
+        Ok(slot)
+    }
+
+    /// How a slot is filled that the engine does not compute.
+    pub(super) fn hint(&mut self, slot: u32, hint: Hint) {
         if !self.plan.counting {
             self.circuit.hints.push((slot, hint));
         }
-        Ok(slot)
     }
 
     /// A row for hints.
@@ -395,12 +421,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The table of this key, made by `entries` if it is new.
     /// The table of this key, if it is there already.
     pub(super) fn known(&self, key: &TableKey) -> Option<usize> {
         self.tables.get(key).copied()
     }
 
+    /// The table of this key, made by `entries` if it is new.
     pub(super) fn fixed(&mut self, key: TableKey, entries: impl FnOnce() -> Entries) -> usize {
         if let Some(&table) = self.tables.get(&key) {
             return table;
@@ -436,7 +462,7 @@ impl<'a> Builder<'a> {
     }
 
     /// New public slots, held to equal these.
-    fn public(&mut self, values: &[&Expr]) -> Built<Public> {
+    pub(super) fn public(&mut self, values: &[&Expr]) -> Built<Public> {
         let first = self.circuit.zeros.len();
         let slots = self.slots(narrow(values.len()))?;
         for (value, slot) in values.iter().zip((slots.start..).take(values.len())) {

@@ -52,6 +52,13 @@ impl Expr {
         inline.chain(&self.more).copied()
     }
 
+    /// The slot that this sum is, if it is no more than one.
+    pub(super) fn single(&self) -> Option<u32> {
+        let (slot, factor) = self.all().next()?;
+        let single = factor == 1 && self.all().nth(1).is_none();
+        single.then_some(slot)
+    }
+
     /// The terms, as a component of a tuple.
     pub(super) fn terms(&self, power: u8) -> impl Iterator<Item = Term> {
         self.all().map(move |(slot, coefficient)| Term {

@@ -13,19 +13,47 @@
 
 mod arithmetic;
 mod builder;
+pub mod columns;
+mod divide;
+mod error;
 mod expr;
+mod hint;
+mod language;
 mod limits;
+pub mod pairs;
 mod select;
+mod tensor;
 mod trees;
 
 use core::ops::Range;
 
-use credence_exact::{Conv, Op, ParamId};
+use credence_exact::{Conv, NodeId, Op, ParamId};
 use credence_model::Model;
 
-pub use self::builder::CircuitError;
+use crate::known::Known;
+
 use self::builder::{Builder, Plan};
+use self::columns::{Column, ColumnTerm};
+pub use self::error::CircuitError;
+pub use self::hint::Hint;
 pub use self::limits::{LEAVES_LOG_MAX, LIMB_BITS_MAX, MODULUS, POSITIONS_MAX};
+use self::pairs::Pair;
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Its positions.
+    pub positions: usize,
+    /// Of a language model's run, how many of the last positions are sampled; 0 of a tensor model's.
+    pub sampled: usize,
+}
+
+impl From<usize> for Extent {
+    fn from(positions: usize) -> Self {
+        let sampled = 0;
+        Self { positions, sampled }
+    }
+}
 
 /// The slot that holds 1 at every position.
 pub const ONE: u32 = 0;
@@ -65,16 +93,29 @@ pub struct Term {
 }
 
 /// Rows of terms, one after another.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rows {
-    terms: Vec<Term>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows<T = Term> {
+    terms: Vec<T>,
     ends: Vec<usize>,
 }
 
-impl Rows {
-    fn push(&mut self, terms: impl IntoIterator<Item = Term>) {
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self {
+            terms: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+}
+
+impl<T> Rows<T> {
+    fn push(&mut self, terms: impl IntoIterator<Item = T>) {
         self.terms.extend(terms);
         self.ends.push(self.terms.len());
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        bytes_of(&self.terms).saturating_add(bytes_of(&self.ends))
     }
 
     /// Number of rows.
@@ -91,7 +132,7 @@ impl Rows {
 
     /// Row number `index`, empty past the end.
     #[must_use]
-    pub fn get(&self, index: usize) -> &[Term] {
+    pub fn get(&self, index: usize) -> &[T] {
         let start = index
             .checked_sub(1)
             .map_or(Some(0), |before| self.ends.get(before).copied());
@@ -102,12 +143,12 @@ impl Rows {
     }
 
     /// The rows in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Term]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[T]> {
         self.some(0..self.len())
     }
 
     /// Some rows in order; none if there are not so many.
-    pub fn some(&self, rows: Range<usize>) -> impl ExactSizeIterator<Item = &[Term]> {
+    pub fn some(&self, rows: Range<usize>) -> impl ExactSizeIterator<Item = &[T]> {
         let before = rows.start.checked_sub(1);
         let mut start = before.map_or(Some(0), |before| self.ends.get(before).copied());
         let ends = self.ends.get(rows).unwrap_or_default();
@@ -156,6 +197,18 @@ pub enum Map {
     Sparse {
         /// The rows.
         rows: Range<usize>,
+    },
+    /// Each slot has a row of `Circuit::weighted`.
+    Weighted {
+        /// The rows.
+        rows: Range<usize>,
+    },
+    /// Sums and differences in blocks: `y[i] = Σ_j (−1)^ones(i, j)·x[j]`.
+    Hadamard {
+        /// The operand's slots.
+        x: Span,
+        /// The size of a block, a power of two.
+        size: usize,
     },
 }
 
@@ -260,99 +313,6 @@ pub struct Gates {
     pub c: Rows,
 }
 
-/// How an honest prover fills a slot. `of` and the like are rows of `Circuit::hint_rows`, read as integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hint {
-    /// Bits `low .. low + width` of `⌊of / 2^shift⌋`.
-    Bits {
-        /// Row.
-        of: usize,
-        /// First bit.
-        low: u32,
-        /// Number of bits.
-        width: u32,
-    },
-    /// The same of `max(0, ⌊of / 2^shift⌋ − limit)`, or of `max(0, limit − ⌊of / 2^shift⌋)` if `below`.
-    Excess {
-        /// Row.
-        of: usize,
-        /// Shift.
-        shift: u32,
-        /// Limit.
-        limit: i64,
-        /// Which side of the limit.
-        below: bool,
-        /// First bit.
-        low: u32,
-        /// Number of bits.
-        width: u32,
-    },
-    /// The product of two rows, in the field.
-    Product {
-        /// Row.
-        a: usize,
-        /// Row.
-        b: usize,
-    },
-    /// 1 if the row is positive, else 0.
-    Positive {
-        /// Row.
-        of: usize,
-    },
-    /// The largest of these slots.
-    Max {
-        /// Slots.
-        of: Span,
-    },
-    /// The row, or the limit if that is less.
-    AtMost {
-        /// Row.
-        of: usize,
-        /// Limit.
-        limit: i64,
-    },
-    /// A component of the row whose first component is `key` in a listed table that begins with `base`.
-    Entry {
-        /// Row.
-        key: usize,
-        /// Table.
-        table: usize,
-        /// Component.
-        component: usize,
-    },
-    /// Bits of the remainder of `of` divided by `by`.
-    Remainder {
-        /// Row.
-        of: usize,
-        /// Row.
-        by: usize,
-        /// First bit.
-        low: u32,
-        /// Number of bits.
-        width: u32,
-    },
-    /// A component of the row of a table of tree steps that is taken from the state `from`: number of the row is `2·state` or one more; see `trees.rs`.
-    Branch {
-        /// Row that holds the state.
-        from: usize,
-        /// The features' slots.
-        x: Span,
-        /// Table.
-        table: usize,
-        /// Component.
-        component: usize,
-    },
-    /// The feature that a signed number names.
-    Feature {
-        /// Row that holds the number.
-        number: usize,
-        /// The features' slots.
-        x: Span,
-    },
-    /// How often a row of an own table is looked up; counted when all else is filled.
-    Count,
-}
-
 /// A program as constraints on its values. Made by [`Circuit::new`] alone.
 #[derive(Debug, Default)]
 pub struct Circuit {
@@ -360,6 +320,10 @@ pub struct Circuit {
     pub positions: usize,
     /// Positions are laid out as if there were 2 to this.
     pub log_positions: u32,
+    /// Bits of the limbs that ranges are cut into.
+    pub limb_bits: u32,
+    /// Whether weights of matrices and convolutions are committed to apart, so that each of them is tied.
+    pub apart: bool,
     /// Number of slots.
     pub slots: u32,
     /// The slots of each node.
@@ -390,20 +354,109 @@ pub struct Circuit {
     pub hints: Vec<(u32, Hint)>,
     /// Rows that hints read.
     pub hint_rows: Rows,
+    /// Rows of [`Map::Weighted`].
+    pub weighted: Rows<ColumnTerm>,
+    /// Public numbers, one for each position.
+    pub columns: Vec<Column>,
+    /// Products of two values.
+    pub pairs: Vec<Pair>,
+    /// Bytes of columns and of products' operands.
+    apart_bytes: u64,
+    /// Public nodes that the verifier computes from public ones: which of `inputs` each is.
+    pub known: Vec<(usize, NodeId)>,
+    /// Of a language model's run, how many of the last positions are sampled; 0 of a tensor model's.
+    pub sampled: usize,
 }
 
 impl Circuit {
-    /// The circuit of a tensor model over so many positions.
+    /// The circuit of a model's run of this extent: of so many positions, of a tensor model's.
     ///
     /// # Errors
     /// [`CircuitError`]: an op that has no proof, by name; or a size over its limit.
-    pub fn new(model: &Model, positions: usize) -> Result<Self, CircuitError> {
-        let mut counting = Builder::new(model, positions, Plan::counting())?;
+    pub fn new(model: &Model, positions: impl Into<Extent>) -> Result<Self, CircuitError> {
+        Self::within(model, positions, u64::MAX)
+    }
+
+    /// The same, of at most `bytes_max` bytes of memory ([`Self::memory_bytes`]).
+    ///
+    /// # Errors
+    /// [`CircuitError`], as soon as what is built is larger.
+    pub fn within(
+        model: &Model,
+        extent: impl Into<Extent>,
+        bytes_max: u64,
+    ) -> Result<Self, CircuitError> {
+        Self::build(model, extent.into(), bytes_max, false)
+    }
+
+    /// The circuit of a model whose weights are committed to apart, by the model or by its card: the same one.
+    ///
+    /// # Errors
+    /// [`CircuitError`].
+    pub fn apart(
+        known: &dyn Known,
+        extent: impl Into<Extent>,
+        bytes_max: u64,
+    ) -> Result<Self, CircuitError> {
+        Self::build(known, extent.into(), bytes_max, true)
+    }
+
+    fn build(
+        known: &dyn Known,
+        extent: Extent,
+        bytes_max: u64,
+        apart: bool,
+    ) -> Result<Self, CircuitError> {
+        let Extent { positions, sampled } = extent;
+        let language = known.program().language().is_some();
+        if language && (sampled == 0 || sampled > positions) || !language && sampled > 0 {
+            return Err(CircuitError::Extent { positions, sampled });
+        }
+        let mut counting = Builder::new(known, extent, Plan::counting(apart))?;
         counting.program()?;
         let plan = counting.plan();
-        let mut builder = Builder::new(model, positions, plan)?;
+        let mut builder = Builder::new(known, extent, plan)?.of_bytes(bytes_max);
         builder.program()?;
         builder.finish()
+    }
+
+    /// Bytes of memory that the circuit itself takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let rows = [
+            &self.derived,
+            &self.looked_up,
+            &self.gates.a,
+            &self.gates.b,
+            &self.gates.c,
+            &self.zeros,
+            &self.hint_rows,
+        ];
+        let rows = rows.map(Rows::memory_bytes);
+        let tables = self.tables.iter().map(|table| match &table.entries {
+            Entries::Count(_) => 0,
+            Entries::Listed { cells, .. } => bytes_of(cells),
+        });
+        let lists = [
+            bytes_of(&self.committed),
+            bytes_of(&self.steps),
+            bytes_of(&self.leaves),
+            bytes_of(&self.shown),
+            bytes_of(&self.hints),
+            self.weighted.memory_bytes(),
+            self.apart_bytes,
+        ];
+        let all = rows.into_iter().chain(lists).chain(tables);
+        all.fold(0, u64::saturating_add)
+    }
+
+    /// How long its run is.
+    #[must_use]
+    pub const fn extent(&self) -> Extent {
+        Extent {
+            positions: self.positions,
+            sampled: self.sampled,
+        }
     }
 
     /// Positions as they are laid out: a power of two.
@@ -452,6 +505,11 @@ impl Circuit {
     }
 }
 
+/// Bytes of a list's elements.
+fn bytes_of<T>(list: &[T]) -> u64 {
+    u64::try_from(size_of_val(list)).unwrap_or(u64::MAX)
+}
+
 /// The least `n` with `2^n ≥ len`.
 #[must_use]
 pub fn log2_ceil(len: usize) -> u32 {
@@ -459,39 +517,25 @@ pub fn log2_ceil(len: usize) -> u32 {
         .map_or(usize::BITS, usize::trailing_zeros)
 }
 
-/// Ops that have a proof.
-#[must_use]
-pub const fn is_proved(op: &Op) -> bool {
-    match op {
+/// Ops that have a proof where weights are committed to: those whose parameters, but for matrices and convolutions, are public and small.
+const fn is_proved_apart(op: &Op) -> bool {
+    matches!(
+        op,
         Op::Input(_)
-        | Op::Linear(_)
-        | Op::Conv(_)
-        | Op::Rescale(_)
-        | Op::Add(_)
-        | Op::Table(_)
-        | Op::MaxPool(_)
-        | Op::SumPool(_)
-        | Op::Reindex(_)
-        | Op::Concat(_)
-        | Op::Softmax(_)
-        | Op::ArgMax(_)
-        | Op::TreeLeaves(_)
-        | Op::GatherSum(_) => true,
-        Op::Gather(_)
-        | Op::MatMul(_)
-        | Op::Divide(_)
-        | Op::Token(_)
-        | Op::Position(_)
-        | Op::Embed(_)
-        | Op::MaxAbs(_)
-        | Op::Quantise(_)
-        | Op::RmsRatio(_)
-        | Op::Mul(_)
-        | Op::Rope(_)
-        | Op::Scores(_)
-        | Op::Attend(_)
-        | Op::Hadamard(_) => false,
-    }
+            | Op::Linear(_)
+            | Op::Conv(_)
+            | Op::Rescale(_)
+            | Op::Add(_)
+            | Op::Table(_)
+            | Op::MaxPool(_)
+            | Op::SumPool(_)
+            | Op::Reindex(_)
+            | Op::Concat(_)
+            | Op::Softmax(_)
+            | Op::ArgMax(_)
+            | Op::TreeLeaves(_)
+            | Op::GatherSum(_)
+    )
 }
 
 #[cfg(test)]

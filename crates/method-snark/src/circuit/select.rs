@@ -159,7 +159,8 @@ impl Builder<'_> {
         let sum = weights
             .iter()
             .fold(Expr::default(), |sum, &weight| sum.and(weight, 1));
-        // At most 1,024 entries of at most 2^24.
+        // At most 1,024 entries of at most 2^24. Every cell's constraints have the sum in them, so it is written out once.
+        let sum = Expr::slot(self.derived(&sum)?);
         let of = self.hint_row(&sum);
         let half = self.fresh(34, |low, width| Hint::Bits {
             of,

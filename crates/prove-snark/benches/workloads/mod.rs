@@ -2,20 +2,23 @@
 //!
 //! Multipliers are such that a rounded sum is seldom clamped, as an importer chooses them. It deliberately trains nothing.
 
+mod gpt;
+
 use credence_exact::{
     ArgMax, Conv, Dtype, GatherSum, Input, Linear, MaxPool, NodeId, Op, ParamId, Reindex, Rescale,
     Shift, TreeLeaves, Window,
 };
 use credence_model::{
     BorderType, Decode, Encode, InputSpec, Model, NodeSpec, OutputSpec, ParamSpec, ProgramSpec,
-    Tensors,
 };
 use credence_testkit::program_gen::{Choices, request};
+
+pub(crate) use gpt::Request;
 
 /// A named program and request.
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
-    pub(crate) make: fn() -> (Model, Tensors),
+    pub(crate) make: fn() -> (Model, Request),
 }
 
 pub(crate) fn all() -> Vec<Workload> {
@@ -32,6 +35,7 @@ pub(crate) fn all() -> Vec<Workload> {
         workload("cnn-264k", cnn),
         workload("forest-100x6", || forest(1)),
         workload("forest-100x6-batch-128", || forest(128)),
+        workload("nano-gpt-213k-64-tokens", gpt::nano),
     ]
 }
 
@@ -183,7 +187,7 @@ impl Draft {
         self.node(op, Dtype::I8, false)
     }
 
-    fn classes(mut self, logits: NodeId, batch: u32) -> (Model, Tensors) {
+    fn classes(mut self, logits: NodeId, batch: u32) -> (Model, Request) {
         let best = self.node(Op::ArgMax(ArgMax { x: logits }), Dtype::I32, true);
         let scale = Decode::Scale {
             multiplier: 1,
@@ -198,7 +202,7 @@ impl Draft {
         )
     }
 
-    fn finish(mut self, outputs: &[(&str, NodeId, Decode)], batch: u32) -> (Model, Tensors) {
+    fn finish(mut self, outputs: &[(&str, NodeId, Decode)], batch: u32) -> (Model, Request) {
         for (name, node, decode) in outputs {
             self.spec.outputs.push(OutputSpec {
                 name: (*name).to_owned(),
@@ -208,12 +212,12 @@ impl Draft {
         }
         let model = Model::new(self.spec, self.params).unwrap();
         // Seeds give styles; this one gives everyday values.
-        let inputs = request(&model, 3, batch);
+        let inputs = Request::Tensors(request(&model, 3, batch));
         (model, inputs)
     }
 }
 
-fn perceptron(sizes: &[u32], batch: u32) -> (Model, Tensors) {
+fn perceptron(sizes: &[u32], batch: u32) -> (Model, Request) {
     let mut draft = Draft::bytes(&sizes[..1]);
     let mut x = NodeId(0);
     for (at, pair) in sizes.windows(2).enumerate() {
@@ -223,7 +227,7 @@ fn perceptron(sizes: &[u32], batch: u32) -> (Model, Tensors) {
 }
 
 /// 28×28, 5×5 convolutions of 6 and 16 channels, 120, 84, 10.
-fn lenet() -> (Model, Tensors) {
+fn lenet() -> (Model, Request) {
     let mut draft = Draft::bytes(&[28, 28, 1]);
     let x = draft.conv(NodeId(0), (1, 6), 5, 2);
     let x = draft.pool(x);
@@ -237,7 +241,7 @@ fn lenet() -> (Model, Tensors) {
 }
 
 /// 32×32×3, 3×3 convolutions of 32, 64 and 64 channels with pools, 200, 10: 264 thousand parameters.
-fn cnn() -> (Model, Tensors) {
+fn cnn() -> (Model, Request) {
     let mut draft = Draft::bytes(&[32, 32, 3]);
     let x = draft.conv(NodeId(0), (3, 32), 3, 1);
     let x = draft.pool(x);
@@ -252,7 +256,7 @@ fn cnn() -> (Model, Tensors) {
 }
 
 /// 100 complete trees of depth 6 on 64 features, two classes.
-fn forest(batch: u32) -> (Model, Tensors) {
+fn forest(batch: u32) -> (Model, Request) {
     let mut draft = Draft::new(&[64], BorderType::Fp32, Encode::OrderKey {}, Dtype::I32);
     let mut records = Vec::new();
     let mut roots = Vec::new();

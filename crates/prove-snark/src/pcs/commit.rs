@@ -159,28 +159,42 @@ pub fn commit(params: &Params, values: Vec<F>) -> Result<Committed, CommitError>
     })
 }
 
-/// Bytes of memory that committing and opening take at their peak, the values and what is kept between the two included: the first codeword and its tree, and for the opening the tables behind the first fold with
-/// the next codeword.
+/// Bytes of memory that committing and opening take at their peak, the values and what is kept between the two included.
 #[must_use]
 pub fn memory_bytes(params: &Params) -> u64 {
-    const WORD: u64 = 8;
-    const ELEMENT: u64 = 24;
-    /// Of a tree, for each leaf: its digest, and a node.
-    const NODES: u64 = 64;
+    kept_bytes(params) + opening_bytes(params)
+}
+
+/// Bytes of memory of a [`Committed`]: values, the first codeword and its tree.
+#[must_use]
+pub fn kept_bytes(params: &Params) -> u64 {
     let values = WORD << params.log_len();
+    params.rounds().first().map_or(values, |first| {
+        values + (values << first.log_inverse_rate) + (NODES << first.log_leaves())
+    })
+}
+
+/// Bytes of memory that an opening takes beside it: the tables behind the first fold, with the next codeword.
+#[must_use]
+pub fn opening_bytes(params: &Params) -> u64 {
     let mut rounds = params.rounds().iter();
     let Some(first) = rounds.next() else {
         // The proof is a copy.
-        return 2 * values;
+        return WORD << params.log_len();
     };
-    let codeword = (values << first.log_inverse_rate) + (NODES << first.log_leaves());
     let next = rounds.next().map_or(0, |round| {
         (ELEMENT << (round.variables + round.log_inverse_rate)) + (NODES << round.log_leaves())
     });
     // Values and weights, and the table that the weights are built from.
-    let tables = (3 * ELEMENT) << first.variables_left();
-    values + codeword + tables + next
+    ((3 * ELEMENT) << first.variables_left()) + next
 }
+
+/// Bytes of an element of F.
+const WORD: u64 = 8;
+/// Bytes of an element of K.
+const ELEMENT: u64 = 24;
+/// Of a tree, for each leaf: its digest, and a node.
+const NODES: u64 = 64;
 
 /// The values' bytes.
 pub(crate) fn bytes(values: &[F]) -> Vec<u8> {

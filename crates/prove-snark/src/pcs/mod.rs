@@ -16,7 +16,7 @@ mod ntt;
 mod open;
 mod tables;
 
-pub use commit::{CommitError, Committed, commit, memory_bytes};
+pub use commit::{CommitError, Committed, commit, kept_bytes, memory_bytes, opening_bytes};
 
 #[cfg(test)]
 mod tests;

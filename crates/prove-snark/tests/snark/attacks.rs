@@ -16,25 +16,27 @@ use credence_testkit::program_gen::{Choices, request};
 
 /// Which check noticed.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-enum Noticed {
+pub(crate) enum Noticed {
     Lookups,
     Products,
     Equations,
+    Pairs,
 }
 
-fn noticed(result: Result<impl Sized, ProofError>) -> Option<Noticed> {
+pub(crate) fn noticed(result: Result<impl Sized, ProofError>) -> Option<Noticed> {
     match result {
         Ok(_) => None,
         Err(ProofError::Lookup(LookupError::Sum)) => Some(Noticed::Lookups),
         Err(ProofError::Lookup(LookupError::Layer { .. })) => Some(Noticed::Products),
         Err(ProofError::Equations) => Some(Noticed::Equations),
+        Err(ProofError::Pairs(_)) => Some(Noticed::Pairs),
         Err(other) => panic!("{other:?}"),
     }
 }
 
 impl Run {
     /// Committed slots but own counts, which are counted anew after each lie: they have a test of their own.
-    fn told(&self) -> Vec<u32> {
+    pub(crate) fn told(&self) -> Vec<u32> {
         let counts = self.circuit.leaves.iter().filter_map(|leaf| match leaf {
             Leaf::Counted { count } => Some(*count),
             Leaf::Fixed { .. } | Leaf::Own { .. } => None,
@@ -45,7 +47,7 @@ impl Run {
     }
 
     /// What is noticed of the run after one slot is changed and lookups are counted anew.
-    fn after(&mut self, slot: u32, position: usize, delta: F) -> Option<Noticed> {
+    pub(crate) fn after(&mut self, slot: u32, position: usize, delta: F) -> Option<Noticed> {
         let before = self.witness.clone();
         let value = self.witness.slots.get(slot, position) + delta;
         self.witness.slots.set(slot, position, value);
@@ -91,7 +93,20 @@ fn the_result_of_no_op_can_be_another() {
         }
     }
     let committed = [
-        "add", "conv", "linear", "max_pool", "rescale", "softmax", "table",
+        "add",
+        "conv",
+        "divide",
+        "gather",
+        "linear",
+        "mat_mul",
+        "max_abs",
+        "max_pool",
+        "mul",
+        "quantise",
+        "rescale",
+        "rms_ratio",
+        "softmax",
+        "table",
     ];
     assert_eq!(Vec::from_iter(ops), committed);
 }
@@ -108,7 +123,7 @@ impl Run {
         let witness = Witness::new(&self.circuit, &nodes);
         Self {
             model: self.model.clone(),
-            circuit: Circuit::new(&self.model, self.circuit.positions).unwrap(),
+            circuit: Circuit::new(&self.model, self.extent()).unwrap(),
             witness,
             nodes,
         }
@@ -226,13 +241,7 @@ fn an_input_cannot_be_another() {
                 &mut reader,
             )
             .unwrap();
-            let result = credence_method_snark::verify(
-                &STATEMENT,
-                &run.model,
-                &run.circuit,
-                &publics,
-                reader,
-            );
+            let result = run.check(&STATEMENT, &publics, reader);
             assert!(result.is_err(), "{name}");
         }
     }

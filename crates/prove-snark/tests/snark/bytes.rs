@@ -71,7 +71,7 @@ fn a_proof_is_of_one_run_and_one_statement() {
             let program = run.model.program();
             let publics = Publics::read(inputs, &run.circuit, program, &mut reader).unwrap();
             let statement = Statement { bound, security };
-            credence_method_snark::verify(&statement, &run.model, &run.circuit, &publics, reader)
+            run.check(&statement, &publics, reader)
         };
         assert!(other(STATEMENT.bound, Security::Bits100).is_ok());
         assert!(other(STATEMENT.bound, Security::Bits128).is_err());
@@ -95,8 +95,7 @@ fn public_values_have_the_sizes_of_the_circuit() {
             1 => drop(publics.outputs.pop()),
             _ => publics.inputs.push(Vec::new()),
         }
-        let result =
-            credence_method_snark::verify(&STATEMENT, &run.model, &run.circuit, &publics, reader);
+        let result = run.check(&STATEMENT, &publics, reader);
         assert!(matches!(result, Err(ProofError::Sizes)), "{result:?}");
     }
 }

@@ -4,127 +4,18 @@
 
 use std::sync::Arc;
 
-use crate::common::engine;
 use crate::small;
-use credence_base::{ModelId, Nonce, Profile, PublicKey, SigningKey};
+use crate::story::{OPTIONS, Story, chain};
+use credence_base::{ModelId, Nonce};
 use credence_claim::{
-    Basis, Case, Claim, ClaimFields, Commitments, Counts, Fact, Finding, FinishReason, Method,
-    MethodError, Opened, Openings, Part, Refutation, Roots, Salts, SeedSource, Soundness,
-    commitment,
+    Basis, ClaimFields, Fact, Finding, FinishReason, MethodError, Part, Refutation, SeedSource,
+    Soundness,
 };
-use credence_method_snark::pcs::Security;
+use credence_method_snark::circuit::Circuit;
+use credence_method_snark::pcs::{Params, Security};
 use credence_method_snark::{EVIDENCE_BYTES_MAX, Snark};
-use credence_model::{Elements, Model, Tensor, Tensors};
-use credence_prove_snark::{Options, ProveError, prove};
-
-const TENSOR_PARAMS: &[u8] = &[1, 0, 0, 0, 0];
-const OPTIONS: Options = Options {
-    security: Security::Bits100,
-    memory_bytes_max: 1 << 30,
-};
-
-/// What an operator commits to.
-struct Story {
-    model: Arc<Model>,
-    input: Vec<u8>,
-    params: Vec<u8>,
-    output: Vec<u8>,
-    fields: fn(&mut ClaimFields),
-}
-
-struct Told {
-    claim: Claim,
-    operator: PublicKey,
-    openings: Openings,
-}
-
-impl Story {
-    fn honest() -> Self {
-        let (_, model, inputs) = small::programs().remove(0);
-        let model = Arc::new(model);
-        let execution = engine(Arc::clone(&model)).run(&inputs).unwrap();
-        Self {
-            model,
-            input: inputs.encode(),
-            params: TENSOR_PARAMS.to_vec(),
-            output: execution.outputs.encode(),
-            fields: |_| {},
-        }
-    }
-
-    fn told(&self) -> Told {
-        let operator = SigningKey::from_seed(&[1; 32]).public_key();
-        let salts = Salts::derive(&[2; 32]);
-        let roots = Roots {
-            input: commitment::input_root(&self.input),
-            params: commitment::params_root(&self.params),
-            output: commitment::output_root(&self.output),
-            trace: credence_base::TraceRoot::from_bytes([6; 32]),
-        };
-        let commitments = Commitments::new(&operator, &salts, &roots);
-        let mut fields = ClaimFields {
-            profile: Profile::Exact1,
-            model: self.model.id(),
-            input: commitments.input,
-            params: commitments.params,
-            output: commitments.output,
-            trace: commitments.trace,
-            counts: Counts {
-                input: 2,
-                output: 2,
-            },
-            finish: FinishReason::Complete,
-            nonce: None,
-            seed: SeedSource::Nothing,
-            constrained: None,
-        };
-        (self.fields)(&mut fields);
-        let opened = |salt, content: &[u8]| {
-            Some(Opened {
-                salt,
-                content: content.to_vec(),
-            })
-        };
-        let openings = Openings {
-            input: opened(salts.input, &self.input),
-            params: opened(salts.params, &self.params),
-            output: opened(salts.output, &self.output),
-            trace: None,
-        };
-        Told {
-            claim: Claim::new(fields).unwrap(),
-            operator,
-            openings,
-        }
-    }
-
-    fn prove(&self, options: Options) -> Result<Vec<u8>, ProveError> {
-        let told = self.told();
-        let case = Case::check(&told.claim, &told.operator, &told.openings).unwrap();
-        prove(&engine(Arc::clone(&self.model)), &case, options)
-    }
-
-    fn check(&self, method: &Snark, evidence: Option<&[u8]>) -> Result<Finding, MethodError> {
-        let told = self.told();
-        let case = Case::check(&told.claim, &told.operator, &told.openings).unwrap();
-        method.check(&case, evidence)
-    }
-
-    fn method(&self) -> Snark {
-        Snark::new(Arc::clone(&self.model), Security::Bits100)
-    }
-}
-
-/// The text of an error with its sources.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
-}
+use credence_model::{Elements, Tensor, Tensors};
+use credence_prove_snark::{Options, ProveError, memory_bytes};
 
 fn refused(result: Result<Finding, MethodError>, part: Part) -> String {
     match result {
@@ -296,19 +187,30 @@ fn another_model_is_missing_and_a_small_memory_is_said_before_the_work() {
         ..Story::honest()
     };
     assert!(matches!(other.prove(OPTIONS), Err(ProveError::Model)));
-    let little = Options {
-        memory_bytes_max: 1000,
+    // Too little for the circuit; enough for it, and too little for the rest.
+    let circuit = Circuit::new(&story.model, 2).unwrap();
+    let params = Params::new(circuit.witness_log(), Security::Bits100).unwrap();
+    let whole = memory_bytes(&circuit, &params);
+    for little in [1000, circuit.memory_bytes(), whole - 1] {
+        let options = Options {
+            memory_bytes_max: little,
+            ..OPTIONS
+        };
+        match story.prove(options) {
+            Err(ProveError::Memory { expected, max }) => assert!(max == little && expected > max),
+            other => panic!("{other:?}"),
+        }
+    }
+    let enough = Options {
+        memory_bytes_max: whole,
         ..OPTIONS
     };
-    assert!(matches!(
-        story.prove(little),
-        Err(ProveError::Memory { max: 1000, .. })
-    ));
+    assert!(story.prove(enough).is_ok());
 }
 
 #[test]
 fn language_models_are_refused_by_name() {
     let model = credence_testkit::program_gen::language_model(1);
     let error = credence_method_snark::circuit::Circuit::new(&model, 1).unwrap_err();
-    assert!(error.to_string().contains("language models"), "{error}");
+    assert!(error.to_string().contains("language model"), "{error}");
 }

@@ -6,14 +6,14 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use credence_exec::{Engine, Isa, Options};
-use credence_method_snark::circuit::{Circuit, Leaf, Map, Term, is_proved};
+use credence_method_snark::circuit::{Circuit, CircuitError, Extent, Leaf, Map, Term};
 use credence_method_snark::pcs::Security;
 use credence_method_snark::protocol::Statement;
 use credence_method_snark::run::Publics;
-use credence_method_snark::{F, ProofError, Reader};
+use credence_method_snark::{F, ProofError, Reader, Relation};
 use credence_model::{Model, Tensors};
 use credence_prove_snark::prover::prove_witness;
-use credence_prove_snark::run::node_values;
+use credence_prove_snark::run::{node_values, token_values};
 use credence_prove_snark::witness::{NodeValues, Slots, Witness};
 use credence_testkit::program_gen;
 
@@ -37,12 +37,13 @@ pub(crate) fn engine(model: Arc<Model>) -> Engine {
     Engine::new(model, options).unwrap()
 }
 
-/// Random models of ops that have proofs, by their seeds from `first` on.
+/// Random models that have proofs, by their seeds from `first` on: some quotients are too wide.
 pub(crate) fn provable(first: u64) -> impl Iterator<Item = (u64, Model)> {
     let models = (first..).map(|seed| (seed, program_gen::model(seed)));
-    models.filter(|(_, model)| {
-        let mut nodes = model.program().spec().nodes.iter();
-        nodes.all(|node| is_proved(&node.op))
+    models.filter(|(seed, model)| match Circuit::new(model, 1) {
+        Ok(_) => true,
+        Err(CircuitError::Wide { .. }) => false,
+        Err(error) => panic!("{seed}: {error}"),
     })
 }
 
@@ -61,6 +62,22 @@ impl Run {
         }
     }
 
+    /// A language model's run of these tokens, of which the last are sampled.
+    pub(crate) fn of_tokens(model: Model, tokens: &[u32], sampled: usize) -> Self {
+        let model = Arc::new(model);
+        let engine = engine(Arc::clone(&model));
+        let nodes = token_values(&engine, tokens).unwrap();
+        let positions = tokens.len();
+        let circuit = Circuit::new(&model, Extent { positions, sampled }).unwrap();
+        let witness = Witness::new(&circuit, &nodes);
+        Self {
+            model,
+            circuit,
+            witness,
+            nodes,
+        }
+    }
+
     pub(crate) fn prove(&self) -> Vec<u8> {
         prove_witness(&STATEMENT, &self.model, &self.circuit, &self.witness).unwrap()
     }
@@ -70,8 +87,27 @@ impl Run {
         let inputs = self.witness.publics.inputs.clone();
         let program = self.model.program();
         let publics = Publics::read(inputs, &self.circuit, program, &mut reader)?;
-        credence_method_snark::verify(&STATEMENT, &self.model, &self.circuit, &publics, reader)?;
+        self.check(&STATEMENT, &publics, reader)?;
         Ok(publics)
+    }
+
+    /// What the verifier says, who builds the circuit itself.
+    pub(crate) fn check(
+        &self,
+        statement: &Statement<'_>,
+        publics: &Publics,
+        reader: Reader<'_>,
+    ) -> Result<(), ProofError> {
+        let relation = Relation::new(Arc::clone(&self.model), self.extent()).unwrap();
+        credence_method_snark::verify(statement, &relation, publics, reader)
+    }
+
+    /// How long the run is.
+    pub(crate) fn extent(&self) -> Extent {
+        Extent {
+            positions: self.circuit.positions,
+            sampled: self.circuit.sampled,
+        }
     }
 
     /// The first constraint that does not hold, in words.
@@ -103,6 +139,17 @@ impl Run {
                     && !in_table(circuit, *table, row, slots, position)
                 {
                     return Some(format!("lookup {at} in table {table} at {position}"));
+                }
+            }
+            for pair in &circuit.pairs {
+                for (slot, cell) in (pair.y.start..).take(pair.y.range().len()).zip(0..) {
+                    let factors = pair.factors(cell, position);
+                    let sum: F = factors
+                        .map(|[(a, p), (b, q)]| slots.get(a, p) * slots.get(b, q))
+                        .sum();
+                    if slots.get(slot, position) != sum {
+                        return Some(format!("product of two values {slot} at {position}"));
+                    }
                 }
             }
             for step in &circuit.steps {

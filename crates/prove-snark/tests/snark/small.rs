@@ -3,8 +3,9 @@
 //! It deliberately holds no large sizes: each is proved hundreds of times.
 
 use credence_exact::{
-    Add, ArgMax, Concat, Conv, Dtype, GatherSum, Input, Linear, MaxPool, Multiplier, NodeId, Op,
-    ParamId, Reindex, Rescale, Shift, Softmax, SumPool, Table, TreeLeaves, Window,
+    Add, ArgMax, Concat, Conv, Divide, Dtype, Gather, GatherSum, Input, Linear, MatMul, MaxAbs,
+    MaxPool, Mul, Multiplier, NodeId, Op, ParamId, Quantise, Reindex, Rescale, RmsRatio, Shift,
+    Softmax, SumPool, Table, TreeLeaves, Window,
 };
 use credence_model::{
     BorderType, Decode, Elements, Encode, InputSpec, Model, NodeSpec, OutputSpec, ParamSpec,
@@ -251,6 +252,105 @@ fn forest() -> Model {
     draft.model(&[leaves, y, others])
 }
 
+fn multiplier(n: i32) -> Multiplier {
+    Multiplier::try_from(n).unwrap()
+}
+
+/// Two matrices of the input's, one of them turned, multiplied, and weighted with a softmax.
+fn matrices() -> Model {
+    let mut draft = Draft::new(&[2, 3, 4], Dtype::I8);
+    let x = NodeId(0);
+    let a = draft.rescale(x, 3000, 12, (-90, 100));
+    let turned = draft.node(
+        Op::Reindex(Reindex {
+            x,
+            shape: vec![2, 4, 3],
+            offset: 0,
+            strides: vec![12, 1, 4],
+        }),
+        Dtype::I8,
+    );
+    let squares = draft.node(Op::MatMul(MatMul { a, b: turned }), Dtype::I32);
+    let scores = draft.rescale(squares, 9000, 22, (-127, 127));
+    let exp: Vec<i32> = (0..60).map(|d| 16_000 / (d + 1)).collect();
+    let exp = draft.param(Dtype::I32, &[60], &exp);
+    let softmax = Op::Softmax(Softmax {
+        x: scores,
+        exp,
+        bits: 12,
+    });
+    let chances = draft.node(softmax, Dtype::I16);
+    let mixed = draft.node(Op::MatMul(MatMul { a: chances, b: a }), Dtype::I32);
+    draft.model(&[mixed, squares])
+}
+
+/// A norm by root and by quotient, with clamps that cut and such that do not.
+fn norms() -> Model {
+    let mut draft = Draft::new(&[2, 5], Dtype::I16);
+    let x = NodeId(0);
+    let scale = draft.node(Op::MaxAbs(MaxAbs { x }), Dtype::I32);
+    let limit = 127;
+    let small = draft.node(Op::Quantise(Quantise { x, scale, limit }), Dtype::I8);
+    let ratio = Op::RmsRatio(RmsRatio {
+        x,
+        scale,
+        factor: multiplier(1 << 12),
+        epsilon: 0,
+        max: 9_000,
+    });
+    let ratio = draft.node(ratio, Dtype::I32);
+    let bias = draft.param(Dtype::I32, &[5], &[9, -4, 0, 1_000, -70]);
+    let normed = draft.node(
+        Op::Mul(Mul {
+            a: small,
+            b: ratio,
+            bias: Some(bias),
+            shift: Shift::try_from(7).unwrap(),
+            min: -2_000,
+            max: 2_500,
+        }),
+        Dtype::I16,
+    );
+    let other = draft.node(Op::MaxAbs(MaxAbs { x: small }), Dtype::I8);
+    // Divided by the scale of something smaller, most cells are cut off.
+    let cut = Op::Quantise(Quantise {
+        x: normed,
+        scale: other,
+        limit: 11,
+    });
+    let cut = draft.node(cut, Dtype::I8);
+    let quotients = Op::Divide(Divide {
+        a: normed,
+        b: scale,
+        factor: multiplier(100),
+        min: -3,
+        max: 40,
+    });
+    let quotients = draft.node(quotients, Dtype::I8);
+    draft.model(&[normed, cut, quotients])
+}
+
+/// Rows by public numbers, and by numbers that are computed.
+fn rows() -> Model {
+    let mut draft = Draft::new(&[3], Dtype::I8);
+    draft.spec.inputs[0].encode = Encode::Integer { min: 0, max: 4 };
+    let table: Vec<i32> = (0..10).map(|i: i32| (i * 37) % 23 - 9).collect();
+    let table = draft.param(Dtype::I8, &[5, 2], &table);
+    let x = NodeId(0);
+    let given = draft.node(Op::Gather(Gather { x, table }), Dtype::I8);
+    let best = draft.node(Op::ArgMax(ArgMax { x: given }), Dtype::I8);
+    let wide: Vec<i32> = (0..2 * 70).map(|i: i32| i * i * 5 - 700).collect();
+    let wide = draft.param(Dtype::I32, &[2, 70], &wide);
+    let looked = draft.node(
+        Op::Gather(Gather {
+            x: best,
+            table: wide,
+        }),
+        Dtype::I32,
+    );
+    draft.model(&[looked, given])
+}
+
 /// A table that is far longer than what is looked up, so that rows are shown.
 pub(crate) fn shown() -> Case {
     let mut draft = Draft::new(&[3], Dtype::I16);
@@ -292,6 +392,10 @@ pub(crate) fn programs() -> Vec<Case> {
         with_request("sums", sums(), &[300, -20_000, 32_767, 0, -5, 4_096, 77]),
         with_request("chances", chances(), &[5, 9, 8, -100, 3, 3, 3]),
         with_request("forest", forest(), &[10, -7, 5, 11, -8, i32::MAX, i32::MIN]),
+        with_request("matrices", matrices(), &[9, -3, 100, -128, 127, 64, 5]),
+        with_request("norms", norms(), &[0, 900, -32_768, 77, 3, -4, 1]),
+        with_request("zero norms", norms(), &[0]),
+        with_request("rows", rows(), &[4, 0, 1, 3]),
     ]
 }
 

@@ -108,7 +108,13 @@ fn by_model(model: &Arc<Model>, change: impl Fn(usize, &mut [u8])) -> Told {
 
 /// What a smaller model says, its trace filled up with nothing.
 fn smaller(model: &Arc<Model>) -> Told {
-    let size = |model: &Model| model.params().iter().map(Vec::len).sum::<usize>();
+    let size = |model: &Model| {
+        model
+            .params()
+            .iter()
+            .map(|param| param.len())
+            .sum::<usize>()
+    };
     let mut all = (0..30).map(|seed| Arc::new(speaking(seed)));
     let small = all.find(|other| 2 * size(other) < size(model)).unwrap();
     let mut told = answer_by((model, &small), &prompt_ids(), greedy(12));

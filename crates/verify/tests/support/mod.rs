@@ -127,6 +127,8 @@ pub(crate) fn policy() -> Policy {
         age_max_s: Some(3600),
         skew_max_s: 60,
         nonce: Some(NONCE),
+        vouchers: None,
+        bits_min: None,
         log: None,
     }
 }

@@ -20,7 +20,10 @@ const MARKERS: [(Chapter, &str); 3] = [
         "<!-- Below: `cargo xtask bench language`. Above: `cargo xtask bench`. -->",
     ),
     (Chapter::Log, "<!-- Below: `cargo xtask bench log`. -->"),
-    (Chapter::Audits, "<!-- Below: `cargo xtask bench audit`. -->"),
+    (
+        Chapter::Audits,
+        "<!-- Below: `cargo xtask bench audit`. -->",
+    ),
 ];
 
 /// The page with one chapter replaced.
@@ -32,7 +35,11 @@ pub(crate) fn replace(page: &str, chapter: Chapter, text: &str) -> String {
         rest = before;
         later.push((marker, if known == chapter { text } else { own }));
     }
-    let first = if chapter == Chapter::Tensors { text } else { rest };
+    let first = if chapter == Chapter::Tensors {
+        text
+    } else {
+        rest
+    };
     let mut page = format!("{}\n", first.trim_end());
     for (marker, own) in later.into_iter().rev() {
         let own = own.trim();
@@ -41,25 +48,4 @@ pub(crate) fn replace(page: &str, chapter: Chapter, text: &str) -> String {
         }
     }
     page
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chapter_is_replaced_and_the_others_stay() {
-        let all = [Chapter::Audits, Chapter::Tensors, Chapter::Log, Chapter::Language];
-        let mut page = String::new();
-        for (number, chapter) in all.into_iter().enumerate() {
-            page = replace(&page, chapter, &format!("chapter {number}\n"));
-        }
-        let order: Vec<usize> = (0..4)
-            .map(|number| page.find(&format!("chapter {number}")).unwrap())
-            .collect();
-        assert!(order[1] < order[3] && order[3] < order[2] && order[2] < order[0]);
-        assert_eq!(replace(&page, Chapter::Log, "chapter 2"), page);
-        let other = replace(&page, Chapter::Log, "new");
-        assert!(other.contains("chapter 0") && other.contains("new") && !other.contains("chapter 2"));
-    }
 }
