@@ -8,6 +8,7 @@ use credence_verify::{Facts, Policy, Refusal, RefusalKind, confirm_weights_bindi
 
 #[path = "support/log.rs"]
 mod log;
+#[expect(dead_code, reason = "shared with other tests, which use all of it")]
 mod support;
 
 use support::{MODEL, TIME_UNIX_S, facts, honest_bundle, key, policy};

@@ -49,8 +49,10 @@ pub(crate) enum WeightsMode {
 #[derive(Debug, Subcommand)]
 pub(crate) enum WeightsCommand {
     /// Commit to a model's weights, and sign and log that this is the commitment
+    #[command(after_help = "Examples:\n  credence weights commit mine --out mine-weights.json")]
     Commit(WeightsCommitArgs),
     /// Derive the commitment again, and compare
+    #[command(after_help = "Examples:\n  credence weights check mine-weights.json --model mine")]
     Check {
         /// The weights binding, a bundle
         binding: PathBuf,

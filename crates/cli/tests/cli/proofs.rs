@@ -1,5 +1,6 @@
 //! Succinct proofs as a user makes and checks them.
 
+use credence_model::Provenance;
 use serde_json::Value;
 
 use crate::shared::{Place, honest, model_file, shipped};
@@ -182,4 +183,62 @@ fn a_proof_with_committed_weights_is_checked_by_someone_s_word() {
     bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
     place.write("w.json", &bytes);
     place.run_at(&empty, &verify).expect(5).says("card");
+}
+
+/// A language model that speaks, as a file.
+fn speaker(place: &Place) -> &'static str {
+    let model = credence_testkit::speaking::speaking(SPEAKER);
+    let bytes = model.to_safetensors(&Provenance::default()).unwrap();
+    place.write("speaker.safetensors", &bytes)
+}
+
+/// A seed whose model can be proved.
+const SPEAKER: u64 = 0;
+
+#[test]
+fn an_answer_of_a_chat_is_proved_and_every_token_drawn_again() {
+    let place = Place::new();
+    let model = speaker(&place);
+    let chat = |bundle: &str, more: &[&str]| {
+        let ask = [
+            "chat",
+            model,
+            "the",
+            "--max-tokens",
+            "3",
+            "--receipt",
+            bundle,
+        ];
+        place.run(&[&ask[..], more].concat()).expect(0);
+    };
+    chat("greedy.json", &[]);
+    chat(
+        "drawn.json",
+        &["--temperature", "0.8", "--top-p", "0.9", "--top-k", "20"],
+    );
+    for bundle in ["greedy.json", "drawn.json"] {
+        let verify = ["verify", bundle, "--require", "snark", "--model", model];
+        place.run(&verify).expect(7);
+        place.run(&["prove", bundle, "--model", model]).expect(0);
+        let verified = place.run(&verify).expect(0);
+        assert!(verified.out.contains("proved"), "{verified:#?}");
+        assert!(verified.out.contains("soundness"), "{verified:#?}");
+    }
+    // One answer's proof is not the other's.
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(place.path(name)).unwrap()).unwrap()
+    };
+    let mut mixed = read("greedy.json");
+    mixed["evidence"] = read("drawn.json")["evidence"].clone();
+    place.write("mixed.json", &serde_json::to_vec(&mixed).unwrap());
+    let verify = [
+        "verify",
+        "mixed.json",
+        "--require",
+        "snark",
+        "--model",
+        model,
+    ];
+    let refused = place.run(&verify);
+    assert!(matches!(refused.code, Some(3 | 8)), "{refused:#?}");
 }

@@ -12,6 +12,7 @@ use super::columns::ColumnTerm;
 use super::divide::{Divisor, Quotient, products};
 use super::error::CircuitError;
 use super::expr::Expr;
+use super::limits::SCORES_MAX;
 use super::pairs::{Kind, Operands};
 use super::{Entries, Hint, Map, ONE, Span, Step};
 
@@ -140,6 +141,14 @@ impl Builder<'_> {
         let ((heads, width), (groups, _)) = (self.dims(op.q)?, self.dims(op.k)?);
         let (q, k) = (self.interval(op.q)?, self.interval(op.k)?);
         let positions = self.circuit.positions;
+        let all = heads.saturating_mul(positions).saturating_mul(positions);
+        if all > SCORES_MAX {
+            return Err(CircuitError::Size {
+                what: "scores of all pairs of positions",
+                max: SCORES_MAX,
+                got: all,
+            });
+        }
         let operands = Operands {
             kind: Kind::Keys,
             a: slots(self.of(op.q)?).collect(),

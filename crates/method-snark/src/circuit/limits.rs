@@ -26,3 +26,6 @@ pub(super) const SHOWN_RATIO: u64 = 4;
 
 /// A table is never shown if that is more bytes than this in a proof, whatever its length.
 pub(super) const SHOWN_LOOKUPS_MAX: u64 = 1 << 14;
+
+/// Most scores of one node over all positions: each is looked up some ten times, and is refused before any column is made.
+pub(super) const SCORES_MAX: usize = 1 << 24;

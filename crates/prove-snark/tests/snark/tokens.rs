@@ -12,6 +12,7 @@ use credence_method_snark::public_rows::{self, RowsError};
 use credence_model::Model;
 use credence_prove_snark::prover::prove_witness;
 use credence_testkit::program_gen::{Choices, encoder_model, language_model};
+use credence_testkit::speaking::speaking;
 
 use crate::attacks::{Noticed, noticed};
 use crate::common::{Run, STATEMENT};
@@ -249,6 +250,36 @@ fn a_run_of_another_sight_or_table_is_none_of_the_model() {
         }
     }
     assert_eq!(Vec::from_iter(changes), ["embed", "rope", "scores"]);
+}
+
+/// A long text's scores are too many, and that is said before they are laid out.
+#[test]
+fn too_long_a_run_is_refused_before_anything_is_built() {
+    let model = speaking(0);
+    let mut spec = model.program().spec().clone();
+    let mut params: Vec<Vec<u8>> = model.params().iter().map(|own| own.to_vec()).collect();
+    let context = 1 << 14;
+    let before = usize::try_from(spec.language.as_ref().unwrap().context).unwrap();
+    spec.language.as_mut().unwrap().context = context;
+    for (param, bytes) in spec.params.iter_mut().zip(&mut params) {
+        // Tables of angles and of positions have a row for each.
+        if param.shape[0] == u32::try_from(before).unwrap() {
+            let width = bytes.len() / before;
+            param.shape[0] = context;
+            bytes.resize(width << 14, 0);
+        }
+    }
+    let model = Model::new(spec, params).unwrap();
+    let extent = Extent {
+        positions: 1 << 14,
+        sampled: 1,
+    };
+    let refused = Circuit::new(&model, extent).unwrap_err();
+    let named = matches!(
+        refused,
+        CircuitError::Size { what, .. } if what.contains("scores")
+    );
+    assert!(named, "{refused:?}");
 }
 
 #[test]
