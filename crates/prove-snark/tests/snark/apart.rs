@@ -249,6 +249,41 @@ fn a_card_is_the_one_that_is_named_and_of_its_model() {
     assert!(Card::decode(id, WeightsId::of(&longer), &longer).is_err());
 }
 
+/// Two cards with one circuit and one commitment, which differ in a bound that no constraint reads: a proof is of the one whose digest it absorbed.
+#[test]
+fn a_proof_is_of_one_card() {
+    let mut others = 0;
+    for (name, model, inputs) in programs() {
+        let run = Run::new(model, &inputs);
+        let proof = run.prove();
+        let bytes = run.weights.card_bytes();
+        let positions = run.circuit.positions;
+        for at in 0..bytes.len() {
+            let mut edited = bytes.to_vec();
+            edited[at] ^= 1;
+            let id = run.model.id();
+            let Ok(card) = Card::decode(id, WeightsId::of(&edited), &edited) else {
+                continue;
+            };
+            let same = *card.commitment() == *run.weights.card().commitment();
+            let Ok(relation) = Relation::apart(Arc::new(card), positions) else {
+                continue;
+            };
+            if !same || format!("{:?}", relation.circuit()) != format!("{:?}", run.circuit) {
+                continue;
+            }
+            let mut reader = Reader::new(&proof);
+            let inputs = run.witness.publics.inputs.clone();
+            let program = relation.known().program();
+            let publics = Publics::read(inputs, relation.circuit(), program, &mut reader).unwrap();
+            let result = credence_method_snark::verify(&STATEMENT, &relation, &publics, reader);
+            assert!(result.is_err(), "{name}: byte {at}");
+            others += 1;
+        }
+    }
+    assert!(others > 0);
+}
+
 fn voucher(is_expected: bool) -> Voucher {
     Voucher {
         key: SigningKey::from_seed(&[9; 32]).public_key(),
