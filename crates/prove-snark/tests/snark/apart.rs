@@ -246,6 +246,13 @@ fn a_card_is_the_one_that_is_named_and_of_its_model() {
     }
     let nodes = model.program().spec().nodes.len();
     assert!(vouched > 0 && vouched <= 16 * nodes + 56, "{vouched}");
+    let mut later = bytes.to_vec();
+    later[0] = 2;
+    let refused = Card::decode(id, WeightsId::of(&later), &later).unwrap_err();
+    assert!(
+        matches!(refused, CardError::Version { got: 2 }),
+        "{refused:?}"
+    );
     let longer = [bytes, &[0]].concat();
     assert!(Card::decode(id, WeightsId::of(&longer), &longer).is_err());
 }
