@@ -6,7 +6,8 @@ use credence_exact::shape::window_cells;
 use credence_exact::{Add, Concat, Conv, Linear, NodeId, Reindex, Rescale, Shift, SumPool, Table};
 use credence_model::Interval;
 
-use super::builder::{Builder, Built, CircuitError, TableKey, bits_of};
+use super::builder::{Builder, Built, TableKey, bits_of};
+use super::error::CircuitError;
 use super::expr::Expr;
 use super::limits::{MODULUS, SLOTS_MAX, WINDOW_CELLS_MAX};
 use super::{Entries, Hint, Map, ONE, Span, Step};

@@ -13,6 +13,7 @@
 
 mod arithmetic;
 mod builder;
+mod error;
 mod expr;
 mod limits;
 mod select;
@@ -25,8 +26,8 @@ use credence_model::Model;
 
 use crate::known::Known;
 
-pub use self::builder::CircuitError;
 use self::builder::{Builder, Plan};
+pub use self::error::CircuitError;
 pub use self::limits::{LEAVES_LOG_MAX, LIMB_BITS_MAX, MODULUS, POSITIONS_MAX};
 
 /// The slot that holds 1 at every position.

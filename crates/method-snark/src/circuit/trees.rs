@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use credence_exact::{GatherSum, TreeLeaves};
 
 use super::arithmetic::{count, slots};
-use super::builder::{Builder, Built, CircuitError, TableKey, bits_of};
+use super::builder::{Builder, Built, TableKey, bits_of};
+use super::error::CircuitError;
 use super::expr::Expr;
 use super::{Entries, Hint, Leaf, ONE, POSITION, Span};
 
