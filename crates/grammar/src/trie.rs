@@ -1,6 +1,7 @@
 //! Tokens by their bytes, so that what tokens begin with alike is tried once.
 
 use crate::machine::{Machine, Moves, Thread};
+use crate::seen::Seen;
 
 /// A byte of tokens, in the order of a walk: each before those that go on from it.
 #[derive(Clone, Debug)]
