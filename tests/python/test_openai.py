@@ -21,7 +21,8 @@ from blake3 import blake3
 from conftest import Credence
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from gguf import GGUFWriter
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI
 from test_oip import Server, serving
 from test_schemas import validator
@@ -34,6 +35,8 @@ BLOCKS = 2
 CONTEXT = 256
 ENDS = ["<|im_end|>", "<|endoftext|>"]
 TEMPLATE = (
+    "{% if tools %}{{ '<|im_start|>system\n<tool_call>{\"name\": f, \"arguments\": a}</tool_call>' }}"
+    "{% for t in tools %}{{ ' ' + t['function']['name'] }}{% endfor %}{{ '<|im_end|>\n' }}{% endif %}"
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
@@ -300,6 +303,24 @@ def test_completions(client: openai.OpenAI) -> None:
     assert "".join(chunk.choices[0].text for chunk in stream) == got.choices[0].text
 
 
+def test_one_completion_alone_and_in_chunks(
+    client: openai.OpenAI, server: Server, credence: Credence, tmp_path: Path
+) -> None:
+    ask = {"model": NAME, "prompt": "the thing", "max_tokens": 12, "seed": 2, "logprobs": 2, "logit_bias": endless()}
+    (whole,) = client.completions.create(**ask, n=1).choices
+    assert whole.finish_reason == "length"
+    chunks = list(client.completions.create(**ask, stream=True, stream_options={"include_usage": True}))
+    usage = chunks.pop().usage
+    assert usage is not None and usage.completion_tokens == 12
+    assert "".join(chunk.choices[0].text for chunk in chunks) == whole.text
+    # The same tokens stand at the same places, however they come.
+    offsets = [place for chunk in chunks if chunk.choices[0].logprobs for place in chunk.choices[0].logprobs.text_offset or []]
+    assert whole.logprobs is not None
+    assert offsets == whole.logprobs.text_offset
+    assert chunks[-1].choices[0].finish_reason == "length"
+    verify(credence, server, chunks[-1].credence["bundle"], tmp_path)
+
+
 def test_refusals_are_the_sdks_own_errors(client: openai.OpenAI) -> None:
     refusals = [
         ({"temperature": 3}, "temperature"),
@@ -310,6 +331,9 @@ def test_refusals_are_the_sdks_own_errors(client: openai.OpenAI) -> None:
         ({"tool_choice": "required", "tools": []}, "tool_choice"),
         ({"extra_body": {"mirostat": 1}}, "mirostat"),
         ({"store": True}, "store"),
+        ({"tools": [openai.pydantic_function_tool(Part)]}, "tools[0].function.strict"),
+        ({"extra_body": {"chat_template_kwargs": {"enable_thinking": True}}}, "chat_template_kwargs.enable_thinking"),
+        ({"extra_body": {"credence": {"date": "2025-01-31"}}}, "credence.date"),
         ({"max_tokens": 10**6}, "max_tokens"),
     ]
     for more, param in refusals:
@@ -393,6 +417,48 @@ def test_a_forced_call(
     assert call.function.name == "Pair"
     assert isinstance(call.function.parsed_arguments, Pair)
     verify(credence, server, got.credence["bundle"], tmp_path)
+
+
+def test_a_forced_call_in_a_stream(client: openai.OpenAI, server: Server, credence: Credence, tmp_path: Path) -> None:
+    with client.chat.completions.stream(
+        model=NAME,
+        messages=messages(),
+        tools=[openai.pydantic_function_tool(Pair)],
+        tool_choice="required",
+        seed=7,
+        logit_bias=LITTLE | {"32": 0},
+        max_completion_tokens=220,
+    ) as stream:
+        done = [event for event in stream if event.type == "tool_calls.function.arguments.done"]
+        got = stream.get_final_completion()
+    (choice,) = got.choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.tool_calls is not None
+    (call,) = choice.message.tool_calls
+    assert isinstance(call.function.parsed_arguments, Pair)
+    assert [event.name for event in done] == ["Pair"]
+
+
+@tool
+def weigh(stones: int) -> str:
+    """Weighs so many stones."""
+    return f"{stones} kg"
+
+
+def test_langchain_binds_tools(server: Server) -> None:
+    where = {"base_url": f"http://127.0.0.1:{server.port}/v1", "api_key": "none"}
+    chat = ChatOpenAI(model=NAME, temperature=0, max_tokens=100, logit_bias=LITTLE | {"32": 0}, **where)
+    bound = chat.bind_tools([weigh], tool_choice="weigh")
+    asked: list = [HumanMessage("the thing")]
+    said = bound.invoke(asked)
+    assert isinstance(said, AIMessage)
+    (call,) = said.tool_calls
+    assert call["name"] == "weigh" and isinstance(call["args"]["stones"], int)
+    streamed = None
+    for chunk in bound.stream(asked):
+        streamed = chunk if streamed is None else streamed + chunk
+    assert streamed is not None
+    assert [(one["name"], one["args"]) for one in streamed.tool_calls] == [("weigh", call["args"])]
 
 
 def test_chat_in_the_terminal_fits_a_schema(server: Server, credence: Credence, tmp_path: Path) -> None:

@@ -52,3 +52,14 @@ def test_an_edited_token_is_refused(credence: Credence, pulled: str, tmp_path: P
     honest["openings"]["output"] = stranger["openings"]["output"]
     bundle.write_text(json.dumps(honest, ensure_ascii=False, separators=(",", ":"), sort_keys=True))
     assert credence.run("verify", bundle, "--model", pulled).returncode == 5
+
+
+def test_the_demonstration_ends_as_it_says(credence: Credence, pulled: str, tmp_path: Path) -> None:
+    done = credence.run("--json", "demo", "--chat", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    view = json.loads(done.stdout)
+    assert view["model"] == pulled and view["answer"]
+    ended = [(one["exit_code"], one["expected_exit_code"]) for one in view["verifications"]]
+    assert len(ended) == 3
+    assert all(got == expected for got, expected in ended), view
+    credence.succeed("verify", tmp_path / view["bundle"], "--model", pulled)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::GrammarError;
 use crate::grammar::Grammar;
 use crate::machine::{At, MOVES_MAX, Machine, Moves, Thread};
+use crate::seen::Seen;
 use crate::stacks::{EMPTY, Stacks};
 use crate::vocabulary::{Tokens, has, set};
 
@@ -119,12 +120,14 @@ impl Constraint {
             let may_end = self.threads.iter().any(|&own| machine.may_end(own));
             return if may_end { Ok(()) } else { Err(refused) };
         }
-        let mut threads = self.threads.clone();
+        let (mut threads, mut seen) = (self.threads.clone(), Seen::default());
         for &byte in self.tokens.bytes(token).ok_or(refused.clone())? {
             let mut next = Vec::new();
+            seen.begin();
             let mut to = Moves {
                 threads: &mut next,
                 from: 0,
+                seen: &mut seen,
             };
             for thread in threads {
                 if !machine.step(thread, byte, &mut to) {

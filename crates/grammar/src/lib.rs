@@ -24,6 +24,7 @@ mod machine;
 mod nodes;
 mod number;
 mod objects;
+mod seen;
 mod stacks;
 mod strings;
 mod trie;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::nodes::{Node, NodeId, Nodes};
 use crate::number::Digits;
+use crate::seen::{FEW, Seen};
 use crate::stacks::{Back, EMPTY, StackId, Stacks};
 use crate::strings::{self, Moved, Part};
 
@@ -492,6 +493,8 @@ pub(crate) fn narrow(
 pub(crate) struct Moves<'a> {
     pub(crate) threads: &'a mut Vec<Thread>,
     pub(crate) from: usize,
+    /// Begun with the byte.
+    pub(crate) seen: &'a mut Seen,
 }
 
 impl Moves<'_> {
@@ -499,7 +502,19 @@ impl Moves<'_> {
     pub(crate) fn add(&mut self, at: At, stack: StackId) {
         let thread = Thread { at, stack };
         let own = self.threads.get(self.from..).unwrap_or_default();
-        if own.len() <= THREADS_MAX && !own.contains(&thread) {
+        let is_new = match own.len() {
+            len if len > THREADS_MAX => false,
+            len if len < FEW => !own.contains(&thread),
+            len => {
+                if len == FEW {
+                    own.iter().for_each(|&one| {
+                        self.seen.insert(one);
+                    });
+                }
+                self.seen.insert(thread)
+            }
+        };
+        if is_new {
             self.threads.push(thread);
         }
     }

@@ -1,6 +1,7 @@
 //! Tokens by their bytes, so that what tokens begin with alike is tried once.
 
 use crate::machine::{Machine, Moves, Thread};
+use crate::seen::Seen;
 
 /// A byte of tokens, in the order of a walk: each before those that go on from it.
 #[derive(Clone, Debug)]
@@ -79,19 +80,25 @@ impl Trie {
         let mut buffer = threads.to_vec();
         // Of each depth, the threads behind that many bytes, as a range of the buffer.
         let mut ranges = vec![(0, buffer.len())];
-        let mut at = 0;
+        let (mut at, mut seen) = (0, Seen::default());
         while let Some(branch) = self.branches.get(at) {
             ranges.truncate(branch.depth + 1);
             let Some(&(start, end)) = ranges.last() else {
                 return false;
             };
             buffer.truncate(end);
+            seen.begin();
             for index in start..end {
                 let Some(&thread) = buffer.get(index) else {
                     return false;
                 };
                 let threads = &mut buffer;
-                let mut to = Moves { threads, from: end };
+                let (from, seen) = (end, &mut seen);
+                let mut to = Moves {
+                    threads,
+                    from,
+                    seen,
+                };
                 if !machine.step(thread, branch.byte, &mut to) {
                     return false;
                 }

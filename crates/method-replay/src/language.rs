@@ -195,6 +195,9 @@ fn finding(tokens_in: u64, tokens_out: u64, seed: SeedSource) -> Finding {
     finding
         .numbers
         .insert(1, number("tokens drawn again", tokens_out));
+    finding.not_checked.push(
+        "probabilities of tokens that came with the answer, if any did: they are answered, not claimed".to_owned(),
+    );
     match seed {
         SeedSource::Operator => finding.not_checked.push(
             "how the operator chose the seed: it may have tried many until it liked the answer (send a nonce or a seed)".to_owned(),

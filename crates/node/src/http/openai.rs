@@ -32,6 +32,9 @@ use crate::service::{Hosted, Service};
 use crate::speech::issue::{Ask, Secrets, begin};
 use crate::speech::{self, Choice, Event, Speaker, queue};
 
+/// Moves to follow a token that was drawn, at most: it is done on the thread that speaks, and takes milliseconds then.
+const TAKING_MOVES_MAX: usize = 100_000;
+
 pub(crate) async fn models(State(app): State<App>) -> Response {
     let entries = app.service.models().filter_map(|hosted| entry(hosted));
     Json(models_list(entries.collect())).into_response()
@@ -304,8 +307,10 @@ fn constraint(
     language: &Language,
 ) -> Result<Option<Constraint>, RequestError> {
     let param = parameters.settings().grammar.as_ref().map(grammar_param);
-    language
-        .constraint(parameters)
+    let constraint = language.constraint(parameters);
+    let patient = |constraint: Constraint| constraint.within(TAKING_MOVES_MAX);
+    constraint
+        .map(|constraint| constraint.map(patient))
         .map_err(|source| RequestError::Grammar {
             param: param.unwrap_or("response_format"),
             source,

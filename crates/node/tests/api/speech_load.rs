@@ -396,12 +396,12 @@ fn much() -> String {
     request(&long(much)).replace("connection: close\r\n", "")
 }
 
-/// A client with little room, that has asked and reads nothing.
+/// A client with little room, that has asked for more than buffers hold, and reads nothing.
 async fn silent(server: &Server) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut socket = socket.connect(server.address).await.unwrap();
-    socket.write_all(much().as_bytes()).await.unwrap();
+    socket.write_all(much().repeat(12).as_bytes()).await.unwrap();
     socket
 }
 

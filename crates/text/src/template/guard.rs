@@ -25,6 +25,11 @@ pub(super) const WEIGH: &str = "~weigh";
 pub(super) const KEEP: &str = "~keep";
 pub(super) const ASSIGN: &str = "~assign";
 
+/// Filters that look at no more than the top of what they are given, or count what they write themselves: asked of all messages for every message, weighing would be most of the work.
+const LIGHT: [&str; 8] = [
+    "count", "d", "default", "first", "last", "length", "string", "tojson",
+];
+
 /// Makes guarded trees, and gathers the names of variables that are looked up.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
@@ -73,7 +78,15 @@ impl Guard {
 
     /// A filter; without an expression it is that of a block, which the block's text goes through.
     fn filter<'a>(&mut self, own: &Spanned<Filter<'a>>) -> Expr<'a> {
-        let expr = own.expr.as_ref().map(|expr| self.weighed(expr));
+        let light = LIGHT.contains(&own.name);
+        let given = own.expr.as_ref();
+        let expr = given.map(|expr| {
+            if light {
+                self.expr(expr)
+            } else {
+                self.weighed(expr)
+            }
+        });
         let (name, args) = (own.name, self.args(&own.args));
         let made = Expr::Filter(Spanned::new(Filter { name, expr, args }, own.span()));
         by(KEEP, made)

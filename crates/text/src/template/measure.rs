@@ -18,7 +18,7 @@ const VALUE_BYTES_MAX: usize = 4 * CONVERSATION_BYTES_MAX;
 /// Bytes of all texts that are made, with 32 for each item of each list and object, at most.
 pub(crate) const MADE_BYTES_MAX: usize = 512 << 20;
 /// Values looked at by all weighing together, at most.
-const LOOKS_MAX: usize = 50_000_000;
+const LOOKS_MAX: usize = 100_000_000;
 /// Levels of lists and objects, at most.
 const DEPTH_MAX: usize = 100;
 const NODE_BYTES: usize = 16;

@@ -329,6 +329,12 @@ fn a_long_conversation_is_within_the_bounds() {
         .collect();
     let text = render(template, &conversation).unwrap();
     assert!(text.len() > 200_000 && text.ends_with("999"));
+    conversation.messages = vec![json!({"role": "user", "content": "a"}); MESSAGES_MAX];
+    let template = "{% for m in messages %}{% if loop.index0 == messages | length - 1 or m == messages | last %}{{ m.content }}{% endif %}{% endfor %}";
+    assert_eq!(
+        render(template, &conversation).unwrap(),
+        "a".repeat(MESSAGES_MAX)
+    );
 }
 
 #[test]
