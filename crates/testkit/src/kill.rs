@@ -28,7 +28,8 @@ pub fn seed(test: &str) -> u64 {
     let asked = std::env::var(SEED).ok();
     let seed = asked.map_or_else(by_clock, |text| text.parse().unwrap());
     // Past the harness, which keeps what a test prints to itself.
-    writeln!(std::io::stderr(), "{test}: {SEED}={seed}").unwrap();
+    let mut told = std::io::stderr().lock();
+    writeln!(told, "{test}: {SEED}={seed}").unwrap();
     seed
 }
 

@@ -135,8 +135,8 @@ impl Served {
                     return Ok(Found::Nothing);
                 };
                 let leaves = entry::leaves(&entries);
-                let pairs = leaves.iter().zip(checked.hashes());
-                if let Some(at) = pairs.into_iter().position(|(leaf, hash)| leaf != hash) {
+                let mut pairs = leaves.iter().zip(checked.hashes());
+                if let Some(at) = pairs.position(|(leaf, hash)| leaf != hash) {
                     let index = index_of(id.tile().index(), at);
                     return Err(TreeError::Entry { index, path });
                 }
