@@ -341,7 +341,7 @@ fn spoken(model: &Arc<Model>, edit: bool) -> Bundle {
         params: parameters.encode(),
         output: output.encode().unwrap(),
         trace: session.trace_root(),
-        counts: (4, generation.tokens().len() as u64),
+        counts: (4, u64::try_from(generation.tokens().len()).unwrap()),
         finish: match generation.finish() {
             Some(Finish::Stop) => FinishReason::Stop,
             Some(Finish::Length) => FinishReason::Length,

@@ -1,5 +1,9 @@
 //! Reading, auditing, serving and monitoring logs, honest and not.
-#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what is wrong by failing"
+)]
 
 mod auditors;
 mod audits;
