@@ -260,7 +260,15 @@ fn statements_are_logged_while_a_server_runs() {
     let first: serde_json::Value = serde_json::from_str(&server.first).unwrap();
     policy(&place, &before, first["log"].as_str().unwrap());
     for file in ["e.json", "r.json"] {
-        let shown = ["verify", "--kind", "key-statement", file, "--policy", "policy.toml", "--json"];
+        let shown = [
+            "verify",
+            "--kind",
+            "key-statement",
+            file,
+            "--policy",
+            "policy.toml",
+            "--json",
+        ];
         let shown = place.run(&shown).expect(0);
         let index = &shown.json_of("cli-verify-key-statement")["logged"]["index"];
         assert!(index.is_number(), "{shown:#?}");

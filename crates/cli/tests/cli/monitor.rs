@@ -168,7 +168,9 @@ fn two_monitors_that_ask_one_another_convict_a_log_that_forked() {
     assert!(file.ends_with(".evidence"), "{said}");
     assert_eq!(first.stop(), Some(5));
     drop(second);
-    let confirmed = place.run(&["verify", "--kind", "evidence", &file]).expect(0);
+    let confirmed = place
+        .run(&["verify", "--kind", "evidence", &file])
+        .expect(0);
     assert!(
         confirmed.out.contains("of which one is false"),
         "{confirmed:#?}"
