@@ -61,6 +61,9 @@ pub(crate) struct OneHot {
 /// Most cells of all constants that nodes make, besides four for each of the file's own: a small file must not grow into a large memory by many nodes.
 const MADE_CELLS_MAX: usize = 1 << 26;
 
+/// Up to here every whole number is a 32-bit float.
+const FLOAT_WHOLE_MAX: u64 = 1 << 24;
+
 /// A graph in the making, and the names of the file.
 pub(crate) struct Translator {
     pub(crate) builder: GraphBuilder,
@@ -440,6 +443,10 @@ impl<'a> Node<'a> {
                 values: Values::Ints(all),
                 ..
             }) => {
+                if let Some(large) = all.iter().find(|x| x.unsigned_abs() > FLOAT_WHOLE_MAX) {
+                    let expected = "of whole numbers that a 32-bit float holds, at most 2^24";
+                    return Err(self.operand_error(index, expected, large.to_string()));
+                }
                 let all = all.iter();
                 let all = all.map(|&x| crate::constant::narrow(crate::ops::real(x)));
                 let values = Values::Floats(all.collect());

@@ -27,14 +27,14 @@ pub(crate) struct Shown(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Its size, and how many signatures it has; `None` until it was read.
+    /// Its rank; `None` until it was read.
     now: Option<(u64, usize)>,
     /// Whether the last attempt failed.
     failed: bool,
 }
 
 impl Shown {
-    /// Shows a checkpoint of this log, unless a newer one, or the same with more signatures, is shown already.
+    /// Shows a checkpoint of this log, unless a newer one is shown already, or a cosigned one of that size and this is not.
     pub(crate) fn show(
         &self,
         objects: &LogObjects,
@@ -102,6 +102,8 @@ fn own(bytes: &[u8], log: &VerifierKey) -> Option<SignedCheckpoint> {
     signed.verify(log).is_ok().then_some(signed)
 }
 
+/// The size, and whether anyone has cosigned. One that enough have cosigned anew replaces one that more did before: it is fresher.
 fn rank(signed: &SignedCheckpoint) -> (u64, usize) {
-    (signed.unverified().size(), signed.note().signatures().len())
+    let signatures = signed.note().signatures().len();
+    (signed.unverified().size(), signatures.min(2))
 }

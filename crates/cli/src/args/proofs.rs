@@ -12,7 +12,7 @@ use super::{EngineArgs, LogArgs};
     credence prove out.bundle.json\n  \
     credence prove out.bundle.json --security 128 --out proved.bundle.json\n  \
     credence verify out.bundle.json --require snark --min-bits 100\n\n\
-    Tensor models of the ops of arithmetic.md, section 5 (no attention, no norms by their own scale); what has no proof is refused by name. Whoever checks the proof reads the model's weights once \
+    Tensor models, encoders and language models (whatever draws their tokens but a grammar); what has no proof is refused by name. Whoever checks the proof reads the model's weights once \
     and runs nothing. The proof hides nothing: it may show values of the run.")]
 pub(crate) struct ProveArgs {
     /// The bundle, with its openings

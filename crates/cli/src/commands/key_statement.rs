@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use credence_base::{PublicKey, SigningKey};
 use credence_claim::Openings;
+use credence_log::LogProof;
 use credence_receipt::{
     BUNDLE_LEN_MAX, BUNDLE_MEDIA_TYPE, Bundle, KeyAction, KeyStatement, Statement, sign,
 };
@@ -249,7 +250,13 @@ fn log_at(server: &str, bundle: &Bundle) -> Result<String, CliError> {
         let found = Bundle::decode(&reply.body, BUNDLE_LEN_MAX)
             .map_err(|e| CliError::because(Exit::Malformed, "the server sent no bundle", e))?;
         match found.log() {
-            Some(proof) if found.receipt().digest() == digest => return Ok(proof.to_owned()),
+            Some(proof) if found.receipt().digest() == digest => {
+                // Whether the log is one to believe is for whoever verifies; a proof it must be.
+                LogProof::parse(proof.as_bytes()).map_err(|e| {
+                    CliError::because(Exit::Malformed, "the server sent no log proof", e)
+                })?;
+                return Ok(proof.to_owned());
+            }
             _ if Instant::now() >= end => {
                 let what = format!("`{server}` has not logged it in {} s", SERVER_MAX.as_secs());
                 return Err(CliError::new(Exit::Io, what));

@@ -133,6 +133,12 @@ fn verify(
     let claimed = signed.value().inference().claim.fields().model;
 
     let runs_again = policy.required.contains(&MethodId::REPLAY);
+    if !policy.required.contains(&MethodId::SNARK)
+        && (args.weights.is_some() || !args.voucher.is_empty())
+    {
+        let what = "`--weights` and `--voucher` are about a proof, and none is asked for";
+        return Err(CliError::new(Exit::Usage, what).hint("add `--require snark`"));
+    }
     let bound = match &args.weights {
         Some(path) => Some(weights::read(path, &policy, &facts)?),
         None => None,

@@ -47,6 +47,8 @@ pub(crate) struct Bound {
     pub(crate) shown: ShownWeightsBinding,
     pub(crate) card: Arc<Card>,
     bytes: Vec<u8>,
+    /// Whether a log proof is there, checked or not.
+    has_proof: bool,
 }
 
 /// Commits to the weights of a model, and signs for it.
@@ -122,8 +124,8 @@ pub(crate) fn check(
         );
         return Err(CliError::new(Exit::Refuted, what));
     }
-    let is_logged = bound.shown.logged.is_some();
-    say(context, statement, path, (bound.bytes.len(), is_logged))
+    // Which logs count is for a policy: here it is told that there is a proof.
+    say(context, statement, path, (bound.bytes.len(), bound.has_proof))
 }
 
 /// Reads a weights binding and the card that it vouches for, if the policy takes its signer's word.
@@ -167,6 +169,7 @@ pub(crate) fn read(path: &Path, policy: &Policy, facts: &Facts) -> Result<Bound,
     Ok(Bound {
         bytes: evidence.bytes.clone(),
         card: Arc::new(card),
+        has_proof: bundle.log().is_some(),
         shown,
     })
 }
@@ -207,7 +210,11 @@ fn say(
     if context.console.json() {
         return context.console.data_json(&view);
     }
-    let place = if logged { "logged" } else { "not logged" };
+    let place = if logged {
+        "with a log proof"
+    } else {
+        "without a log proof"
+    };
     context.console.data(&format!(
         "weights of model {}\n  {} {}\n  vouched for by key {} at {}, {place}\n  in `{}`: give it to whoever checks proofs, with `--weights`",
         view.model, view.scheme, view.root, view.voucher, view.time, view.file

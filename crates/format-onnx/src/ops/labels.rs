@@ -290,7 +290,9 @@ pub(crate) fn linear_classifier(
     let raw = linear_model(t, node, &attributes, rows)?;
     let label = label(t, node, raw, labels)?;
     let scores = post_transform(t, node, &attributes, raw)?;
-    if opposite(attributes.floats("coefficients")?)
+    // Of two classes alone: of more, halves may be opposite as well, and their sum is not one.
+    if rows == 2
+        && opposite(attributes.floats("coefficients")?)
         && opposite(attributes.floats("intercepts")?)
         && attributes.string("post_transform")? == Some("LOGISTIC")
     {

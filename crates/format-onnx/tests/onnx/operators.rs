@@ -190,6 +190,25 @@ fn linear_models_of_sklearn() {
 }
 
 #[test]
+fn four_classes_of_opposite_halves_are_normalised() {
+    let mut file = File::new(13);
+    file.input("x", &[2]).labels("label").output("p", &[4]);
+    let half = ramp(4);
+    let turned = half.iter().map(|c| -c);
+    let all: Vec<f32> = half.iter().copied().chain(turned).collect();
+    let classifier = [
+        floats("coefficients", &all),
+        floats("intercepts", &[0.5, -0.25, -0.5, 0.25]),
+        ints("classlabels_ints", &[1, 2, 3, 4]),
+        int("multi_class", 1),
+        string("post_transform", "LOGISTIC"),
+    ];
+    file.node("LinearClassifier", "x", "label raw", &classifier);
+    file.node("Normalizer", "raw", "p", &[string("norm", "L1")]);
+    agrees(&file, &batch("x", &[6, 2], ramp(12)));
+}
+
+#[test]
 fn constants_may_stand_on_either_side_and_along_several_axes() {
     let mut file = File::new(13);
     file.input("x", &[2, 3, 4]).output("y", &[2, 3, 4]);
