@@ -78,15 +78,15 @@ def float_answers(path: Path, rows: np.ndarray) -> list[np.ndarray]:
     return [np.array([list(row.values()) for row in a], np.float32) if isinstance(a, list) else a for a in answers]
 
 
-def compare(exact: tensors.Tensors, floats: list[np.ndarray], labels: bool) -> None:
-    """Equal decisions, and scores within 1e-4 of their range."""
+def compare(exact: tensors.Tensors, floats: list[np.ndarray], labels: bool, share: float = 1e-4) -> None:
+    """Equal decisions, and scores within this share of their range."""
     assert len(exact) == len(floats)
     for position, (array, expected) in enumerate(zip(exact.values(), floats, strict=True)):
         if labels and position == 0:
             assert np.array_equal(array, expected)
         else:
             scale = float(np.abs(expected).max())
-            assert np.abs(array.reshape(expected.shape) - expected).max() <= 1e-4 * scale
+            assert np.abs(array.reshape(expected.shape) - expected).max() <= share * scale
 
 
 def chain(*operators: str, weight: np.ndarray | None = None) -> onnx.ModelProto:

@@ -8,6 +8,7 @@ mod labels;
 mod layers;
 mod parts;
 mod quantised;
+mod recurrent;
 mod reduce;
 mod shapes;
 mod sizes;
@@ -61,6 +62,7 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
     (ONNX, "Expand", grown::expand),
     (ONNX, "Flatten", shapes::flatten),
     (ONNX, "Floor", functions::floor),
+    (ONNX, "GRU", recurrent::gru),
     (ONNX, "Gather", parts::gather),
     (ONNX, "GatherElements", parts::gather_elements),
     (ONNX, "Gelu", functions::gelu),
@@ -77,6 +79,7 @@ const OPERATORS: &[(&str, &str, Operator)] = &[
         "InstanceNormalization",
         reduce::instance_normalization,
     ),
+    (ONNX, "LSTM", recurrent::lstm),
     (ONNX, "LayerNormalization", reduce::layer_normalization),
     (ONNX, "LeakyRelu", functions::leaky_relu),
     (ONNX, "Less", truths::less),

@@ -283,6 +283,9 @@ fn adapted(proto: &ModelProto) -> Result<ModelProto, ReferenceError> {
                     nodes.push(part);
                 }
             }
+            "LSTM" | "GRU" if direction(&node) == b"reverse" => {
+                return refuse("tract runs a single direction from the start, whichever it is");
+            }
             "TreeEnsembleRegressor" => return refuse("tract has no such operator"),
             "TreeEnsembleClassifier" if is_binary(&node) => {
                 return refuse(
@@ -310,6 +313,11 @@ fn adapted(proto: &ModelProto) -> Result<ModelProto, ReferenceError> {
 fn ints<'a>(node: &'a NodeProto, name: &str) -> &'a [i64] {
     let found = node.attribute.iter().find(|a| a.name == name);
     found.map_or(&[], |a| a.ints.as_slice())
+}
+
+fn direction(node: &NodeProto) -> &[u8] {
+    let found = node.attribute.iter().find(|a| a.name == "direction");
+    found.map_or(b"forward", |a| a.s.as_slice())
 }
 
 fn is_binary(node: &NodeProto) -> bool {

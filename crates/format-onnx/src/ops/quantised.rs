@@ -79,7 +79,8 @@ fn element(kind: DataType) -> i32 {
 fn grid(node: &Node<'_>, [scale, zero]: [usize; 2], other: i32) -> Result<Grid, OnnxError> {
     let scales = node.floats(scale)?.floats().unwrap_or_default().to_vec();
     if scales.is_empty() || scales.iter().any(|s| *s < f32::MIN_POSITIVE) {
-        return Err(node.operand_error(scale, "positive", format!("{scales:?}")));
+        let got = format!("{} of them, not all positive", scales.len());
+        return Err(node.operand_error(scale, "positive numbers", got));
     }
     let zero_point = node.constant(zero)?;
     let kind = zero_point.map_or(other, |constant| constant.element);
@@ -445,7 +446,8 @@ fn integers(
     match node.operand(x) {
         Some(Slot::Codes(coded)) => {
             let &[zero_point] = zeros.as_slice() else {
-                return Err(node.operand_error(zero, "one", format!("{zeros:?}")));
+                let got = format!("{} of them", zeros.len());
+                return Err(node.operand_error(zero, "one", got));
             };
             let own = i64::from(coded.codes.zero) + if coded.signed { 0 } else { 128 };
             let scale = f64::from(coded.codes.scale);

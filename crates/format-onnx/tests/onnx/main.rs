@@ -11,6 +11,8 @@ mod quantised;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod recurrent;
+#[cfg(test)]
 mod shipped;
 #[cfg(test)]
 mod support;
