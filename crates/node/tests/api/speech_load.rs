@@ -401,7 +401,10 @@ async fn silent(server: &Server) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut socket = socket.connect(server.address).await.unwrap();
-    socket.write_all(much().repeat(12).as_bytes()).await.unwrap();
+    socket
+        .write_all(much().repeat(12).as_bytes())
+        .await
+        .unwrap();
     socket
 }
 
