@@ -162,25 +162,22 @@ async fn what_chat_and_completions_refuse_alike() {
     }
 }
 
-#[tokio::test]
-async fn what_chat_refuses() {
-    let message = |message: Value| json!({"messages": [message]});
-    let called = |more: Value| {
-        let mut call =
-            json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
-        for (name, value) in more.as_object().unwrap() {
-            call[name] = value.clone();
-        }
-        message(json!({"role": "assistant", "tool_calls": [call]}))
-    };
-    let tools = |more: Value| {
-        let mut function = json!({"name": "f"});
-        for (name, value) in more.as_object().unwrap() {
-            function[name] = value.clone();
-        }
-        json!({"tools": [{"type": "function", "function": function}]})
-    };
-    let cases = [
+type Cases = Vec<(Value, &'static str)>;
+
+fn message(message: Value) -> Value {
+    json!({"messages": [message]})
+}
+
+fn with(mut object: Value, more: &Value) -> Value {
+    for (name, value) in more.as_object().unwrap() {
+        object[name] = value.clone();
+    }
+    object
+}
+
+/// Messages that are none.
+fn messages() -> Cases {
+    vec![
         (json!({"messages": null}), "messages"),
         (json!({"messages": "hi"}), "messages"),
         (
@@ -217,6 +214,18 @@ async fn what_chat_refuses() {
             message(json!({"role": "user", "content": [{"type": "text"}]})),
             "messages[0].content[0]",
         ),
+    ]
+}
+
+/// Calls in messages, and tools, that are none.
+fn calls() -> Cases {
+    let called = |more: Value| {
+        let call =
+            json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        message(json!({"role": "assistant", "tool_calls": [with(call, &more)]}))
+    };
+    let tools = |more: Value| json!({"tools": [{"type": "function", "function": with(json!({"name": "f"}), &more)}]});
+    vec![
         (
             message(
                 json!({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "["}}]}),
@@ -242,6 +251,12 @@ async fn what_chat_refuses() {
         ),
         (tools(json!({"strict": true})), "tools[0].function.strict"),
         (tools(json!({"strict": 1})), "tools[0].function.strict"),
+    ]
+}
+
+#[tokio::test]
+async fn what_chat_refuses() {
+    let others = vec![
         (json!({"logprobs": 1}), "logprobs"),
         (
             json!({"logprobs": true, "top_logprobs": 21}),
@@ -271,7 +286,7 @@ async fn what_chat_refuses() {
         ),
         (json!({"chat_template_kwargs": 1}), "chat_template_kwargs"),
     ];
-    for (more, param) in cases {
+    for (more, param) in messages().into_iter().chain(calls()).chain(others) {
         refused(CHAT, &more, param, StatusCode::BAD_REQUEST).await;
     }
 }
