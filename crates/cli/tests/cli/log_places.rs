@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::logs::{answer, own_home, policy, prints};
 use crate::serve::{Server, start};
 use crate::shared::{Place, four_digits, names};
-use crate::stores;
+use crate::{store_postgres, store_s3};
 
 const FAST: [&str; 3] = ["--log-wait", "--log-interval-ms", "20"];
 
@@ -32,10 +32,10 @@ fn secret(place: &Place, name: &str, text: &str) -> String {
 fn a_log_in_a_bucket_is_served_read_and_audited() {
     let place = Place::new();
     let own = own_home(&place);
-    let bucket = stores::s3::Server::start();
+    let bucket = store_s3::Server::start();
     let file = secret(&place, "bucket.toml", &bucket.file("log"));
-    let database = stores::postgres::Server::start();
-    let connection = database.as_ref().map(stores::postgres::Server::connection);
+    let database = store_postgres::Server::start();
+    let connection = database.as_ref().map(store_postgres::Server::connection);
     let mut words = vec!["cnn", "--home", &own, "--no-keep", "--log-s3", &file];
     words.extend(connection.iter().flat_map(|c| ["--log-index", c]));
     words.extend(FAST);
@@ -173,10 +173,10 @@ fn reading_the_log_of_a_home_that_has_none_makes_none() {
 #[test]
 fn any_option_of_the_log_asks_for_one() {
     let place = Place::new();
-    let bucket = stores::s3::Server::start();
+    let bucket = store_s3::Server::start();
     let file = secret(&place, "bucket.toml", &bucket.file("one"));
-    let database = stores::postgres::Server::start();
-    let connection = database.as_ref().map(stores::postgres::Server::connection);
+    let database = store_postgres::Server::start();
+    let connection = database.as_ref().map(store_postgres::Server::connection);
     let witness = "w.test/1+6b3b0c4a+BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let mut cases: Vec<Vec<&str>> = vec![
         vec!["--log-s3", &file],

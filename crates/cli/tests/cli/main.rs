@@ -34,5 +34,10 @@ mod serve;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
-#[path = "../../../store/tests/common/mod.rs"]
-mod stores;
+#[expect(dead_code, reason = "the store's tests use more of it")]
+#[path = "../../../store/tests/common/postgres.rs"]
+mod store_postgres;
+#[cfg(test)]
+#[expect(dead_code, reason = "the store's tests use more of it")]
+#[path = "../../../store/tests/common/s3.rs"]
+mod store_s3;

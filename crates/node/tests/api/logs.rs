@@ -20,7 +20,6 @@ use serde_json::json;
 use crate::common::{ASKED, LIMITS, ask, chunks, get, infer, model, options, post};
 
 #[expect(dead_code, reason = "the store's tests use more of it")]
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 #[path = "../../../store/tests/common/postgres.rs"]
 mod postgres;
 
@@ -232,6 +231,17 @@ async fn nothing_of_a_conversation_is_in_log_index_or_tables() {
 }
 
 async fn talk_and_look(folder: &Path, words: &str, database: Option<&postgres::Server>) {
+    let api = talking(folder, database);
+    let (kept, secrets) = talk(&api, words).await;
+    let files = found_nowhere(folder, &kept, &secrets);
+    assert!(files >= 4, "{files}");
+    if let Some(database) = database {
+        found_in_no_table(&database.dump(), &kept, &secrets);
+    }
+}
+
+/// A language model whose receipts go to a log with that index.
+fn talking(folder: &Path, database: Option<&postgres::Server>) -> Router {
     let limits = Pool::usual();
     let mut options = open_folder(&folder.join("log"), Arc::new(signer()), limits).unwrap();
     if let Some(database) = database {
@@ -255,22 +265,25 @@ async fn talk_and_look(folder: &Path, words: &str, database: Option<&postgres::S
     );
     let operator = Operator::new(SigningKey::from_seed(&[1; 32]));
     let service = Service::with_care(operator, vec![talk.unwrap()], receipts(folder), care);
-    let api = router(Arc::new(service), crate::common::ROOMY);
+    router(Arc::new(service), crate::common::ROOMY)
+}
+
+/// One conversation: its bundle, and all that must not be found elsewhere.
+async fn talk(api: &Router, words: &str) -> (Bundle, Vec<Vec<u8>>) {
     let asked = serde_json::json!({
         "model": "talk",
         "messages": [{"role": "user", "content": words}],
         "max_tokens": 24,
         "logit_bias": crate::common::endless(),
     });
-    let answer =
-        crate::common::ask(&api, crate::common::post("/v1/chat/completions", &asked)).await;
+    let answer = crate::common::ask(api, crate::common::post("/v1/chat/completions", &asked)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
     let said = answer.json()["choices"][0]["message"]["content"]
         .as_str()
         .unwrap()
         .to_owned();
     let place = answer.headers[BUNDLE_HEADER].to_str().unwrap();
-    let kept = bundle(&api, place).await;
+    let kept = bundle(api, place).await;
     let mut secrets = secrets(&kept);
     // The words themselves, and what the answer says; and the bundles hold them, so the search would find them.
     secrets.push(words.as_bytes().to_vec());
@@ -291,25 +304,22 @@ async fn talk_and_look(folder: &Path, words: &str, database: Option<&postgres::S
     let input = &kept.openings().input.as_ref().unwrap().content;
     let has = |secret: &[u8]| input.windows(secret.len()).any(|window| window == secret);
     assert!(has(words.as_bytes()), "the bundle opens the words");
-    let files = found_nowhere(folder, &kept, &secrets);
-    assert!(files >= 4, "{files}");
-    if let Some(database) = database {
-        let dump = database.dump().to_lowercase();
-        let hex = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-        };
-        assert!(
-            dump.contains(&hex(kept.receipt().digest().as_bytes())),
-            "{dump}"
-        );
-        for secret in &secrets {
-            assert!(!dump.contains(&hex(secret)), "{dump}");
-            if let Ok(text) = std::str::from_utf8(secret) {
-                assert!(!dump.contains(&text.to_lowercase()), "{dump}");
-            }
+    (kept, secrets)
+}
+
+fn found_in_no_table(dump: &str, kept: &Bundle, secrets: &[Vec<u8>]) {
+    let dump = dump.to_lowercase();
+    let hex = |bytes: &[u8]| {
+        let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+        digits.collect::<String>()
+    };
+    // The search finds what is there.
+    let digest = hex(kept.receipt().digest().as_bytes());
+    assert!(dump.contains(&digest), "{dump}");
+    for secret in secrets {
+        assert!(!dump.contains(&hex(secret)), "{dump}");
+        if let Ok(text) = std::str::from_utf8(secret) {
+            assert!(!dump.contains(&text.to_lowercase()), "{dump}");
         }
     }
 }
