@@ -325,6 +325,27 @@ fn anothers_trace(told: &Told) -> f64 {
     f64::from(caught) / f64::from(TRIALS)
 }
 
+/// A seed of its own, said to follow from the nonce.
+fn grinding_seed(model: &Arc<Model>) -> f64 {
+    let own = Settings {
+        seed: Some([9; 32]),
+        ..Settings::neutral(12)
+    };
+    let mut told = answer_by((model, model), &prompt_ids(), own);
+    told.seed = SeedSource::Derived;
+    by_checks(&told, (8, 1), |own| *own == Refutation::Seed)
+}
+
+/// Another answer to the same request, shown to one of two: it is not under the one claim that was signed.
+fn two_tongued(model: &Arc<Model>) -> f64 {
+    let warm = Settings {
+        seed: Some([9; 32]),
+        ..Settings::neutral(12)
+    };
+    let other = answer_by((model, model), &prompt_ids(), warm);
+    other_root(&answer(model, 12), &other)
+}
+
 fn play(liar: Liar, model: &Arc<Model>) -> Played {
     match liar {
         Liar::SmallerModel => by_cells(&smaller(model), 2),
@@ -375,30 +396,14 @@ fn play(liar: Liar, model: &Arc<Model>) -> Played {
             let is_token = |own: &Refutation| matches!(own, Refutation::Token { .. });
             always(by_checks(&edited_last(model), (8, 1), is_token))
         }
-        Liar::GrindingSeed => {
-            let own = Settings {
-                seed: Some([9; 32]),
-                ..Settings::neutral(12)
-            };
-            let mut told = answer_by((model, model), &prompt_ids(), own);
-            told.seed = SeedSource::Derived;
-            always(by_checks(&told, (8, 1), |own| *own == Refutation::Seed))
-        }
+        Liar::GrindingSeed => always(grinding_seed(model)),
         Liar::GrindingSalts => grinding_salts(&invented(model, &[1]), 40),
         Liar::FalseOutput => {
             let is_value = |own: &Refutation| matches!(own, Refutation::OutputValue { .. });
             always(by_checks(&false_output(), (8, 0), is_value))
         }
         Liar::RefusesCells => refuses(&invented(model, &[1]), 40),
-        Liar::TwoTongued => {
-            // Another answer to the same request, shown to one of two: it is not under the one claim that was signed.
-            let warm = Settings {
-                seed: Some([9; 32]),
-                ..Settings::neutral(12)
-            };
-            let other = answer_by((model, model), &prompt_ids(), warm);
-            always(other_root(&answer(model, 12), &other))
-        }
+        Liar::TwoTongued => always(two_tongued(model)),
         Liar::AnotherRun => always(other_root(&answer(model, 12), &answer(model, 13))),
         Liar::AnothersTrace => always(anothers_trace(&answer(model, 12))),
     }
