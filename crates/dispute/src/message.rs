@@ -13,6 +13,7 @@ use credence_exact::NodeId;
 use credence_method_spot::Cell;
 
 use crate::opened::TreeOpening;
+use crate::referee::Question;
 use crate::terms::Party;
 
 /// Levels of a tree that one message steps down: 16 values.
@@ -78,6 +79,24 @@ pub struct Sums {
     pub by_top_p: u64,
     /// Weights of what min_p keeps of that.
     pub kept: u64,
+}
+
+impl Question {
+    /// Most bytes of a message that answers it, at most `max`: so much and no more need be read of what arrives. A longer one counts as none, whoever signs it.
+    #[must_use]
+    pub const fn answer_bytes_max(&self, max: usize) -> usize {
+        match self {
+            // A signature, and some numbers.
+            Self::Accuse
+            | Self::Child(_)
+            | Self::Byte { .. }
+            | Self::Read { .. }
+            | Self::Object { .. } => 256,
+            // 16 values, or a chunk.
+            Self::Split(_) | Self::Chunk(_) => 2048,
+            Self::Open | Self::Show(_) | Self::Weights(_) => max,
+        }
+    }
 }
 
 /// What a message says.

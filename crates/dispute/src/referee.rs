@@ -149,22 +149,6 @@ impl Question {
             | Self::Object { .. } => Party::Challenger,
         }
     }
-
-    /// Most bytes of a message that answers it, at most `max`: so much and no more need be read of what arrives. A longer one counts as none, whoever signs it.
-    #[must_use]
-    pub const fn answer_bytes_max(&self, max: usize) -> usize {
-        match self {
-            // A signature, and some numbers.
-            Self::Accuse
-            | Self::Child(_)
-            | Self::Byte { .. }
-            | Self::Read { .. }
-            | Self::Object { .. } => 256,
-            // 16 values, or a chunk.
-            Self::Split(_) | Self::Chunk(_) => 2048,
-            Self::Open | Self::Show(_) | Self::Weights(_) => max,
-        }
-    }
 }
 
 /// Where a dispute stands.

@@ -1,6 +1,6 @@
 //! Audits one honest answer again and again, each time by fresh randomness: not one may raise an alarm.
 //!
-//! `cargo run --release -p credence-prove-spot --example audits -- [audits]`; CI makes 500 of them in a test. It deliberately stops at the first alarm.
+//! `cargo run --release -p credence-prove-spot --example audits -- [audits]`; CI makes 2,000 of them in a test. It deliberately stops at the first alarm.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,

@@ -3,13 +3,15 @@
 //! Every number is computed from integers and errs to the careful side: chances of missing and rates are rounded up, chances of finding and gains down.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use credence_base::PublicKey;
+use credence_base::{ModelId, PublicKey};
 use credence_claim::{MethodId, Soundness};
 use credence_hub::{Hub, HubError};
 use credence_method_replay::Replay;
 use credence_method_snark::Snark;
 use credence_method_spot::Demand;
+use credence_model::Model;
 use credence_receipt::Bundle;
 use credence_verify::{Facts, Policy, Refusal, check};
 use credence_watch::auditor::{Board, Bounds, Counts, Tally, board_path};
@@ -235,14 +237,7 @@ fn of_receipt(
     };
     let signed = check(&bundle, &policy, &[], &facts).map_err(|e| refuse(&e))?;
     let id = signed.value().inference().claim.fields().model;
-    let model = match &args.model {
-        Some(text) => Some(context.model(text)?.model),
-        None => match Hub::at(context.home()?.models()).load(id) {
-            Ok(loaded) => Some(loaded.model.into()),
-            Err(HubError::Absent { .. }) => None,
-            Err(error) => return Err(error.into()),
-        },
-    };
+    let model = model_of(context, args, id)?;
     let mut required = Vec::new();
     let replay = match model {
         Some(model) => {
@@ -284,25 +279,46 @@ fn of_receipt(
         receipt: verified.value().digest().to_string(),
         operator: verified.value().inference().operator.to_string(),
         basis: findings.iter().map(|own| own.basis.to_string()).collect(),
-        errors: vec![
-            ErrorView {
-                name: "soundness error",
-                bits,
-                formula: "the chance that a wrong output passes the strongest check that was made",
-            },
-            ErrorView {
-                name: "binding error",
-                bits: Some(128),
-                formula: "2^-128: two contents under one BLAKE3 root of 256 bits, by birthday",
-            },
-            ErrorView {
-                name: "forgery",
-                bits: Some(126),
-                formula: "2^-126: a signature by another than the key's holder, Ed25519's group of 2^252 points, by square root",
-            },
-        ],
+        errors: errors(bits),
         words: confidence.to_string(),
     })
+}
+
+/// The model that is named, or the claimed one if it is here.
+fn model_of(
+    context: &Context,
+    args: &ConfidenceArgs,
+    id: ModelId,
+) -> Result<Option<Arc<Model>>, CliError> {
+    if let Some(text) = &args.model {
+        return Ok(Some(context.model(text)?.model));
+    }
+    match Hub::at(context.home()?.models()).load(id) {
+        Ok(loaded) => Ok(Some(loaded.model.into())),
+        Err(HubError::Absent { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The ways in which a check may be wrong.
+fn errors(bits: Option<u32>) -> Vec<ErrorView> {
+    vec![
+        ErrorView {
+            name: "soundness error",
+            bits,
+            formula: "the chance that a wrong output passes the strongest check that was made",
+        },
+        ErrorView {
+            name: "binding error",
+            bits: Some(128),
+            formula: "2^-128: two contents under one BLAKE3 root of 256 bits, by birthday",
+        },
+        ErrorView {
+            name: "forgery",
+            bits: Some(126),
+            formula: "2^-126: a signature by another than the key's holder, Ed25519's group of 2^252 points, by square root",
+        },
+    ]
 }
 
 fn has_spot(bundle: &Bundle) -> bool {

@@ -60,7 +60,7 @@ fn tensor_models_runs_pass() {
     }
 }
 
-/// 500 audits of one run by fresh randomness; `examples/audits.rs` makes as many as it is asked for.
+/// 2,000 audits of one run by fresh randomness; `examples/audits.rs` makes 10,000, or as many as it is asked for.
 #[test]
 fn no_honest_audit_raises_an_alarm() {
     let model = Arc::new(speaking(1));
@@ -69,7 +69,7 @@ fn no_honest_audit_raises_an_alarm() {
     let rerun = opener.rerun(&claimed.case()).unwrap();
     let card = opener.card(true).unwrap();
     let mut choices = Choices::new(9);
-    for _ in 0..500 {
+    for _ in 0..2_000 {
         let random = core::array::from_fn(|_| u8::try_from(choices.size(0, 255)).unwrap());
         let challenge = Challenge::Auditor(random);
         let evidence = rerun.prove(&challenge, (16, 1), Carry::Nothing).unwrap();

@@ -112,11 +112,12 @@ fn smaller(model: &Arc<Model>) -> Told {
         model
             .params()
             .iter()
-            .map(|param| param.len())
+            .map(|bytes| bytes.len())
             .sum::<usize>()
     };
-    let mut all = (0..30).map(|seed| Arc::new(speaking(seed)));
-    let small = all.find(|other| 2 * size(other) < size(model)).unwrap();
+    let all = (0..30).map(|seed| Arc::new(speaking(seed)));
+    let small = all.min_by_key(|other| size(other)).unwrap();
+    assert!(size(&small) < size(model));
     let mut told = answer_by((model, &small), &prompt_ids(), greedy(12));
     let tokens = told.tokens();
     let run = [&prompt_ids(), &tokens[..tokens.len() - 1]].concat();
@@ -152,26 +153,23 @@ fn one_weight(model: &Arc<Model>) -> Told {
     let table = &spec.params[usize::try_from(embed.unwrap().0).unwrap()];
     let width = if table.dtype == Dtype::I8 { 1 } else { 2 };
     let row = usize::try_from(table.shape[1]).unwrap() * width;
-    let token = usize::try_from(prompt_ids()[0]).unwrap();
-    assert_eq!(
-        prompt_ids()
-            .iter()
-            .filter(|id| **id == prompt_ids()[0])
-            .count(),
-        1
-    );
-    for column in 0..row / width {
-        let other = altered(model, |name, bytes| {
-            if name == table.name {
-                bytes[token * row + column * width] ^= 0x40;
+    let prompt = prompt_ids();
+    let once = |id: &&u32| prompt.iter().filter(|other| other == id).count() == 1;
+    for id in prompt.iter().filter(once) {
+        let token = usize::try_from(*id).unwrap();
+        for column in 0..2 {
+            let other = altered(model, |name, bytes| {
+                if name == table.name {
+                    bytes[token * row + column * width + width - 1] ^= 0x20;
+                }
+            });
+            let told = answer_by((model, &other), &prompt, greedy(60));
+            if !told.tokens().contains(id) && wrong_cells(&told).1 > 0.0 {
+                return told;
             }
-        });
-        let told = answer_by((model, &other), &prompt_ids(), greedy(60));
-        if !told.tokens().contains(&prompt_ids()[0]) && wrong_cells(&told).1 > 0.0 {
-            return told;
         }
     }
-    panic!("no weight of the row changes anything");
+    panic!("no weight of a row changes anything");
 }
 
 fn wrong_prompt(model: &Arc<Model>) -> (Told, f64) {
@@ -327,6 +325,27 @@ fn anothers_trace(told: &Told) -> f64 {
     f64::from(caught) / f64::from(TRIALS)
 }
 
+/// A seed of its own, said to follow from the nonce.
+fn grinding_seed(model: &Arc<Model>) -> f64 {
+    let own = Settings {
+        seed: Some([9; 32]),
+        ..Settings::neutral(12)
+    };
+    let mut told = answer_by((model, model), &prompt_ids(), own);
+    told.seed = SeedSource::Derived;
+    by_checks(&told, (8, 1), |own| *own == Refutation::Seed)
+}
+
+/// Another answer to the same request, shown to one of two: it is not under the one claim that was signed.
+fn two_tongued(model: &Arc<Model>) -> f64 {
+    let warm = Settings {
+        seed: Some([9; 32]),
+        ..Settings::neutral(12)
+    };
+    let other = answer_by((model, model), &prompt_ids(), warm);
+    other_root(&answer(model, 12), &other)
+}
+
 fn play(liar: Liar, model: &Arc<Model>) -> Played {
     match liar {
         Liar::SmallerModel => by_cells(&smaller(model), 2),
@@ -377,30 +396,14 @@ fn play(liar: Liar, model: &Arc<Model>) -> Played {
             let is_token = |own: &Refutation| matches!(own, Refutation::Token { .. });
             always(by_checks(&edited_last(model), (8, 1), is_token))
         }
-        Liar::GrindingSeed => {
-            let own = Settings {
-                seed: Some([9; 32]),
-                ..Settings::neutral(12)
-            };
-            let mut told = answer_by((model, model), &prompt_ids(), own);
-            told.seed = SeedSource::Derived;
-            always(by_checks(&told, (8, 1), |own| *own == Refutation::Seed))
-        }
+        Liar::GrindingSeed => always(grinding_seed(model)),
         Liar::GrindingSalts => grinding_salts(&invented(model, &[1]), 40),
         Liar::FalseOutput => {
             let is_value = |own: &Refutation| matches!(own, Refutation::OutputValue { .. });
             always(by_checks(&false_output(), (8, 0), is_value))
         }
         Liar::RefusesCells => refuses(&invented(model, &[1]), 40),
-        Liar::TwoTongued => {
-            // Another answer to the same request, shown to one of two: it is not under the one claim that was signed.
-            let warm = Settings {
-                seed: Some([9; 32]),
-                ..Settings::neutral(12)
-            };
-            let other = answer_by((model, model), &prompt_ids(), warm);
-            always(other_root(&answer(model, 12), &other))
-        }
+        Liar::TwoTongued => always(two_tongued(model)),
         Liar::AnotherRun => always(other_root(&answer(model, 12), &answer(model, 13))),
         Liar::AnothersTrace => always(anothers_trace(&answer(model, 12))),
     }
@@ -448,9 +451,9 @@ fn one_weight_escapes_cells_and_not_a_replay() {
     let told = one_weight(&model);
     let (wrong, share) = wrong_cells(&told);
     println!("one weight: {} wrong cells, share {share:.9}", wrong.len());
-    assert_eq!(wrong.len(), 1);
-    assert!(share > 1e-7 && share < 1e-5, "{share}");
-    assert!(Odds::Cells.chance(share, 80) < 0.001);
+    assert!((1..=4).contains(&wrong.len()));
+    assert!(share > 1e-8 && share < 2e-5, "{share}");
+    assert!(Odds::Cells.chance(share, 80) < 0.002);
     let claimed = told.claim();
     let replay = Replay::new(Arc::clone(&model), options()).unwrap();
     let found = replay.check(&claimed.case(), None);

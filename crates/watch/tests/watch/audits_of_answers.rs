@@ -66,7 +66,7 @@ fn what_is_logged_twice_or_audited_before_a_crash_counts_once() {
 fn an_operator_that_is_out_of_order_is_asked_again() {
     let bundle = answer(1, false);
     let world = World::new(vec![digest(&bundle)]);
-    world.entitle(&[bundle.clone()]);
+    world.entitle(core::slice::from_ref(&bundle));
     let mut auditor = world.auditor();
     for status in [503, 429, 500] {
         world.stub.status(status);
@@ -92,7 +92,7 @@ fn lasting_silence_is_signed_and_counts_to_whom_the_receipt_is_shown_to_be() {
     // The receipt alone is public, whoever may see more; or nobody shows it.
     for shown in [true, false] {
         let world = World::new(vec![digest(&bundle)]);
-        world.entitle(&[bundle.clone()]);
+        world.entitle(core::slice::from_ref(&bundle));
         let bare = reopened(&bundle, |openings| *openings = Default::default());
         let bytes = bare.encode().unwrap();
         world.stub.answers(move |_, path, _| {
@@ -160,7 +160,7 @@ fn what_may_be_seen_later_is_looked_at_then() {
 fn a_key_that_is_refused_shows_nothing_against_anybody() {
     let bundle = answer(1, false);
     let world = World::new(vec![digest(&bundle)]);
-    world.stub.serves(&[bundle.clone()]);
+    world.stub.serves(core::slice::from_ref(&bundle));
     let line = format!("{} {}\n", digest(&bundle), "ab".repeat(32));
     std::fs::write(world.keys(), line).unwrap();
     let mut auditor = world.auditor();
@@ -232,7 +232,7 @@ fn spoilt_openings_count_against_whoever_spoilt_them() {
     // By the operator: it opens what it did not claim, or leaves it out. It has not answered, though it may still.
     for served in [&spoilt, &bare] {
         let world = World::new(vec![digest(&bundle)]);
-        world.entitle(&[bundle.clone()]);
+        world.entitle(core::slice::from_ref(&bundle));
         let bytes = served.encode().unwrap();
         world.stub.answers(move |_, _, _| (200, bytes.clone()));
         let mut auditor = world.auditor();
@@ -247,7 +247,7 @@ fn spoilt_openings_count_against_whoever_spoilt_them() {
     for given in [&spoilt, &resalted] {
         let world = World::new(vec![digest(&bundle)]);
         world.put(given);
-        world.stub.serves(&[bundle.clone()]);
+        world.stub.serves(core::slice::from_ref(&bundle));
         let mut auditor = world.auditor();
         assert!(!auditor.round(INTERVAL).unwrap());
         let counts = drawn(&auditor, &ours());
@@ -258,7 +258,7 @@ fn spoilt_openings_count_against_whoever_spoilt_them() {
     // One that is left bare in the folder is fetched, if there is a key.
     let world = World::new(vec![digest(&bundle)]);
     world.put(&bare);
-    world.stub.serves(&[bundle.clone()]);
+    world.stub.serves(core::slice::from_ref(&bundle));
     let mut auditor = world.auditor();
     auditor.round(INTERVAL).unwrap();
     assert_eq!(auditor.board().unseen(), 1);
@@ -488,8 +488,7 @@ fn a_slow_operator_costs_a_round_its_budget_and_is_left_when_it_is_time_to_end()
         .build()
         .unwrap();
     let started = Instant::now();
-    let stop = tokio::time::sleep(Duration::from_millis(250));
-    let _entered = runtime.enter();
+    let stop = async { tokio::time::sleep(Duration::from_millis(250)).await };
     runtime
         .block_on(run_auditor(auditor, (INTERVAL, false), stop))
         .unwrap();
