@@ -60,25 +60,26 @@ pub(crate) fn add_all(
         let sums = add_lookups(&mut functional, circuit, leaves, 0..here, (gamma, count));
         (functional, sums)
     };
-    let other = || {
-        let mut functional = Functional::new(circuit);
-        let sums = add_lookups(
-            &mut functional,
-            circuit,
-            leaves,
-            here..blocks,
-            (gamma, count),
-        );
+    let add_products = |functional: &mut Functional| {
         let lists = [&circuit.gates.a, &circuit.gates.b, &circuit.gates.c];
         for (rows, scale) in lists.into_iter().zip(products) {
-            add_rows(&mut functional, rows, gates, scale);
+            add_rows(functional, rows, gates, scale);
         }
+    };
+    if apart == 0 {
+        let (mut functional, sums) = one();
+        add_products(&mut functional);
+        return (functional, sums);
+    }
+    let other = || {
+        let mut functional = Functional::new(circuit);
+        let (some, factors) = (here..blocks, (gamma, count));
+        let sums = add_lookups(&mut functional, circuit, leaves, some, factors);
+        add_products(&mut functional);
         (functional, sums)
     };
     let (mut one, other) = std::thread::scope(|scope| {
-        let spawned = (apart > 0)
-            .then(|| std::thread::Builder::new().spawn_scoped(scope, other).ok())
-            .flatten();
+        let spawned = std::thread::Builder::new().spawn_scoped(scope, other).ok();
         let one = one();
         // A thread that died is no reason to stop: this one can do its work.
         let done = spawned.and_then(|thread| thread.join().ok());

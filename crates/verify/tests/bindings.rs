@@ -1,18 +1,20 @@
 //! Weights bindings: whose word is taken, and the liars.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests stop a test that went wrong"
+)]
 
 use credence_base::{Digest, Name, SigningKey};
 use credence_receipt::{
     Bundle, KeyAction, KeyStatement, Kind, Statement, Tool, WeightsBinding, sign,
 };
-use credence_verify::{Facts, Policy, Refusal, RefusalKind, confirm_weights_binding};
+use credence_verify::{Facts, Policy, Refusal, RefusalKind, check, confirm_weights_binding};
 
 #[path = "support/log.rs"]
-#[expect(dead_code, reason = "shared with other tests, which use all of it")]
 mod log;
-#[expect(dead_code, reason = "shared with other tests, which use all of it")]
 mod support;
 
-use support::{MODEL, TIME_UNIX_S, facts, honest_bundle, key, policy};
+use support::{MODEL, Replay, Seal, TIME_UNIX_S, facts, honest_bundle, key, policy};
 
 fn binding(signer: &SigningKey, time_unix_s: u64) -> Bundle {
     let name = |text| Name::new(text).unwrap();
@@ -63,6 +65,14 @@ fn the_stranger_vouches() {
     let refused = refused.unwrap_err();
     assert!(matches!(refused, Refusal::Voucher { got } if got == stranger.public_key()));
     assert_eq!(refused.kind(), RefusalKind::PolicyUnmet);
+}
+
+#[test]
+fn a_binding_answers_nothing() {
+    let bundle = binding(&key(), TIME_UNIX_S);
+    let refused = check(&bundle, &policy(), &[&Replay, &Seal], &facts()).unwrap_err();
+    let got = Kind::WeightsBinding;
+    assert!(matches!(refused, Refusal::Kind { expected: Kind::Inference, got: g } if g == got));
 }
 
 #[test]

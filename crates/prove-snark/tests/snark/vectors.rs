@@ -11,6 +11,7 @@ use credence_method_snark::protocol::{Claims, Statement, combine, lookup_challen
 use credence_method_snark::run::Publics;
 use credence_method_snark::{K, Reader, Subject, WITNESS_DEGREE, lookup, pairs, sumcheck};
 use credence_model::program_bytes;
+use credence_prove_snark::Weights;
 use credence_testkit::program_gen::request;
 use serde_json::{Value, json};
 
@@ -32,9 +33,13 @@ pub(crate) fn files() -> Vec<(String, String)> {
             let inputs = request(&model, 7, MANY);
             files.push(file("many", &Story::of(small::again(&model), &inputs)));
         }
+        if name == "images" {
+            let story = Story::of(small::again(&model), &inputs);
+            files.push(committed("images-committed", &story));
+        }
         files.push(file(name, &Story::of(model, &inputs)));
     }
-    assert_eq!(files.len(), named.len() + 1);
+    assert_eq!(files.len(), named.len() + 2);
     files
 }
 
@@ -82,6 +87,34 @@ fn file(name: &str, story: &Story) -> (String, String) {
         "soundness": bits.map(|number| number.quantity.to_string()),
         "circuit": shape(&circuit),
         "walk": walk(story, &circuit, &evidence),
+        "evidence": hex(&evidence),
+    });
+    (format!("vectors/snark/{name}.json"), format!("{value:#}\n"))
+}
+
+/// A proof with committed weights: what a verifier without the model gets.
+fn committed(name: &str, story: &Story) -> (String, String) {
+    let told = story.told();
+    let weights = Weights::commit(&story.model).unwrap();
+    let evidence = story.prove_with(OPTIONS, &weights).unwrap();
+    let positions = usize::try_from(story.positions).unwrap();
+    let circuit = Circuit::apart(&**weights.card(), positions, u64::MAX).unwrap();
+    let blocks = weights.card().layout().blocks().iter().map(|block| {
+        json!({ "parameter": block.param.0, "rows": block.rows, "columns": block.columns, "start": block.start })
+    });
+    let value = json!({
+        "comment": "docs/spec/snark.md, section 9; model and claim are those of images.json",
+        "model": story.model.id().to_string(),
+        "card": hex(weights.card_bytes()),
+        "weights_id": weights.id().root.to_string(),
+        "matrices": blocks.collect::<Vec<Value>>(),
+        "log_weights": weights.card().layout().log_len(),
+        "claim": hex(told.claim.encode()),
+        "operator": hex(told.operator.as_bytes()),
+        "input": hex(&story.input),
+        "params": hex(&story.params),
+        "output": hex(&story.output),
+        "circuit": shape(&circuit),
         "evidence": hex(&evidence),
     });
     (format!("vectors/snark/{name}.json"), format!("{value:#}\n"))
