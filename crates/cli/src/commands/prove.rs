@@ -78,24 +78,14 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
     };
     let bar = progress(&context.console);
     let start = Instant::now();
-    let weights = match args.weights {
-        WeightsMode::Public => None,
-        WeightsMode::Committed => Some(committed(&found.model, options)?),
-    };
-    let proof = match &weights {
-        None => prove(&engine, &case, options),
-        Some(weights) => prove_with_weights(&engine, &case, options, weights),
-    };
+    let made = made(&engine, &case, (options, args.weights), &args.bundle);
     bar.finish_and_clear();
-    let (proof, proved) = (
-        proof.map_err(|e| unproved(&args.bundle, e))?,
-        start.elapsed(),
-    );
+    let ((weights, proof), proved) = (made?, start.elapsed());
     let start = Instant::now();
     let snark = match &weights {
         None => Snark::new(Arc::clone(&found.model), security),
+        // Whoever has the model needs nobody's word.
         Some(weights) => {
-            // Whoever has the model needs nobody's word.
             let own = Voucher {
                 key: inference.operator,
                 time_unix_s: facts.now_unix_s,
@@ -129,18 +119,33 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
         view.proof_bytes,
         view.bundle
     ))?;
-    let more = match args.weights {
+    let by = match args.weights {
         WeightsMode::Public => "",
-        WeightsMode::Committed => {
-            " --weights FILE`, the file being what `credence weights commit` gives"
-        }
+        WeightsMode::Committed => " --weights FILE",
     };
-    let end = if more.is_empty() { "`" } else { "" };
     context.console.say(&format!(
-        "check it: `credence verify {} --require snark{more}{end}",
+        "check it: `credence verify {} --require snark{by}`",
         view.bundle
     ));
     Ok(())
+}
+
+/// The proof, and the weights that it commits to, if it does.
+fn made(
+    engine: &Engine,
+    case: &Case<'_>,
+    (options, mode): (Options, WeightsMode),
+    path: &Path,
+) -> Result<(Option<Weights>, Vec<u8>), CliError> {
+    let weights = match mode {
+        WeightsMode::Public => None,
+        WeightsMode::Committed => Some(committed(engine.model(), options)?),
+    };
+    let proof = match &weights {
+        None => prove(engine, case, options),
+        Some(weights) => prove_with_weights(engine, case, options, weights),
+    };
+    Ok((weights, proof.map_err(|e| unproved(path, e))?))
 }
 
 /// The weights, committed to, if that fits the limit on memory.

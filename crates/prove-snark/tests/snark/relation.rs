@@ -9,6 +9,7 @@ use credence_method_snark::circuit::{Circuit, Map, Span};
 use credence_method_snark::functional::{Functional, PullBackError, TIE_VARIABLES, TiePoints};
 use credence_method_snark::{K, Known, Relation};
 use credence_model::Model;
+use credence_prove_snark::Weights;
 
 use crate::small;
 
@@ -54,6 +55,35 @@ fn a_circuit_of_another_model_is_an_error() {
             "{name}: {result:?}"
         );
     }
+}
+
+/// A card lacks weights, which only a circuit that commits to them does without; a parameter of the same number is of another size.
+#[test]
+fn a_parameter_that_is_absent_or_of_another_size_is_an_error() {
+    let own = sums(3, true);
+    let circuit = Circuit::new(&own, 1).unwrap();
+    let weights = Weights::commit(&own).unwrap();
+    let absent = PullBackError::Absent { param: ParamId(0) };
+    assert_eq!(pulled_back(&circuit, &**weights.card()), Err(absent));
+    let apart = Circuit::apart(&**weights.card(), 1, u64::MAX).unwrap();
+    assert_eq!(pulled_back(&apart, &**weights.card()), Ok(()));
+
+    let mut draft = small::Draft::new(&[4], Dtype::I8);
+    let x = NodeId(0);
+    let first = draft.param(Dtype::I8, &[3, 4], &[1; 12]);
+    let bias = draft.param(Dtype::I32, &[5], &[5; 5]);
+    let second = draft.param(Dtype::I8, &[5, 4], &[1; 20]);
+    let plain = |weight, bias| Op::Linear(Linear { x, weight, bias });
+    let ys = [
+        draft.node(plain(first, None), Dtype::I32),
+        draft.node(plain(second, Some(bias)), Dtype::I32),
+    ];
+    let size = PullBackError::Size {
+        param: bias,
+        expected: 3,
+        got: 5,
+    };
+    assert_eq!(pulled_back(&circuit, &draft.model(&ys)), Err(size));
 }
 
 #[test]
