@@ -151,18 +151,7 @@ fn verify(
         None if runs_again || proves => from_home(context, claimed)?,
         None => None,
     };
-    let snark = match (bound, &found) {
-        (Some(bound), _) => {
-            let voucher = Voucher {
-                key: bound.shown.statement.operator,
-                time_unix_s: bound.shown.statement.time_unix_s,
-                is_expected: bound.shown.is_expected,
-            };
-            Snark::apart(bound.card, voucher, Security::Bits100)
-        }
-        (None, Some(found)) if proves => Snark::new(Arc::clone(&found.model), Security::Bits100),
-        (None, Some(_) | None) => Snark::without_model(),
-    };
+    let snark = snark(bound, found.as_ref().filter(|_| proves));
     let replay = match found {
         Some(found) if runs_again => Replay::new(found.model, engine_options(args.engine.threads))
             .map_err(|e| CliError::ours("the model cannot be run on this machine", e))?,
@@ -188,6 +177,22 @@ fn verify(
     let spot = spot.map_err(|e| CliError::of(Exit::Usage, e))?;
     let methods = methods(&replay, &spot, &snark);
     check(&bundle, &policy, &methods, &facts).map_err(|e| refuse(&e))
+}
+
+/// The check of proofs: by a card that someone vouches for, by the model, or by nothing.
+fn snark(bound: Option<weights::Bound>, found: Option<&Found>) -> Snark {
+    match (bound, found) {
+        (Some(bound), _) => {
+            let voucher = Voucher {
+                key: bound.shown.statement.operator,
+                time_unix_s: bound.shown.statement.time_unix_s,
+                is_expected: bound.shown.is_expected,
+            };
+            Snark::apart(bound.card, voucher, Security::Bits100)
+        }
+        (None, Some(found)) => Snark::new(Arc::clone(&found.model), Security::Bits100),
+        (None, None) => Snark::without_model(),
+    }
 }
 
 /// The statements about keys in those files. That one cannot be used is an error: passing over it might pass over a revocation.
