@@ -11,6 +11,9 @@ use crate::circuit::{Circuit, CircuitError, Extent};
 use crate::known::Known;
 use crate::weights::Card;
 
+/// Most bytes of a circuit that a verifier builds: its size follows from the claim, which a stranger wrote.
+const CIRCUIT_BYTES_MAX: u64 = 4 << 30;
+
 /// What is known of the model.
 #[derive(Debug)]
 enum Source {
@@ -37,7 +40,7 @@ impl Relation {
     /// # Errors
     /// [`CircuitError`]: an op that has no proof, by name; or a size over its limit.
     pub fn new(model: Arc<Model>, positions: impl Into<Extent>) -> Result<Self, CircuitError> {
-        let circuit = Circuit::new(&model, positions)?;
+        let circuit = Circuit::within(&model, positions, CIRCUIT_BYTES_MAX)?;
         Ok(Self {
             source: Source::Model(model),
             circuit,
@@ -49,7 +52,7 @@ impl Relation {
     /// # Errors
     /// [`CircuitError`].
     pub fn apart(card: Arc<Card>, positions: impl Into<Extent>) -> Result<Self, CircuitError> {
-        let circuit = Circuit::apart(card.as_ref(), positions, u64::MAX)?;
+        let circuit = Circuit::apart(card.as_ref(), positions, CIRCUIT_BYTES_MAX)?;
         Ok(Self {
             source: Source::Card(card),
             circuit,

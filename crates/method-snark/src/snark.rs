@@ -425,6 +425,8 @@ impl Snark {
                 .to_owned(),
         );
         if !is_expected {
+            // Whoever signed may be the liar: then the output may be anything, and no bits bound that.
+            finding.soundness = Soundness::None;
             finding.not_checked.push(
                 "who vouches for the weights: any key was accepted that signed for them".to_owned(),
             );

@@ -237,6 +237,10 @@ impl<'a> Speech<'a> {
         };
         let all = [
             (
+                true,
+                "probabilities of tokens that came with the answer, if any did: they are answered, not claimed",
+            ),
+            (
                 self.prompt.choice() > 0,
                 "whether the client asked for as many answers as the number of this one says",
             ),

@@ -109,8 +109,18 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
         bundle: path.display().to_string(),
     };
     write(path, &bundle, (snark.version(), proof))?;
+    say(context, args, &view, (proved, checked))
+}
+
+/// What was made, for whoever asked.
+fn say(
+    context: &mut Context,
+    args: &ProveArgs,
+    view: &ProvedView,
+    (proved, checked): (Duration, Duration),
+) -> Result<(), CliError> {
     if context.console.json() {
-        return context.console.data_json(&view);
+        return context.console.data_json(view);
     }
     context.console.data(&format!(
         "proved in {}, checked in {}: {} bytes, in `{}`",
@@ -121,7 +131,7 @@ pub(crate) fn run(context: &mut Context, args: &ProveArgs) -> Result<(), CliErro
     ))?;
     let by = match args.weights {
         WeightsMode::Public => "",
-        WeightsMode::Committed => " --weights FILE",
+        WeightsMode::Committed => " --weights FILE --voucher KEY",
     };
     context.console.say(&format!(
         "check it: `credence verify {} --require snark{by}`",

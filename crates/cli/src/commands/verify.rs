@@ -149,18 +149,7 @@ fn verify(
         None if runs_again || proves => from_home(context, claimed)?,
         None => None,
     };
-    let snark = match (bound, &found) {
-        (Some(bound), _) => {
-            let voucher = Voucher {
-                key: bound.shown.statement.operator,
-                time_unix_s: bound.shown.statement.time_unix_s,
-                is_expected: bound.shown.is_expected,
-            };
-            Snark::apart(bound.card, voucher, Security::Bits100)
-        }
-        (None, Some(found)) if proves => Snark::new(Arc::clone(&found.model), Security::Bits100),
-        (None, Some(_) | None) => Snark::without_model(),
-    };
+    let snark = snark(bound, found.as_ref().filter(|_| proves));
     let replay = match found {
         Some(found) if runs_again => Replay::new(found.model, engine_options(args.engine.threads))
             .map_err(|e| CliError::ours("the model cannot be run on this machine", e))?,
@@ -214,6 +203,22 @@ impl SpotAsked {
         let drawn = (self.cells, self.rows);
         let spot = Spot::drawing(Vec::new(), drawn, HALF_PPM, challenge);
         spot.map_err(|e| CliError::of(Exit::Usage, e))
+    }
+}
+
+/// The check of proofs: by a card that someone vouches for, by the model, or by nothing.
+fn snark(bound: Option<weights::Bound>, found: Option<&Found>) -> Snark {
+    match (bound, found) {
+        (Some(bound), _) => {
+            let voucher = Voucher {
+                key: bound.shown.statement.operator,
+                time_unix_s: bound.shown.statement.time_unix_s,
+                is_expected: bound.shown.is_expected,
+            };
+            Snark::apart(bound.card, voucher, Security::Bits100)
+        }
+        (None, Some(found)) => Snark::new(Arc::clone(&found.model), Security::Bits100),
+        (None, None) => Snark::without_model(),
     }
 }
 

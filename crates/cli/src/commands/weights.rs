@@ -125,7 +125,12 @@ pub(crate) fn check(
         return Err(CliError::new(Exit::Refuted, what));
     }
     // Which logs count is for a policy: here it is told that there is a proof.
-    say(context, statement, path, (bound.bytes.len(), bound.has_proof))
+    say(
+        context,
+        statement,
+        path,
+        (bound.bytes.len(), bound.has_proof),
+    )
 }
 
 /// Reads a weights binding and the card that it vouches for, if the policy takes its signer's word.

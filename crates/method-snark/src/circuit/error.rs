@@ -5,9 +5,9 @@
 /// Why a program has no circuit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CircuitError {
-    /// An op has no proof where it stands: rows of numbers that are computed, `embed` alone.
+    /// An op has no proof where it stands: `embed` of a number that is computed, and ops of section 5.1 and 6 where weights are committed to.
     #[error(
-        "node `{node}` is of op `{op}`, which cannot be proved of what it reads: check by replay or spot check"
+        "node `{node}` is of op `{op}`, which cannot be proved here: check by replay or spot check"
     )]
     Op {
         /// The node.

@@ -368,6 +368,17 @@ fn what_a_claim_contradicts_itself_in_is_refused_before_the_proof() {
     assert!(Speech::read(&tensors, &told.case()).is_err());
 }
 
+/// The model that the command line's test talks to.
+#[test]
+fn the_first_speaker_can_be_proved() {
+    let extent = credence_method_snark::circuit::Extent {
+        positions: 40,
+        sampled: 3,
+    };
+    let circuit = Circuit::new(&speaking(0), extent);
+    assert!(circuit.is_ok(), "{:?}", circuit.err());
+}
+
 #[test]
 fn an_encoder_s_vector_is_proved_and_no_other() {
     let model = model(embedding);
