@@ -63,9 +63,10 @@ impl Seen {
         }
         let mut mix = Mix(0xcbf2_9ce4_8422_2325);
         thread.hash(&mut mix);
-        let mut at = usize::try_from(mix.finish() & 0xffff_ffff).unwrap_or(0);
-        for _ in 0..PLACES {
-            let Some(place) = self.places.get_mut(at % PLACES) else {
+        let first = usize::try_from(mix.finish() & 0xffff_ffff).unwrap_or(0);
+        for step in 0..PLACES {
+            let at = first.wrapping_add(step) % PLACES;
+            let Some(place) = self.places.get_mut(at) else {
                 break;
             };
             match place {
@@ -79,7 +80,6 @@ impl Seen {
                     return true;
                 }
             }
-            at += 1;
         }
         false
     }

@@ -7,7 +7,6 @@
 //! own word about the time, within what the policy allows; everything else is refused by form, policy, opening or method.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "helpers of tests stop a test that went wrong"
 )]
 

@@ -3,6 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use credence_base::ReceiptDigest;
+use credence_receipt::{BUNDLE_LEN_MAX, Bundle, KeyAction, Statement};
+
 use crate::shared::{Done, Place, four_digits, model_file, names};
 
 /// A home of its own with a key, and the log's key.
@@ -194,6 +197,23 @@ fn what_cannot_be_stated_leaves_all_as_it_was() {
 }
 
 /// A server runs with the key and the log; statements are logged by it, and without it the error says so.
+/// From when on a revocation speaks, its digest, and whether a log proof is there.
+fn since(bytes: &[u8]) -> (u64, ReceiptDigest, bool) {
+    let bundle = Bundle::decode(bytes, BUNDLE_LEN_MAX).unwrap();
+    let statement = bundle.receipt().open().unwrap().into_statement();
+    let Statement::Key(stated) = statement else {
+        panic!("{statement:?}");
+    };
+    let KeyAction::Revoke { since_unix_s } = stated.action else {
+        panic!("{stated:?}");
+    };
+    (
+        since_unix_s,
+        bundle.receipt().digest(),
+        bundle.log().is_some(),
+    )
+}
+
 #[test]
 fn statements_are_logged_while_a_server_runs() {
     let place = Place::new();
@@ -208,22 +228,6 @@ fn statements_are_logged_while_a_server_runs() {
     let refused = refused.says("is signed, and not logged").says("--server");
     let file = refused.err.split('`').nth(1).unwrap().to_owned();
     let first = std::fs::read(place.path(&file)).unwrap();
-    let since = |bytes: &[u8]| {
-        let bundle = credence_receipt::Bundle::decode(bytes, credence_receipt::BUNDLE_LEN_MAX);
-        let bundle = bundle.unwrap();
-        let statement = bundle.receipt().open().unwrap().into_statement();
-        let credence_receipt::Statement::Key(stated) = statement else {
-            panic!("{statement:?}");
-        };
-        let credence_receipt::KeyAction::Revoke { since_unix_s } = stated.action else {
-            panic!("{stated:?}");
-        };
-        (
-            since_unix_s,
-            bundle.receipt().digest(),
-            bundle.log().is_some(),
-        )
-    };
     let (first_since, first_digest, logged) = since(&first);
     assert!(!logged);
     // Stated again, it is the same statement, which says no less; and the server logs it.

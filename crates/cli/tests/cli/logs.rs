@@ -364,6 +364,39 @@ fn evidence_in_a_file_is_confirmed_by_anyone() {
         .says("shows nothing");
 }
 
+/// Not as an answer, whatever is demanded; and no demand on answers is passed over.
+fn never_as_an_answer(place: &Place, lie: &str) {
+    let as_answer = place.run(&["verify", lie, "--json"]).expect(6);
+    assert_eq!(as_answer.json_of("cli-verify")["accepted"], false);
+    place
+        .run(&["verify", lie])
+        .expect(6)
+        .says("--kind equivocation");
+    let nonce = "ab".repeat(32);
+    for demand in [
+        ["--policy", "none.toml"],
+        ["--model", "cnn"],
+        ["--require", "signed"],
+        ["--operator", PUBLIC_KEY],
+        ["--nonce", &nonce],
+        ["--max-age", "1"],
+        ["--min-bits", "100"],
+        ["--weights", "none.json"],
+        ["--stream", "none.sse"],
+        ["--key-statement", "none.json"],
+    ] {
+        let words = [
+            "verify",
+            "--kind",
+            "equivocation",
+            lie,
+            demand[0],
+            demand[1],
+        ];
+        place.run(&words).expect(2).says(demand[0]);
+    }
+}
+
 #[test]
 fn a_logs_two_truths_are_confirmed_by_anyone() {
     let place = Place::new();
@@ -397,36 +430,7 @@ fn a_logs_two_truths_are_confirmed_by_anyone() {
         .run(&["verify", "--kind", "equivocation", lie, "--json"])
         .expect(0)
         .json_of("cli-verify-equivocation");
-    // Not as an answer, whatever is demanded; and no demand on answers is passed over.
-    let as_answer = place.run(&["verify", lie, "--json"]).expect(6);
-    assert_eq!(as_answer.json_of("cli-verify")["accepted"], false);
-    place
-        .run(&["verify", lie])
-        .expect(6)
-        .says("--kind equivocation");
-    let nonce = "ab".repeat(32);
-    for demand in [
-        ["--policy", "none.toml"],
-        ["--model", "cnn"],
-        ["--require", "signed"],
-        ["--operator", PUBLIC_KEY],
-        ["--nonce", &nonce],
-        ["--max-age", "1"],
-        ["--min-bits", "100"],
-        ["--weights", "none.json"],
-        ["--stream", "none.sse"],
-        ["--key-statement", "none.json"],
-    ] {
-        let words = [
-            "verify",
-            "--kind",
-            "equivocation",
-            lie,
-            demand[0],
-            demand[1],
-        ];
-        place.run(&words).expect(2).says(demand[0]);
-    }
+    never_as_an_answer(&place, lie);
     // The slanderer: one truth told twice, and a checkpoint that the log did not sign.
     let once = place.write("once.json", &bundle(checkpoint(3, &log)));
     assert_ne!(

@@ -398,7 +398,7 @@ mod tests {
         let bare = |answer: &str| whole_in(CallForm::Bare, answer);
         let one = r#"{"name": "f", "parameters": {"x": "a}b"}}"#;
         let found = call("f", r#"{"x": "a}b"}"#);
-        assert_eq!(bare(one), [found.clone()]);
+        assert_eq!(bare(one), std::slice::from_ref(&found));
         assert_eq!(
             bare(&format!("\n{one}; {one}\n")),
             [found.clone(), found.clone()]
