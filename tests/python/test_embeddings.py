@@ -177,7 +177,7 @@ def test_both_encodings_are_the_claimed_vector(client: openai.OpenAI, server: Se
     [
         ({"dimensions": 8}, "dimensions"),
         ({"input": []}, "input"),
-        ({"input": ["the"] * 257}, "length of input"),
+        ({"input": ["the"] * 257}, "input"),
         ({"input": "the " * CONTEXT}, "input"),
         ({"input": [len(PIECES)]}, "input"),
         ({"model": "absent"}, "model"),

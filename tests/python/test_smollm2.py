@@ -58,7 +58,7 @@ def test_the_demonstration_ends_as_it_says(credence: Credence, pulled: str, tmp_
     done = credence.run("--json", "demo", "--chat", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     view = json.loads(done.stdout)
-    assert view["model"] == pulled and view["answer"]
+    assert view["answer"]
     ended = [(one["exit_code"], one["expected_exit_code"]) for one in view["verifications"]]
     assert len(ended) == 3
     assert all(got == expected for got, expected in ended), view
