@@ -607,8 +607,7 @@ fn a_slow_operator_costs_a_round_its_budget_and_is_left_when_it_is_time_to_end()
         .build()
         .unwrap();
     let started = Instant::now();
-    let stop = tokio::time::sleep(Duration::from_millis(250));
-    let _entered = runtime.enter();
+    let stop = async { tokio::time::sleep(Duration::from_millis(250)).await };
     runtime
         .block_on(run_auditor(auditor, (INTERVAL, false), stop))
         .unwrap();

@@ -112,8 +112,11 @@ fn a_receipt_of_something_else_is_no_answer() {
     let honest = answer(1, false);
     // True receipts all, of another request, of other words, of another operator's.
     let others = SigningKey::from_seed(&[66; 32]);
+    let input = |bundle: &Bundle| bundle.openings().input.as_ref().unwrap().content.clone();
+    let mut all = (2..50).map(|salt| answer(salt, false));
+    let another = all.find(|other| input(other) != input(&honest)).unwrap();
     for (says, shows, published) in [
-        (&honest, answer(2, false), 1),
+        (&honest, another, 1),
         (&answer(1, true), honest.clone(), 1),
         (&honest, answer_by(&others, 1, false), 0),
     ] {
