@@ -172,7 +172,11 @@ impl Library {
             Fetched::Bundle(bundle) if bundle.receipt().digest() == digest => {
                 Some(signer_of(&bundle))
             }
-            _ => Some(None),
+            Fetched::Bundle(_)
+            | Fetched::Forbidden
+            | Fetched::Silent(_)
+            | Fetched::Unreached(_)
+            | Fetched::Busy(_) => Some(None),
         }
     }
 }
@@ -208,7 +212,12 @@ fn is_whole(bundle: &Bundle) -> bool {
 pub(super) fn model_of(bundle: &Bundle) -> Option<ModelId> {
     match bundle.receipt().open().ok()?.into_statement() {
         Statement::Inference(inference) => Some(inference.claim.fields().model),
-        _ => None,
+        Statement::Key(_)
+        | Statement::Equivocation(_)
+        | Statement::WeightsBinding(_)
+        | Statement::Imported(_)
+        | Statement::Audit(_)
+        | Statement::Verdict(_) => None,
     }
 }
 
