@@ -179,12 +179,12 @@ pub struct Times {
 }
 
 impl Times {
-    /// Five tries over an hour; two minutes for the operator, two for each log, ten for the round.
+    /// Five tries over an hour; eight minutes for the operator, which is more than one opening may take, two for each log, ten for the round.
     #[must_use]
     pub const fn usual() -> Self {
         Self {
             patience: Patience::usual(),
-            budget: Duration::from_secs(120),
+            budget: Duration::from_secs(480),
             log_max: Duration::from_secs(120),
             round_max: Duration::from_secs(600),
         }

@@ -443,6 +443,53 @@ mod tests {
         }
     }
 
+    /// The same walks, in which a wrong answer is met with silence, and counted as such 60 audits late. Over what is settled alone the bound is below the rate in more than
+    /// 10 % of the walks; with what waits counted as wrong it holds.
+    #[test]
+    fn silence_that_enters_late_breaks_a_bound_unless_what_waits_counts_as_wrong() {
+        const WALKS: u64 = 2_000;
+        const LATE: usize = 60;
+        for ppm in [100_000, 300_000] {
+            let mut last = None;
+            let mut most = vec![None];
+            for n in 1..=400 {
+                last = misses((n, ppm), last, sequence_bound);
+                most.push(last);
+            }
+            let (mut settled_missed, mut strict_missed) = (0_u64, 0_u64);
+            let mut state = u64::from(ppm);
+            for _ in 0..WALKS {
+                let (mut walk, mut settled_bad, mut strict_bad) = (Vec::new(), false, false);
+                let (mut wrong, mut known) = (0_u64, 0_u64);
+                for at in 0..400_usize {
+                    state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    let mut mixed = state;
+                    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                    mixed ^= mixed >> 31;
+                    walk.push(mixed % 1_000_000 < u64::from(ppm));
+                    wrong += u64::from(walk[at]);
+                    known += u64::from(at >= LATE && walk[at - LATE]);
+                    let right = walk.len() - usize::try_from(wrong).unwrap();
+                    let settled = right + usize::try_from(known).unwrap();
+                    settled_bad |= most[settled].is_some_and(|most| known <= most);
+                    let counts = crate::auditor::Counts {
+                        replayed: u64::try_from(right).unwrap(),
+                        unanswered: known,
+                        ..Default::default()
+                    };
+                    let (k, n) = counts.unsettled_as_wrong(wrong - known);
+                    let n = usize::try_from(n).unwrap();
+                    strict_bad |= most[n].is_some_and(|most| k <= most);
+                }
+                settled_missed += u64::from(settled_bad);
+                strict_missed += u64::from(strict_bad);
+            }
+            assert!(strict_missed * 20 <= WALKS, "{ppm}: {strict_missed}");
+            assert!(settled_missed * 10 > WALKS, "{ppm}: {settled_missed}");
+        }
+    }
+
     #[test]
     fn powers_err_to_their_side() {
         for side in [Side::Up, Side::Down] {

@@ -156,7 +156,7 @@ pub(crate) struct RefereeArgs {
     credence auditor --operator http://127.0.0.1:8191 --prompts prompts.jsonl --honeypot-every 600\n\n\
     A log holds digests, and bundles are private: what is audited are answers whose bundles stand in --bundles, or whose lines `DIGEST KEY` stand in --keys, and \
     the answers to requests of its own, drawn from --prompts: a line each, {\"path\":\"/v1/chat/completions\",\"body\":{...}}, \
-    with \"expect\":\"words\" where the answer is known. Where the model is in the home \
+    with \"expect\":\"words\" where the answer is known, and \"model\":\"ID\" where the model is. Where the model is in the home \
     folder an answer is run again; else the operator is asked to open cells of the run.\n\n\
     Each audit is a signed receipt, in the folder and in this home's log unless --no-log. Exit code 8 if an answer was found false.")]
 pub(crate) struct AuditorArgs {

@@ -127,7 +127,11 @@ fn honeypots(args: &AuditorArgs) -> Result<Option<Honeypots>, CliError> {
     let (Some(path), Some(operator)) = (&args.prompts, args.operator_key) else {
         return Ok(None);
     };
-    let prompts = Prompts::read(path).map_err(|e| {
+    let read = Prompts::read(path).and_then(|prompts| {
+        prompts.check(honeypots::is_readable)?;
+        Ok(prompts)
+    });
+    let prompts = read.map_err(|e| {
         let what = format!("`{}` cannot be used", path.display());
         CliError::because(Exit::Malformed, what, e)
     })?;

@@ -95,11 +95,11 @@ struct DetectionView {
 }
 
 impl CountsView {
-    fn new(counts: Counts) -> Self {
+    fn new(counts: Counts, waits: u64) -> Self {
         Self {
             counts,
             settled: counts.settled(),
-            strict: counts.strict(),
+            strict: counts.strict(waits),
         }
     }
 
@@ -113,7 +113,7 @@ impl CountsView {
         } = self.counts;
         format!(
             "{name}\n  right to the last bit  {replayed}\n  spot-checked           {spot_checked}\n  FALSE                  {refuted}\n  \
-             not answered           {unanswered}\n  not settled here       {failed}\n  wrong answers          {}\n  … silence included     {}",
+             not answered           {unanswered}\n  not settled here       {failed}\n  wrong answers          {}\n  … what is not settled  {}",
             bounds(&self.settled),
             bounds(&self.strict)
         )
@@ -187,8 +187,8 @@ fn of_operator(
     ]);
     Ok(OperatorView {
         operator,
-        drawn: CountsView::new(drawn),
-        honeypots: CountsView::new(honeypots),
+        drawn: CountsView::new(drawn, board.waits_drawn()),
+        honeypots: CountsView::new(honeypots, board.waits_own()),
     })
 }
 
@@ -205,8 +205,8 @@ pub(crate) fn board_text(path: &Path) -> Result<String, CliError> {
     let one = |(key, tally): (&String, &Tally)| {
         format!(
             "operator {key}\n{}\n{}",
-            CountsView::new(tally.drawn).text("drawn from logs"),
-            CountsView::new(tally.honeypots).text("our own requests")
+            CountsView::new(tally.drawn, board.waits_drawn()).text("drawn from logs"),
+            CountsView::new(tally.honeypots, board.waits_own()).text("our own requests")
         )
     };
     let all: Vec<String> = board.operators.iter().map(one).collect();

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use credence_base::ModelId;
 use credence_store::StoreError;
 use credence_store::file::{self, Access};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ const BOARD_LEN_MAX: u64 = 16 * 1024 * 1024;
 
 /// The version of the file.
 const VERSION: u32 = 2;
+
+/// Most names of models that are kept.
+const MODELS_MAX: usize = 4096;
 
 /// Why a scoreboard is not at hand.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +97,12 @@ pub struct Board {
     pub nobodys: Tally,
     /// Requests of the auditor's own that had no answer with a receipt, by the key of whoever was asked.
     pub silent: BTreeMap<String, u64>,
+    /// The models that first answered requests of the auditor's own, by what these call them: path and name.
+    #[serde(default)]
+    pub models: BTreeMap<String, String>,
+    /// Requests of the auditor's own that were answered, and whose receipts could not be fetched: nobody's fault, and never settled.
+    #[serde(default)]
+    pub unfetched: u64,
     /// Entries that were drawn, whose bundles the auditor was never to see, and which wait no longer.
     pub unseen: u64,
     /// Entries that were drawn and are not settled.
@@ -107,6 +117,8 @@ impl Default for Board {
             operators: BTreeMap::new(),
             nobodys: Tally::default(),
             silent: BTreeMap::new(),
+            models: BTreeMap::new(),
+            unfetched: 0,
             unseen: 0,
             pending: Waiting::default(),
         }
@@ -153,11 +165,19 @@ impl Counts {
         Bounds::of(self.refuted, self.replayed.saturating_add(self.refuted))
     }
 
-    /// The same if every one that was not answered counts as wrong.
+    /// The same if every one that is not settled counts as wrong: what was not answered, what could not be carried through, and `pending`, those that were drawn and may be
+    /// seen and wait. Else whoever answers late for wrong ones looks right until then.
     #[must_use]
-    pub fn strict(&self) -> Bounds {
+    pub fn strict(&self, pending: u64) -> Bounds {
+        let (wrong, of) = self.unsettled_as_wrong(pending);
+        Bounds::of(wrong, of)
+    }
+
+    /// How many are wrong then, of how many.
+    pub(crate) fn unsettled_as_wrong(&self, pending: u64) -> (u64, u64) {
         let wrong = self.refuted.saturating_add(self.unanswered);
-        Bounds::of(wrong, self.replayed.saturating_add(wrong))
+        let wrong = wrong.saturating_add(self.failed).saturating_add(pending);
+        (wrong, self.replayed.saturating_add(wrong))
     }
 }
 
@@ -166,6 +186,29 @@ impl Board {
     #[must_use]
     pub fn unseen(&self) -> u64 {
         self.unseen.saturating_add(self.pending.unseen())
+    }
+
+    /// What was drawn from logs, may be seen and is not settled. Whose it is may not be known yet, so it counts to each operator.
+    #[must_use]
+    pub fn waits_drawn(&self) -> u64 {
+        self.pending.unanswered_of(false)
+    }
+
+    /// The same of the auditor's own requests.
+    #[must_use]
+    pub fn waits_own(&self) -> u64 {
+        let own = self.pending.unanswered_of(true);
+        own.saturating_add(self.unfetched)
+    }
+
+    /// Whether a model is the one that first answered under this name, which it is if none did.
+    pub(super) fn is_first(&mut self, calls: String, model: &ModelId) -> bool {
+        let (model, room) = (model.to_string(), self.models.len() < MODELS_MAX);
+        match self.models.get(&calls) {
+            Some(first) => *first == model,
+            None if room => self.models.insert(calls, model).is_none(),
+            None => true,
+        }
     }
 
     /// Takes what the audits' files say, and adds the requests that had no receipt.
@@ -256,8 +299,15 @@ mod tests {
             ..Counts::default()
         };
         assert_eq!(counts.settled(), Bounds::of(0, 99));
-        assert_eq!(counts.strict(), Bounds::of(1, 100));
-        assert!(counts.strict().at_95_ppm > counts.settled().at_95_ppm);
+        assert_eq!(counts.strict(0), Bounds::of(1, 100));
+        // What waits and what this build cannot check are not right until they are shown to be.
+        assert_eq!(counts.strict(3), Bounds::of(4, 103));
+        let failed = Counts {
+            failed: 2,
+            ..counts
+        };
+        assert_eq!(failed.strict(3), Bounds::of(6, 105));
+        assert!(counts.strict(0).at_95_ppm > counts.settled().at_95_ppm);
         assert_eq!(Counts::default().settled().at_99_ppm, 1_000_000);
     }
 }

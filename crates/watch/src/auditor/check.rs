@@ -13,12 +13,14 @@
 use std::sync::Arc;
 
 use credence_base::{ModelId, PublicKey, ReceiptDigest};
-use credence_claim::{Fact, MethodId, Refutation};
+use credence_claim::{Fact, MethodId, Opened, Refutation};
 use credence_exec::Options;
 use credence_method_replay::Replay;
 use credence_method_spot::{Challenge, EVIDENCE_VERSION, Spot};
-use credence_model::Model;
-use credence_receipt::{AuditOutcome, Bundle, Inference, Kept, ReceiptKey, Statement};
+use credence_model::{Model, TensorLimits, Tensors};
+use credence_receipt::{
+    AuditOutcome, BUNDLE_LEN_MAX, Bundle, Inference, Kept, ReceiptKey, Statement,
+};
 use credence_verify::{Facts, Policy, Refusal, RefusalKind, check};
 use credence_witness::fetch::Prefix;
 use credence_witness::server::chain_of;
@@ -30,6 +32,14 @@ use crate::opening::{Asked, OPENING_TIME_MAX, OpeningError, ask, with_evidence};
 
 /// Gives a model by its id, if it is at hand.
 pub type ModelSource = Arc<dyn Fn(ModelId) -> Option<Arc<Model>> + Send + Sync>;
+
+/// What an audit's signature must be. When a receipt is dated is for its users to judge: an answer from the future is audited as any other.
+fn signature_only() -> Policy {
+    Policy {
+        skew_max_s: u64::MAX,
+        ..Policy::signature_only()
+    }
+}
 
 /// The share of wrong work whose bound an audit's numbers are about: half.
 const HALF_PPM: u32 = 500_000;
@@ -114,6 +124,38 @@ pub(super) struct Audited {
     pub(super) words: Option<String>,
 }
 
+/// What is stated of a receipt that was not answered for.
+pub(super) fn silence(
+    receipt: ReceiptDigest,
+    operator: Option<PublicKey>,
+    words: String,
+) -> Audited {
+    Audited {
+        receipt,
+        operator,
+        method: MethodId::SIGNED,
+        version: 1,
+        outcome: Outcome::Unanswered,
+        numbers: Vec::new(),
+        words: Some(words),
+    }
+}
+
+/// An answer that the model gives, and that is not the one which was expected, has not passed: nor is the claim false.
+pub(super) fn expected(
+    mut audited: Audited,
+    fault: Option<(&'static str, &'static str)>,
+) -> Audited {
+    if let Some((number, words)) = fault
+        && matches!(audited.outcome, Outcome::Replayed | Outcome::SpotChecked)
+    {
+        audited.outcome = Outcome::Failed;
+        audited.numbers.push((number, 0));
+        audited.words = Some(words.to_owned());
+    }
+    audited
+}
+
 /// What came of trying to audit.
 #[derive(Debug)]
 pub(super) enum Judged {
@@ -121,6 +163,8 @@ pub(super) enum Judged {
     Settled(Box<Audited>),
     /// The operator has not shown what it alone can show: why.
     Silent(String),
+    /// The operator has too much to do: what it says.
+    Busy(String),
     /// The operator says that we may not see it.
     Forbidden,
     /// No time was left to ask the operator.
@@ -139,7 +183,7 @@ pub(super) fn audit(
     (bundle, from): (&Bundle, From),
     now_unix_s: u64,
 ) -> Judged {
-    let Verdict(judged, doubtful) = judge(means, place, bundle, now_unix_s);
+    let Verdict(judged, doubtful) = judge(means, place, (bundle, from), now_unix_s);
     if from == From::Operator || !doubtful {
         return judged;
     }
@@ -147,7 +191,8 @@ pub(super) fn audit(
         return Judged::Forbidden;
     };
     match of_operator(bundle.receipt().digest(), key, place) {
-        Found::Bundle(own, _) => judge(means, place, &own, now_unix_s).0,
+        Found::Bundle(own, from) => judge(means, place, (&own, from), now_unix_s).0,
+        Found::Busy(words) => Judged::Busy(words),
         Found::Silent(words) => Judged::Silent(words),
         Found::PutOff => Judged::PutOff,
         // The key follows from the trace's salt, which may be what was spoilt.
@@ -155,14 +200,19 @@ pub(super) fn audit(
     }
 }
 
-fn judge(means: &Means, place: &Place<'_>, bundle: &Bundle, now_unix_s: u64) -> Verdict {
+fn judge(
+    means: &Means,
+    place: &Place<'_>,
+    (bundle, from): (&Bundle, From),
+    now_unix_s: u64,
+) -> Verdict {
     let opened = bundle.receipt().open();
     let Some(Statement::Inference(inference)) = opened.ok().map(|open| open.into_statement())
     else {
         return Verdict(Judged::NoAnswer, false);
     };
     let facts = Facts::at(now_unix_s);
-    let policy = Policy::signature_only();
+    let policy = signature_only();
     let digest = bundle.receipt().digest();
     if let Err(refusal) = check(bundle, &policy, &[], &facts) {
         let words = chain_of(&refusal);
@@ -174,7 +224,7 @@ fn judge(means: &Means, place: &Place<'_>, bundle: &Bundle, now_unix_s: u64) -> 
     }
     match (means.models)(inference.claim.fields().model) {
         Some(model) => replay((means, &model), bundle, &inference, &facts),
-        None => spot(means, place, (bundle, &inference), &facts),
+        None => spot(means, place, (bundle, from, &inference), &facts),
     }
 }
 
@@ -218,7 +268,7 @@ fn replay(
     };
     let policy = Policy {
         required: vec![MethodId::REPLAY],
-        ..Policy::signature_only()
+        ..signature_only()
     };
     let refusal = match check(bundle, &policy, &[&replay], facts) {
         Ok(_) => {
@@ -270,7 +320,7 @@ const fn is_withheld(refusal: &Refusal) -> bool {
 fn spot(
     means: &Means,
     place: &Place<'_>,
-    (bundle, inference): (&Bundle, &Inference),
+    (bundle, from, inference): (&Bundle, From, &Inference),
     facts: &Facts,
 ) -> Verdict {
     let numbers = vec![
@@ -287,12 +337,15 @@ fn spot(
     if inference.claim.fields().constrained.is_some() {
         return failed("an answer that follows a grammar is for a replay".to_owned());
     }
+    if is_encoders(bundle) {
+        return failed("an encoder's answer is for a replay".to_owned());
+    }
     let mut random = [0; 32];
     if let Err(error) = getrandom::fill(&mut random) {
         return failed(error.to_string());
     }
     let challenge = Challenge::Auditor(random);
-    let audited = match opened(means, place, (bundle, inference), &challenge) {
+    let audited = match opened(means, place, (bundle, from, inference), &challenge) {
         Ok(audited) => audited,
         Err(Unopened::Judged(judged)) => return Verdict(judged, false),
         Err(Unopened::Failed(words)) => return failed(words),
@@ -300,7 +353,7 @@ fn spot(
     let (audited, spot, brought) = audited;
     let policy = Policy {
         required: vec![MethodId::SPOT],
-        ..Policy::signature_only()
+        ..signature_only()
     };
     let refusal = match check(&audited, &policy, &[&spot], facts) {
         Ok(_) => {
@@ -322,6 +375,19 @@ fn spot(
     }
 }
 
+/// Whether an answer is an encoder's: words went in, and tensors came out. Its positions see one another, so no cell of it can be opened.
+fn is_encoders(bundle: &Bundle) -> bool {
+    let limits = TensorLimits {
+        bytes_max: BUNDLE_LEN_MAX,
+    };
+    let is_tensors = |opened: &Option<Opened>| {
+        let opened = opened.as_ref();
+        opened.map(|opened| Tensors::decode(&opened.content, limits).is_ok())
+    };
+    let openings = bundle.openings();
+    (is_tensors(&openings.input), is_tensors(&openings.output)) == (Some(false), Some(true))
+}
+
 /// Why nothing can be checked.
 enum Unopened {
     Judged(Judged),
@@ -332,7 +398,7 @@ enum Unopened {
 fn opened(
     means: &Means,
     place: &Place<'_>,
-    (bundle, inference): (&Bundle, &Inference),
+    (bundle, from, inference): (&Bundle, From, &Inference),
     challenge: &Challenge,
 ) -> Result<(Bundle, Spot, Option<Vec<u8>>), Unopened> {
     let silent = |words| Unopened::Judged(Judged::Silent(words));
@@ -347,15 +413,23 @@ fn opened(
             card: if known.is_some() { "nothing" } else { "text" },
             time_max,
         };
-        ask(place.fetcher, place.operator, &Kept::of(bundle), asked)
+        match ask(place.fetcher, place.operator, &Kept::of(bundle), asked) {
+            Err(OpeningError::Fetch(error)) => Err(error),
+            answered => Ok(answered),
+        }
     };
     let evidence = match place.budget.spend(OPENING_TIME_MAX, ask) {
         None => return Err(Unopened::Judged(Judged::PutOff)),
-        Some(Ok(evidence)) => evidence,
-        Some(Err(OpeningError::Refused { status: 403, .. })) => {
+        Some(Err(error)) => return Err(silent(chain_of(&error))),
+        Some(Ok(Ok(evidence))) => evidence,
+        // A key that opened the operator's own bundle, or follows from it, is right, whatever the operator says.
+        Some(Ok(Err(OpeningError::Refused { status: 403, .. }))) if from == From::Folder => {
             return Err(Unopened::Judged(Judged::Forbidden));
         }
-        Some(Err(error)) => return Err(silent(chain_of(&error))),
+        Some(Ok(Err(error @ OpeningError::Refused { status: 429, .. }))) => {
+            return Err(Unopened::Judged(Judged::Busy(chain_of(&error))));
+        }
+        Some(Ok(Err(error))) => return Err(silent(chain_of(&error))),
     };
     let brought = if known.is_none() {
         let card = card_in(model, &evidence);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! prompts: a line each  {"path":"/v1/chat/completions","body":{…}}     one is drawn, now and then ─▶ answer ─▶ the path of its bundle ─▶ bundle
+//!                       with "model":"its id", where that is known: else the model that answered first under a name must answer the next
 //!                       with "expect":"words that it must hold", or {"output":[…]}, where that is known
 //! ```
 //!
@@ -14,13 +15,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use credence_base::ModelId;
 use credence_claim::Openings;
 use credence_receipt::Bundle;
 use credence_store::StoreError;
 use credence_store::file;
 use credence_witness::fetch::{Bounds, Fetcher};
 use credence_witness::server::chain_of;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::library::{Fetched, Place, fetch};
@@ -52,6 +54,8 @@ pub type SameAs = Arc<dyn Fn(&Exchange<'_>, &Openings) -> Result<(), String> + S
 pub(super) enum Sent {
     /// Nobody answered, or asked us to come again: why.
     Unreached(String),
+    /// An answer whose receipt could not be fetched, for nobody answered then, or asked us to come again: why.
+    Unfetched(String),
     /// An answer without a receipt: why.
     Silent(String),
     /// No time was left to ask.
@@ -77,6 +81,15 @@ impl Got {
             answer: &self.answer,
         };
         same(&exchange, self.bundle.openings())
+    }
+
+    /// Whether the model that the claim names is the one that the prompt's line names, if it does; else what the prompt calls its model.
+    pub(super) fn is_of_model(&self, got: ModelId) -> Result<Option<String>, String> {
+        match self.prompt.model {
+            Some(model) if model == got => Ok(None),
+            Some(model) => Err(format!("the answer is of model {got}, not of {model}")),
+            None => Ok(Some(self.prompt.calls())),
+        }
     }
 
     /// Whether the answer is as it must be, if that is known.
@@ -149,6 +162,14 @@ pub enum PromptsError {
         /// Which, from 1.
         line: usize,
     },
+    /// A request that whoever compares answers cannot read.
+    #[error("line {line} of the prompts is a request whose answer cannot be compared: {words}")]
+    Request {
+        /// Which, from 1.
+        line: usize,
+        /// Why.
+        words: String,
+    },
     /// Nothing in it.
     #[error("there are no prompts in the file")]
     Empty,
@@ -162,6 +183,25 @@ struct Prompt {
     body: Value,
     /// What the answer must hold, if that is known.
     expect: Option<Value>,
+    /// The model that must answer, if that is known.
+    #[serde(default, deserialize_with = "model_id")]
+    model: Option<ModelId>,
+    /// Its line, from 1.
+    #[serde(skip)]
+    line: usize,
+}
+
+fn model_id<'de, D: Deserializer<'de>>(source: D) -> Result<Option<ModelId>, D::Error> {
+    let text = String::deserialize(source)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+impl Prompt {
+    /// What it calls its model: by the request's field, or by the path.
+    fn calls(&self) -> String {
+        let named = self.body.get("model").and_then(Value::as_str);
+        format!("{} {}", self.path, named.unwrap_or_default())
+    }
 }
 
 /// Requests to draw from.
@@ -182,8 +222,9 @@ impl Prompts {
             if text.trim().is_empty() {
                 continue;
             }
-            let prompt: Prompt =
+            let mut prompt: Prompt =
                 serde_json::from_str(text).map_err(|source| PromptsError::Line { line, source })?;
+            prompt.line = line;
             let is_infer =
                 prompt.path.starts_with("/v2/models/") && prompt.path.ends_with("/infer");
             if !is_infer && !["/v1/chat/completions", "/v1/completions"].contains(&&*prompt.path) {
@@ -202,6 +243,22 @@ impl Prompts {
             return Err(PromptsError::Empty);
         }
         Ok(Self(prompts))
+    }
+
+    /// Whether every request can be read by whoever compares its answer: else an honest answer would look like another's.
+    ///
+    /// # Errors
+    /// [`PromptsError::Request`], the first that cannot.
+    pub fn check(
+        &self,
+        is_readable: impl Fn(&str, &str) -> Result<(), String>,
+    ) -> Result<(), PromptsError> {
+        for prompt in &self.0 {
+            let line = prompt.line;
+            is_readable(&prompt.path, &prompt.body.to_string())
+                .map_err(|words| PromptsError::Request { line, words })?;
+        }
+        Ok(())
     }
 
     /// Sends the request that `random` draws, and fetches the bundle that the answer names.
@@ -249,7 +306,10 @@ impl Prompts {
             })),
             Fetched::Forbidden => Sent::Silent("the answer's own receipt is refused".to_owned()),
             Fetched::Silent(words) => Sent::Silent(words),
-            Fetched::PutOff => Sent::PutOff,
+            Fetched::Unreached(words) | Fetched::Busy(words) => Sent::Unfetched(words),
+            Fetched::PutOff => {
+                Sent::Unfetched("no time was left to fetch the answer's receipt".to_owned())
+            }
         }
     }
 }
@@ -279,11 +339,24 @@ mod tests {
             (format!("{good}{good}"), None),
             (good.replace("}}", "},\"expect\":\"y\"}"), Some(1)),
             (good.replace("}}", "},\"expect\":7}"), None),
+            (good.replace("}}", "},\"model\":\"m\"}"), None),
+            (good.replace("}}", "},\"line\":7}"), None),
         ] {
             std::fs::write(&path, &text).unwrap();
             let read = Prompts::read(&path).ok().map(|prompts| prompts.0.len());
             assert_eq!(read, expected, "{text}");
         }
+        std::fs::write(&path, format!("{good}\n\n{}\n", good.replace('x', "y"))).unwrap();
+        let prompts = Prompts::read(&path).unwrap();
+        assert!(prompts.check(|_, _| Ok(())).is_ok());
+        let refused = prompts.check(|_, body| {
+            let is_x = body.contains("\"x\"");
+            is_x.then_some(()).ok_or_else(|| "no".to_owned())
+        });
+        assert!(matches!(
+            refused,
+            Err(PromptsError::Request { line: 3, .. })
+        ));
     }
 
     #[test]

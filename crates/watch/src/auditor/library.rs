@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use credence_base::{Digest, PublicKey, ReceiptDigest};
+use credence_base::{Digest, ModelId, PublicKey, ReceiptDigest};
 use credence_receipt::{BUNDLE_LEN_MAX, Bundle, Kept, ReceiptKey, Statement};
 use credence_store::file;
-use credence_witness::fetch::{Bounds, Fetcher, Prefix};
+use credence_witness::fetch::{Bounds, FetchError, Fetcher, Prefix};
 use credence_witness::server::chain_of;
 
 /// The longest file of keys that is read, in bytes: half a million lines.
@@ -42,6 +42,8 @@ pub(super) enum Found {
     Bundle(Box<Bundle>, From),
     /// We have its key, and the operator does not give it: why.
     Silent(String),
+    /// The operator has too much to do: what it says.
+    Busy(String),
     /// We may not see it.
     Unseen,
     /// The operator says that our key is not the receipt's.
@@ -155,17 +157,27 @@ impl Library {
         }
     }
 
-    /// Whose receipt this is: shown by the signed receipt, here or at the operator's, where anyone sees it. Nothing if nobody shows it.
-    pub(super) fn signer(&self, digest: ReceiptDigest, place: &Place<'_>) -> Option<PublicKey> {
+    /// Whose receipt this is: shown by the signed receipt, here or at the operator's, where anyone sees it. Nobody's if nobody shows it; nothing if no time was left to ask.
+    pub(super) fn signer(
+        &self,
+        digest: ReceiptDigest,
+        place: &Place<'_>,
+    ) -> Option<Option<PublicKey>> {
         let local = self.local(&digest).and_then(|bundle| signer_of(&bundle));
-        local.or_else(|| {
-            let path = Kept { digest, key: None }.path();
-            let Fetched::Bundle(bundle) = fetch(place, &path) else {
-                return None;
-            };
-            let is_it = bundle.receipt().digest() == digest;
-            is_it.then(|| signer_of(&bundle)).flatten()
-        })
+        if local.is_some() {
+            return Some(local);
+        }
+        match fetch(place, &Kept { digest, key: None }.path()) {
+            Fetched::PutOff => None,
+            Fetched::Bundle(bundle) if bundle.receipt().digest() == digest => {
+                Some(signer_of(&bundle))
+            }
+            Fetched::Bundle(_)
+            | Fetched::Forbidden
+            | Fetched::Silent(_)
+            | Fetched::Unreached(_)
+            | Fetched::Busy(_) => Some(None),
+        }
     }
 }
 
@@ -182,7 +194,8 @@ pub(super) fn of_operator(digest: ReceiptDigest, key: ReceiptKey, place: &Place<
         Fetched::Bundle(_) => Found::Silent("the operator gives another receipt".to_owned()),
         Fetched::Forbidden => Found::Forbidden,
         Fetched::PutOff => Found::PutOff,
-        Fetched::Silent(words) => Found::Silent(words),
+        Fetched::Busy(words) => Found::Busy(words),
+        Fetched::Silent(words) | Fetched::Unreached(words) => Found::Silent(words),
     }
 }
 
@@ -193,6 +206,19 @@ fn is_whole(bundle: &Bundle) -> bool {
         && openings.params.is_some()
         && openings.output.is_some()
         && openings.trace.is_some()
+}
+
+/// The model that a bundle's receipt says it ran, if it is a signed answer.
+pub(super) fn model_of(bundle: &Bundle) -> Option<ModelId> {
+    match bundle.receipt().open().ok()?.into_statement() {
+        Statement::Inference(inference) => Some(inference.claim.fields().model),
+        Statement::Key(_)
+        | Statement::Equivocation(_)
+        | Statement::WeightsBinding(_)
+        | Statement::Imported(_)
+        | Statement::Audit(_)
+        | Statement::Verdict(_) => None,
+    }
 }
 
 /// The operator whose answer a bundle's receipt is, if it is one and is signed.
@@ -223,8 +249,13 @@ impl Budget {
         Self(Cell::new(left))
     }
 
-    /// Asks, for at most `most`, and takes the time that it took; nothing if no time is left.
-    pub(super) fn spend<R>(&self, most: Duration, ask: impl FnOnce(Duration) -> R) -> Option<R> {
+    /// Asks, for at most `most`, and takes the time that it took. Nothing if no time is left, or if less than `most` was left and no answer came: whether one would have
+    /// come in the full time is not known.
+    pub(super) fn spend<T>(
+        &self,
+        most: Duration,
+        ask: impl FnOnce(Duration) -> Result<T, FetchError>,
+    ) -> Option<Result<T, FetchError>> {
         let left = self.0.get();
         if left.is_zero() {
             return None;
@@ -232,7 +263,10 @@ impl Budget {
         let started = Instant::now();
         let out = ask(most.min(left));
         self.0.set(left.saturating_sub(started.elapsed()));
-        Some(out)
+        match out {
+            Err(FetchError::Connection { .. } | FetchError::Body { .. }) if left < most => None,
+            out => Some(out),
+        }
     }
 }
 
@@ -249,8 +283,12 @@ pub(super) enum Fetched {
     Bundle(Box<Bundle>),
     /// Status 403.
     Forbidden,
-    /// Nothing, or nothing of use: why.
+    /// Nothing of use: why.
     Silent(String),
+    /// Nobody answered, or the operator says that it is out of order: why.
+    Unreached(String),
+    /// Status 429: it has too much to do.
+    Busy(String),
     /// No time was left to ask.
     PutOff,
 }
@@ -272,9 +310,14 @@ pub(super) fn fetch(place: &Place<'_>, path: &str) -> Fetched {
                 Err(error) => Fetched::Silent(chain_of(&error)),
             },
             403 => Fetched::Forbidden,
+            429 => Fetched::Busy("the operator is busy: status 429".to_owned()),
+            status @ (408 | 425 | 500..=599) => {
+                Fetched::Unreached(format!("the operator shows nothing: status {status}"))
+            }
             status => Fetched::Silent(format!("the operator shows nothing: status {status}")),
         },
-        Err(error) => Fetched::Silent(chain_of(&error)),
+        Err(error @ FetchError::TooLong { .. }) => Fetched::Silent(chain_of(&error)),
+        Err(error) => Fetched::Unreached(chain_of(&error)),
     }
 }
 
@@ -310,6 +353,24 @@ mod tests {
         let mut bytes = [0; 32];
         bytes[..4].copy_from_slice(&number.to_le_bytes());
         ReceiptDigest::from_bytes(bytes)
+    }
+
+    /// A timeout of what had less than its full time says nothing of the operator; an answer is one, however little time it had.
+    #[test]
+    fn a_failure_in_a_time_that_was_cut_short_is_nobodys_silence() {
+        let broken = || FetchError::Body {
+            url: "http://operator".to_owned(),
+            source: std::io::ErrorKind::TimedOut.into(),
+        };
+        let (full, cut) = (Duration::from_secs(5), Duration::from_secs(6));
+        let budget = Budget::new(full);
+        assert!(budget.spend(cut, |_| Err::<(), _>(broken())).is_none());
+        assert!(budget.spend(cut, |_| Ok(())).is_some());
+        let budget = Budget::new(full);
+        let failed = budget.spend(full, |_| Err::<(), _>(broken()));
+        assert!(matches!(failed, Some(Err(_))));
+        let none = Budget::new(Duration::ZERO);
+        assert!(none.spend(full, |_| Ok(())).is_none());
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub const PENDING_MAX: usize = 4096;
 const UNSEEN_MAX_S: u64 = 7 * 24 * 3600;
 /// The wait after the first try, in seconds; it doubles.
 const FIRST_WAIT_S: u64 = 15;
+/// How long an operator may say that it has too much to do, in seconds: a day. Others can keep it busy, so that is no silence for far longer.
+const BUSY_MAX_S: u64 = 24 * 3600;
+/// The longest wait of one that is busy, in seconds.
+const BUSY_WAIT_MAX_S: u64 = 1800;
 /// Longest words that are kept with an entry, in bytes.
 const WORDS_MAX: usize = 300;
 
@@ -60,6 +64,15 @@ pub struct Pending {
     pub since_unix_s: u64,
     /// When it is tried again.
     pub next_unix_s: u64,
+    /// Since when the operator says that it has too much to do, if it did.
+    #[serde(default)]
+    pub busy_since_unix_s: Option<u64>,
+    /// How often it said so.
+    #[serde(default)]
+    pub busy: u32,
+    /// Whether it is a request of the auditor's own.
+    #[serde(default)]
+    pub honeypot: bool,
     /// What was said at the last try.
     pub words: String,
 }
@@ -99,6 +112,13 @@ impl Waiting {
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
+    /// How many wait for an answer, of the auditor's own requests or of the others.
+    #[must_use]
+    pub fn unanswered_of(&self, honeypots: bool) -> u64 {
+        let is_it = |one: &&Pending| one.seen && one.honeypot == honeypots;
+        u64::try_from(self.0.iter().filter(is_it).count()).unwrap_or(u64::MAX)
+    }
+
     /// All, as they came.
     #[must_use]
     pub fn all(&self) -> &[Pending] {
@@ -120,10 +140,12 @@ impl Waiting {
         self.0.iter().position(|one| one.receipt == name)
     }
 
-    /// Those whose time has come, in the order in which they came.
+    /// Those whose time has come, by their times: what was put off comes before what was asked since.
     pub(super) fn due(&self, now_unix_s: u64) -> Vec<ReceiptDigest> {
         let due = self.0.iter().filter(|one| one.next_unix_s <= now_unix_s);
-        due.filter_map(Pending::digest).collect()
+        let mut due: Vec<&Pending> = due.collect();
+        due.sort_by_key(|one| one.next_unix_s);
+        due.into_iter().filter_map(Pending::digest).collect()
     }
 
     /// Whether one more can wait: those that may not be seen give way.
@@ -155,6 +177,9 @@ impl Waiting {
             tries: 0,
             since_unix_s: now_unix_s,
             next_unix_s: now_unix_s,
+            busy_since_unix_s: None,
+            busy: 0,
+            honeypot: false,
             words: String::new(),
         });
         (self.0.last_mut(), lapsed)
@@ -210,6 +235,39 @@ impl Waiting {
         (Fate::Waits, lapsed)
     }
 
+    /// Says of an entry that waits that it is a request of the auditor's own.
+    pub(super) fn is_own(&mut self, receipt: &ReceiptDigest) {
+        if let Some(entry) = self.at(receipt).and_then(|at| self.0.get_mut(at)) {
+            entry.honeypot = true;
+        }
+    }
+
+    /// An entry for which the operator had no time: what becomes of it, and how many gave way for good. It has not answered once that has lasted for a day; a try of this
+    /// kind is none of silence.
+    pub(super) fn was_busy(
+        &mut self,
+        receipt: &ReceiptDigest,
+        (now_unix_s, patience): (u64, Patience),
+        words: &str,
+    ) -> (Fate, u64) {
+        let (entry, lapsed) = self.entry(receipt, now_unix_s);
+        let Some(entry) = entry else {
+            return (Fate::Waits, lapsed);
+        };
+        let since = *entry.busy_since_unix_s.get_or_insert(now_unix_s);
+        let waited = now_unix_s.saturating_sub(since);
+        entry.seen = true;
+        entry.busy = entry.busy.saturating_add(1);
+        let wait = waited.clamp(FIRST_WAIT_S, BUSY_WAIT_MAX_S);
+        entry.next_unix_s = now_unix_s.saturating_add(wait);
+        entry.words = words.chars().take(WORDS_MAX / 4).collect();
+        let is_long = waited >= patience.over_s.max(BUSY_MAX_S);
+        if is_long && entry.busy >= patience.tries {
+            return (Fate::Unanswered, lapsed);
+        }
+        (Fate::Waits, lapsed)
+    }
+
     /// Lets go of what has waited too long unseen; how many.
     pub(super) fn lapse(&mut self, now_unix_s: u64) -> u64 {
         let before = self.0.len();
@@ -256,6 +314,42 @@ mod tests {
         };
         let (fate, _) = waiting.not_answered(&receipt(2), (now, none), "");
         assert_eq!(fate, Fate::Unanswered);
+    }
+
+    /// Whoever has two receipts' keys can keep an operator busy: that is no silence of its own for a day, and never adds to it.
+    #[test]
+    fn who_is_busy_is_waited_for_far_longer() {
+        let (usual, one, start) = (Patience::usual(), receipt(1), 1000);
+        let mut waiting = Waiting::default();
+        let mut now = start;
+        loop {
+            let (fate, _) = waiting.was_busy(&one, (now, usual), "429");
+            if fate == Fate::Unanswered {
+                break;
+            }
+            now = waiting.all()[0].next_unix_s;
+            assert!(now < start + 2 * BUSY_MAX_S);
+        }
+        assert!(now >= start + BUSY_MAX_S);
+        // What was put off is asked before what was asked since.
+        let mut waiting = Waiting::default();
+        for _ in 0..100 {
+            waiting.was_busy(&one, (start, usual), "429");
+        }
+        let (fate, _) = waiting.not_answered(&one, (start + 10_000, usual), "404");
+        assert_eq!(fate, Fate::Waits);
+        waiting.put_off(&receipt(2), start + 10_000);
+        let due = waiting.due(start + 20_000);
+        assert_eq!(due, [receipt(2), one]);
+        assert_eq!(
+            (waiting.unanswered_of(false), waiting.unanswered_of(true)),
+            (2, 0)
+        );
+        waiting.is_own(&one);
+        assert_eq!(
+            (waiting.unanswered_of(false), waiting.unanswered_of(true)),
+            (1, 1)
+        );
     }
 
     #[test]

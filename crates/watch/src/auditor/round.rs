@@ -10,8 +10,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use credence_base::{Name, NameError, PublicKey, ReceiptDigest};
-use credence_claim::{MethodId, Openings};
+use credence_base::{Name, NameError, ReceiptDigest};
+use credence_claim::Openings;
 use credence_log::policy::Clock;
 use credence_log::{Hash, LogRefusal};
 use credence_receipt::{Audit, BUNDLE_LEN_MAX, Bundle, Statement, sign};
@@ -19,9 +19,9 @@ use credence_store::file::{self, Access};
 use credence_verify::Policy;
 use credence_witness::server::chain_of;
 
-use super::check::{Audited, Judged, Outcome, audit};
+use super::check::{Audited, Judged, Outcome, audit, expected, silence};
 use super::honeypot::{Got, Sent};
-use super::library::{Budget, Found, From, Place, signer_of};
+use super::library::{Budget, Found, From, Place, model_of, signer_of};
 use super::pending::Fate;
 use super::records::{ANSWERED, Counted, HONEYPOT};
 use super::{Auditor, AuditorError, AuditorEvent, board_path};
@@ -280,6 +280,7 @@ impl Auditor {
         let judged = match found {
             Found::Bundle(bundle, from) => audit(&self.setup.means, &place, (&bundle, from), now),
             Found::Silent(words) => Judged::Silent(words),
+            Found::Busy(words) => Judged::Busy(words),
             Found::PutOff => Judged::PutOff,
             Found::Forbidden => Judged::Forbidden,
             Found::Unseen => {
@@ -321,21 +322,36 @@ impl Auditor {
             }
             Judged::Silent(words) => {
                 let tried = (now, patience);
-                let (fate, lapsed) = self.board.pending.not_answered(&receipt, tried, &words);
-                self.lapsed(lapsed);
-                if fate == Fate::Unanswered {
-                    return self.unanswered(receipt, (words, honeypot), round);
-                }
-                let tries = self.board.pending.tries(&receipt);
-                let receipt = receipt.to_string();
-                self.tell(AuditorEvent::Waits {
-                    receipt,
-                    tries,
-                    words,
-                });
-                Ok(Became::Waits)
+                let fate = self.board.pending.not_answered(&receipt, tried, &words);
+                self.in_vain(receipt, (fate, words, honeypot), round)
+            }
+            Judged::Busy(words) => {
+                let tried = (now, patience);
+                let fate = self.board.pending.was_busy(&receipt, tried, &words);
+                self.in_vain(receipt, (fate, words, honeypot), round)
             }
         }
+    }
+
+    /// What becomes of an entry that was tried in vain.
+    fn in_vain(
+        &mut self,
+        receipt: ReceiptDigest,
+        ((fate, lapsed), words, honeypot): ((Fate, u64), String, bool),
+        round: &Round,
+    ) -> Result<Became, AuditorError> {
+        self.lapsed(lapsed);
+        if fate == Fate::Unanswered {
+            return self.unanswered(receipt, (words, honeypot), round);
+        }
+        let tries = self.board.pending.tries(&receipt);
+        let receipt = receipt.to_string();
+        self.tell(AuditorEvent::Waits {
+            receipt,
+            tries,
+            words,
+        });
+        Ok(Became::Waits)
     }
 
     /// Signs that a receipt was not answered for, and counts it to whose it is shown to be.
@@ -352,8 +368,14 @@ impl Auditor {
             budget: &round.budget,
         };
         let own = self.own_bundle(receipt);
-        let operator = own.as_ref().and_then(signer_of);
-        let operator = operator.or_else(|| self.setup.library.signer(receipt, &place));
+        let operator = match own.as_ref().and_then(signer_of) {
+            Some(operator) => Some(operator),
+            None => match self.setup.library.signer(receipt, &place) {
+                Some(operator) => operator,
+                // Whose it is is asked once there is time: it counts to nobody for want of it.
+                None => return Ok(Became::Waits),
+            },
+        };
         self.keep(&silence(receipt, operator, words), honeypot)?;
         Ok(Became::Audited(Outcome::Unanswered))
     }
@@ -453,6 +475,14 @@ impl Auditor {
         match sent {
             Sent::PutOff => Ok(false),
             Sent::Unreached(words) => self.unreached(words),
+            // It waits for good: a bound that counts what is not settled as wrong has it.
+            Sent::Unfetched(words) => {
+                self.board.unfetched = self.board.unfetched.saturating_add(1);
+                self.write_board()?;
+                let counted = false;
+                self.tell(AuditorEvent::NoAnswer { words, counted });
+                Ok(false)
+            }
             Sent::Silent(words) => self.silent(words),
             Sent::Got(got) => {
                 self.unreached = (0, 0);
@@ -508,7 +538,21 @@ impl Auditor {
         if self.records.has(&receipt) || self.board.pending.holds(&receipt) {
             return self.silent("the answer's receipt was seen before".to_owned());
         }
-        let same = got.is_same(&honeypots.same);
+        let model = model_of(&got.bundle);
+        let named = model.map_or(Ok(None), |model| got.is_of_model(model));
+        let same = got.is_same(&honeypots.same).and(named);
+        let is_first = match (&same, model) {
+            (Ok(Some(calls)), Some(model)) => self.board.is_first(calls.clone(), &model),
+            _ => true,
+        };
+        let fault = match (got.is_expected(), is_first) {
+            (true, true) => None,
+            (false, _) => Some(("expected", "the answer is not the one that was expected")),
+            (true, false) => Some((
+                "first_model",
+                "another model answered under this name first",
+            )),
+        };
         let operator = Some(honeypots.operator);
         let now = (self.setup.clock)();
         let address = self.setup.means.operator.clone();
@@ -520,10 +564,8 @@ impl Auditor {
         let bundle = (&got.bundle, From::Operator);
         let judged = match same {
             Err(words) => Judged::Settled(Box::new(silence(receipt, operator, words))),
-            Ok(()) => match audit(&self.setup.means, &place, bundle, now) {
-                Judged::Settled(audited) => {
-                    Judged::Settled(Box::new(expected(*audited, got.is_expected())))
-                }
+            Ok(_) => match audit(&self.setup.means, &place, bundle, now) {
+                Judged::Settled(audited) => Judged::Settled(Box::new(expected(*audited, fault))),
                 other => other,
             },
         };
@@ -535,31 +577,9 @@ impl Auditor {
             file::write(&own, &bytes, Access::Owner)?;
         }
         let became = self.become_of(receipt, (judged, true), round)?;
+        self.board.pending.is_own(&receipt);
         Ok(matches!(became, Became::Audited(Outcome::Refuted)))
     }
-}
-
-/// What is stated of a receipt that was not answered for.
-fn silence(receipt: ReceiptDigest, operator: Option<PublicKey>, words: String) -> Audited {
-    Audited {
-        receipt,
-        operator,
-        method: MethodId::SIGNED,
-        version: 1,
-        outcome: Outcome::Unanswered,
-        numbers: Vec::new(),
-        words: Some(words),
-    }
-}
-
-/// An answer that the model gives, and that is not the one which was expected, has not passed: nor is the claim false.
-fn expected(mut audited: Audited, is_expected: bool) -> Audited {
-    if !is_expected && matches!(audited.outcome, Outcome::Replayed | Outcome::SpotChecked) {
-        audited.outcome = Outcome::Failed;
-        audited.numbers.push(("expected", 0));
-        audited.words = Some("the answer is not the one that was expected".to_owned());
-    }
-    audited
 }
 
 /// Why a log was not looked at.

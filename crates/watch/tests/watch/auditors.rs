@@ -165,7 +165,7 @@ fn an_operator_that_does_not_give_what_we_may_see_has_not_answered() {
     let counts = board.nobodys.drawn;
     assert!(counts.unanswered > 30);
     assert_eq!(counts.settled().at_95_ppm, 1_000_000, "nothing was settled");
-    assert_eq!(counts.strict().wrong, counts.unanswered);
+    assert_eq!(counts.strict(0).wrong, counts.unanswered);
 }
 
 /// A scoreboard may be published, so others read it: whatever stands in the file, it is refused or read, and what is read is written as it is read.

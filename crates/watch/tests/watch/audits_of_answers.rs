@@ -19,7 +19,8 @@ use credence_testkit::speaking::speaking;
 use credence_watch::auditor::{AuditorEvent, Counts, Patience, run_auditor};
 
 use crate::operator::{
-    Contents, INTERVAL, World, answer, answer_by, digest, drawn, key, options, reopened, signed,
+    Contents, INTERVAL, NOON, World, answer, answer_by, contents, digest, drawn, key, options,
+    reopened, signed, signed_at, small,
 };
 use crate::shared::log_key;
 
@@ -454,6 +455,124 @@ fn edited_words_are_found_by_the_card_that_is_kept() {
         "`text` once, then `nothing`"
     );
     assert!(counts.refuted == 1 || auditor.board().pending.unanswered() == 1);
+}
+
+/// A date ahead of the auditor's clock is no way out of being audited.
+#[test]
+fn an_answer_from_the_future_is_audited_as_any_other() {
+    for (lie, refuted) in [(false, 0), (true, 1)] {
+        let made = contents(1, lie);
+        let bundle = signed_at((&small(), &key()), &made, (1, NOON + 1_000_000));
+        let world = World::new(vec![digest(&bundle)]);
+        world.put(&bundle);
+        let mut auditor = world.auditor();
+        auditor.round(INTERVAL).unwrap();
+        let counts = drawn(&auditor, &ours());
+        let expected = (refuted, 1 - refuted, 0);
+        assert_eq!((counts.refuted, counts.replayed, counts.failed), expected);
+    }
+}
+
+/// The key that opened the operator's own bundle is right: 403 to it is no answer. Of a bundle that another gave us it may be wrong.
+#[test]
+fn who_refuses_a_key_that_it_has_taken_is_silent() {
+    let bundle = answer(1, false);
+    for is_own in [true, false] {
+        let mut world = World::new(vec![digest(&bundle)]);
+        world.models = Arc::new(|_| None);
+        if is_own {
+            world.entitle(&[bundle.clone()]);
+        } else {
+            world.put(&bundle);
+        }
+        let bytes = bundle.encode().unwrap();
+        world.stub.answers(move |method, _, _| match method {
+            "POST" => (403, Vec::new()),
+            _ => (200, bytes.clone()),
+        });
+        let mut auditor = world.auditor();
+        for _ in 0..4 {
+            auditor.round(INTERVAL).unwrap();
+            world.later(1000);
+        }
+        assert_eq!(drawn(&auditor, &ours()).unanswered, u64::from(is_own));
+        assert_eq!(auditor.board().unseen(), u64::from(!is_own));
+    }
+}
+
+/// Anyone with two receipts' keys keeps an operator busy: for a day that counts as no silence, and all the while as unsettled.
+#[test]
+fn a_busy_operator_is_no_silent_one() {
+    let bundle = answer(1, false);
+    let mut world = World::new(vec![digest(&bundle)]);
+    world.models = Arc::new(|_| None);
+    world.put(&bundle);
+    world.stub.status(429);
+    let mut auditor = world.auditor();
+    for _ in 0..40 {
+        auditor.round(INTERVAL).unwrap();
+        world.later(2000);
+    }
+    assert!(world.audits().is_empty());
+    assert_eq!(auditor.board().waits_drawn(), 1);
+    assert_eq!(
+        drawn(&auditor, &ours())
+            .strict(auditor.board().waits_drawn())
+            .wrong,
+        1
+    );
+    for _ in 0..10 {
+        auditor.round(INTERVAL).unwrap();
+        world.later(2000);
+    }
+    assert_eq!(drawn(&auditor, &ours()).unanswered, 1);
+}
+
+/// Words in and tensors out: no cell of an encoder's run can be opened, so to ask for some would make an honest answer an unanswered one.
+#[test]
+fn an_encoders_answer_without_its_model_is_not_settled_and_not_unanswered() {
+    let made = Contents {
+        input: Prompt::tokens(vec![1, 2], 0).unwrap().encode().unwrap(),
+        ..contents(1, false)
+    };
+    let bundle = signed((&small(), &key()), &made, 1);
+    let mut world = World::new(vec![digest(&bundle)]);
+    world.models = Arc::new(|_| None);
+    world.put(&bundle);
+    world.stub.status(500);
+    let mut auditor = world.auditor();
+    auditor.round(INTERVAL).unwrap();
+    let counts = drawn(&auditor, &ours());
+    assert_eq!((counts.failed, counts.unanswered), (1, 0));
+    assert_eq!(world.stub.asked.load(Ordering::Relaxed), 0);
+}
+
+/// An operator that would have answered in its full time is not silent for having had less.
+#[test]
+fn a_time_that_is_cut_short_is_not_held_against_the_operator() {
+    let bundles = [answer(1, false), answer(2, false)];
+    let mut world = World::new(bundles.iter().map(digest).collect());
+    world.entitle(&bundles);
+    world.stub.answers(|_, _, _| {
+        std::thread::sleep(Duration::from_millis(400));
+        (404, Vec::new())
+    });
+    world.times.budget = Duration::from_millis(100);
+    let mut auditor = world.auditor();
+    for _ in 0..4 {
+        auditor.round(INTERVAL).unwrap();
+        world.later(1000);
+    }
+    assert!(world.audits().is_empty());
+    assert!(
+        auditor
+            .board()
+            .pending
+            .all()
+            .iter()
+            .all(|one| one.tries == 0)
+    );
+    assert_eq!(auditor.board().waits_drawn(), 2, "unsettled all the while");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credence_base::SigningKey;
+use credence_base::{ModelId, SigningKey};
 use credence_claim::Openings;
 use credence_receipt::{AuditOutcome, Bundle, Kept};
 use credence_watch::auditor::{
@@ -11,7 +11,7 @@ use credence_watch::auditor::{
 use credence_witness::fetch::Fetcher;
 use serde_json::json;
 
-use crate::operator::{INTERVAL, World, answer, answer_by, key};
+use crate::operator::{INTERVAL, World, answer, answer_by, key, small};
 
 /// In these tests a request's body says the salt of its answer, and so does the answer.
 fn is_same(exchange: &Exchange<'_>, openings: &Openings) -> Result<(), String> {
@@ -40,6 +40,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn world(expect: Option<&str>) -> (World, Auditor) {
+    world_of(expect, None)
+}
+
+fn world_of(expect: Option<&str>, model: Option<ModelId>) -> (World, Auditor) {
     let mut world = World::new(Vec::new());
     world.times.patience = Patience {
         tries: 2,
@@ -49,16 +53,24 @@ fn world(expect: Option<&str>) -> (World, Auditor) {
     if let Some(expect) = expect {
         line["expect"] = json!(expect);
     }
+    if let Some(model) = model {
+        line["model"] = json!(model.to_string());
+    }
     let path = world.folder.path().join("prompts.jsonl");
     std::fs::write(&path, line.to_string()).unwrap();
-    let auditor = world.auditor_with(Some(Honeypots {
+    let auditor = again(&world);
+    (world, auditor)
+}
+
+fn again(world: &World) -> Auditor {
+    let path = world.folder.path().join("prompts.jsonl");
+    world.auditor_with(Some(Honeypots {
         prompts: Prompts::read(&path).unwrap(),
         every_s: 1,
         client: Fetcher::named("curl/8.5.0"),
         operator: key().public_key(),
         same: Arc::new(is_same),
-    }));
-    (world, auditor)
+    }))
 }
 
 /// The operator answers with `says` and names the receipt of `shows`.
@@ -144,6 +156,71 @@ fn a_false_answer_is_false_and_an_unexpected_one_has_not_passed() {
         .iter()
         .find(|(name, _)| name.as_str() == "expected");
     assert_eq!(expected.unwrap().1, 0);
+}
+
+/// A cheaper model under the name of another: true answers all. The one that the line names must answer; where none is named, the one that answered first.
+#[test]
+fn another_model_than_was_named_or_answered_first_is_no_right_answer() {
+    let (bundle, own) = (answer(1, false), small().id());
+    let other = ModelId::from_bytes([9; 32]);
+    for (named, replayed, unanswered) in [(own, 1, 0), (other, 0, 1)] {
+        let (world, mut auditor) = world_of(None, Some(named));
+        answers(&world, &bundle, &bundle);
+        auditor.round(INTERVAL).unwrap();
+        let now = counts(&auditor);
+        assert_eq!((now.replayed, now.unanswered), (replayed, unanswered));
+    }
+    let (world, mut auditor) = world_of(None, None);
+    answers(&world, &bundle, &bundle);
+    auditor.round(INTERVAL).unwrap();
+    assert_eq!(counts(&auditor).replayed, 1);
+    let models = &auditor.board().models;
+    assert_eq!(models.get("/v1/completions "), Some(&own.to_string()));
+    drop(auditor);
+
+    // One that answered first, before this auditor was ended, was another.
+    let (world, auditor) = world_of(None, None);
+    drop(auditor);
+    let path = credence_watch::auditor::board_path(&world.folder.path().join("auditor"));
+    let mut board = credence_watch::auditor::Board::read(&path).unwrap();
+    board
+        .models
+        .insert("/v1/completions ".to_owned(), other.to_string());
+    board.write(&path).unwrap();
+    let mut auditor = again(&world);
+    answers(&world, &bundle, &bundle);
+    auditor.round(INTERVAL).unwrap();
+    let now = counts(&auditor);
+    assert_eq!((now.replayed, now.failed, now.unanswered), (0, 1, 0));
+}
+
+/// The answer came and its receipt cannot be fetched: nobody's silence, and not settled either.
+#[test]
+fn a_receipt_that_cannot_be_fetched_is_no_silence_and_stays_unsettled() {
+    for (status, unanswered) in [
+        (408, 0),
+        (425, 0),
+        (429, 0),
+        (500, 0),
+        (503, 0),
+        (403, 1),
+        (404, 1),
+    ] {
+        let (world, mut auditor) = world(None);
+        let path = Kept::of(&answer(1, false)).path();
+        let reply = json!({"credence": {"bundle": path}})
+            .to_string()
+            .into_bytes();
+        world.stub.answers(move |method, _, _| match method {
+            "POST" => (200, reply.clone()),
+            _ => (status, Vec::new()),
+        });
+        auditor.round(INTERVAL).unwrap();
+        assert_eq!(counts(&auditor).unanswered, unanswered, "{status}");
+        let waits = auditor.board().waits_own();
+        assert_eq!(waits + unanswered, 1, "{status}");
+        assert_eq!(counts(&auditor).strict(waits).wrong, 1);
+    }
 }
 
 #[test]

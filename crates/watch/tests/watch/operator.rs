@@ -57,10 +57,14 @@ pub(crate) struct Contents {
     pub(crate) finish: FinishReason,
 }
 
-pub(crate) fn signed(
+pub(crate) fn signed(by: (&Model, &SigningKey), contents: &Contents, salt: u64) -> Bundle {
+    signed_at(by, contents, (salt, NOON))
+}
+
+pub(crate) fn signed_at(
     (model, key): (&Model, &SigningKey),
     contents: &Contents,
-    salt: u64,
+    (salt, time_unix_s): (u64, u64),
 ) -> Bundle {
     let mut entropy = [7; 32];
     entropy[..8].copy_from_slice(&salt.to_le_bytes());
@@ -105,7 +109,7 @@ pub(crate) fn signed(
     let statement = Statement::Inference(Inference {
         claim,
         operator,
-        time_unix_s: NOON,
+        time_unix_s,
     });
     Bundle::new(sign(&statement, key).unwrap(), openings, Vec::new()).unwrap()
 }
@@ -116,6 +120,10 @@ pub(crate) fn answer(salt: u64, lie: bool) -> Bundle {
 }
 
 pub(crate) fn answer_by(key: &SigningKey, salt: u64, lie: bool) -> Bundle {
+    signed((&small(), key), &contents(salt, lie), salt)
+}
+
+pub(crate) fn contents(salt: u64, lie: bool) -> Contents {
     let model = small();
     let inputs = request(&model, salt, 2);
     let engine = Engine::new(Arc::clone(&model), options()).unwrap();
@@ -124,15 +132,14 @@ pub(crate) fn answer_by(key: &SigningKey, salt: u64, lie: bool) -> Bundle {
     if lie {
         *output.last_mut().unwrap() ^= 1;
     }
-    let contents = Contents {
+    Contents {
         input: inputs.encode(),
         params: vec![1, 0, 0, 0, 0],
         output,
         trace: execution.trace.root(),
         counts: (execution.positions, execution.positions),
         finish: FinishReason::Complete,
-    };
-    signed((&model, key), &contents, salt)
+    }
 }
 
 pub(crate) fn digest(bundle: &Bundle) -> ReceiptDigest {
