@@ -447,7 +447,7 @@ def weigh(stones: int) -> str:
 
 def test_langchain_binds_tools(server: Server) -> None:
     where = {"base_url": f"http://127.0.0.1:{server.port}/v1", "api_key": "none"}
-    chat = ChatOpenAI(model=NAME, temperature=0, max_tokens=100, logit_bias=LITTLE | {"32": 0}, **where)
+    chat = ChatOpenAI(model=NAME, temperature=0, max_tokens=100, logit_bias=LITTLE | {"32": 0, "125": 100}, **where)
     bound = chat.bind_tools([weigh], tool_choice="weigh")
     asked: list = [HumanMessage("the thing")]
     said = bound.invoke(asked)

@@ -481,7 +481,7 @@ fn who_refuses_a_key_that_it_has_taken_is_silent() {
         let mut world = World::new(vec![digest(&bundle)]);
         world.models = Arc::new(|_| None);
         if is_own {
-            world.entitle(&[bundle.clone()]);
+            world.entitle(std::slice::from_ref(&bundle));
         } else {
             world.put(&bundle);
         }
