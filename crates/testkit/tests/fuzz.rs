@@ -5,7 +5,7 @@
 use credence_testkit::decoders::TARGETS;
 use credence_testkit::mutation::{Choices, mutate};
 
-const ROUNDS: u64 = 50_000;
+const ROUNDS: u64 = 20_000;
 
 #[test]
 fn honest_inputs_are_accepted() {
