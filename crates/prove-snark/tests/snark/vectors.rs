@@ -219,7 +219,7 @@ fn files_are_what_the_code_gives() {
         let kept = std::fs::read_to_string(root.join(&path)).unwrap_or_default();
         assert!(
             kept == text,
-            "{path} is not what the code gives: a change of format, or `cargo run -p credence-prove-snark --example vectors`"
+            "{path} is not what the code gives: a change of format, or `cargo run -p credence-prove-snark --example snark_vectors`"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Makes what stands in `vectors/spot/`: an honest run of each kind with its evidence, byte for byte, and what is drawn.
 //!
-//! The files hold all that a second implementation needs to check them. `examples/vectors.rs` writes them; a change of theirs is a change of the format.
+//! The files hold all that a second implementation needs to check them. `examples/spot_vectors.rs` writes them; a change of theirs is a change of the format.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

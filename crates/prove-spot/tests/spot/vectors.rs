@@ -21,7 +21,7 @@ fn the_files_are_what_is_made_today_and_convince() {
     for (name, made) in files() {
         let text = std::fs::read_to_string(folder().join(name)).unwrap();
         let read: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(read, made, "{name}: examples/vectors.rs makes it anew");
+        assert_eq!(read, made, "{name}: examples/spot_vectors.rs makes it anew");
         let program =
             credence_model::program_from_bytes(read["program"].as_str().unwrap().as_bytes());
         let weights = read["weights"].as_array().unwrap().iter().map(unhex);

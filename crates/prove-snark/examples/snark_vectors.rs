@@ -1,4 +1,4 @@
-//! Writes `vectors/snark`: `cargo run --release -p credence-prove-snark --example vectors`.
+//! Writes `vectors/snark`: `cargo run --release -p credence-prove-snark --example snark_vectors`.
 //!
 //! Running it and finding a difference is a change of format.
 #![expect(
